@@ -1,0 +1,77 @@
+# Everything a developer or CI does. Needs make and python3 (3.11 or later) with venv, nothing else.
+
+VENV  := .venv
+BIN   := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# pytest's own options: make test ARGS="-k lines"
+ARGS  ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install check lint types imports generated generate test format demo crash soak bench clean
+
+help: ## say what there is to make
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+install: $(STAMP) ## make .venv with Penstock and its tools
+
+# Again whenever the dependencies change. A .venv that stands is kept.
+$(STAMP): pyproject.toml
+	@if [ ! -x $(BIN)/python ]; then \
+	  for python in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
+	    if $$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	      found=$$python; break; \
+	    fi; \
+	  done; \
+	  if [ -z "$$found" ]; then \
+	    echo "make: Penstock needs python3 (3.11 or later) with venv; on Debian: apt install python3-venv" >&2; \
+	    exit 1; \
+	  fi; \
+	  echo "$$found -m venv $(VENV)"; \
+	  $$found -m venv $(VENV); \
+	fi
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+check: lint types imports generated test ## all that CI checks
+
+lint: install ## style and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install ## mypy, strict
+	$(BIN)/mypy
+
+imports: install ## who may import whom
+	$(BIN)/lint-imports --no-cache
+
+generated: install ## generated files are what their sources say
+	$(BIN)/python -m exporter.catalogue.docs --check
+	$(BIN)/python -m dashboards check
+
+generate: install ## write the generated files anew
+	$(BIN)/python -m exporter.catalogue.docs
+	$(BIN)/python -m dashboards build
+
+test: install ## the tests
+	$(BIN)/python -m pytest $(ARGS)
+
+format: install ## put the format right
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+demo: install ## a month of flights through throttling and back
+	$(BIN)/penstock demo $(ARGS)
+
+crash: install ## fifty rounds of kill -9 (CRASH_ROUNDS=50, TEST_SEED=… for the same again)
+	CRASH_ROUNDS=$${CRASH_ROUNDS:-50} $(BIN)/python -m pytest -s tests/end_to_end/test_flights.py -k kill_9 $(ARGS)
+
+soak: install ## ten minutes at full rate, memory and disk looked at (ARGS="--minutes 3")
+	$(BIN)/python -m benchmarks.soak $(ARGS)
+
+bench: install ## the benchmarks, with machine and commit
+	$(BIN)/python -m benchmarks $(ARGS)
+
+clean: ## remove what was made
+	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist build *.egg-info
+	rm -rf examples/*/data examples/*/out
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

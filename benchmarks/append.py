@@ -1,0 +1,188 @@
+"""Durable appends against the limit of the disk: raw append and fdatasync. `python -m benchmarks append`.
+
+The engine's append is the whole way of a writer: a permit from flow control (rate limit, throttle and request limit
+on), encoding, checksum, positions, histogram, SQLite at FULL. The raw one writes as many bytes and syncs. Between
+them stands a plain loop that puts each batch into SQLite at FULL, encoded beforehand: what SQLite alone costs.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from benchmarks.conditions import Spread, conditions, ratios
+from engine.clock import SystemClock
+from engine.flow.settings import FlowControlSettings, RequestLimitSettings, ThrottlingSettings, WriteLimitSettings
+from engine.log.sqlite import SqliteStorage
+from engine.partition import Partition
+from engine.records import Record, RecordType, WriteSource
+from engine.unit import Unit
+
+RECORD_BYTES = 200
+# Everything is on, and nothing is so low that it would hold the writer back.
+FLOW_CONTROL = FlowControlSettings(
+    write=WriteLimitSettings(
+        enabled=True,
+        limit=100_000_000,
+        throttling=ThrottlingSettings(enabled=True, acceptable_backlog=10**12),
+    ),
+    request=RequestLimitSettings(enabled=True),
+)
+VALUE = os.urandom(170)
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """Appends per second of one candidate at one batch size."""
+
+    per_second: float
+    p99_us: float
+
+
+def record() -> Record:
+    return Record(RecordType.COMMAND, "row", "create", "key-17", VALUE)
+
+
+def partition(folder: Path) -> Partition:
+    return Partition(
+        1,
+        SqliteStorage(folder / "1.db"),
+        SystemClock(),
+        flow_control=FLOW_CONTROL,
+        exporters=(),
+        has_processor=False,
+        progressed=lambda: None,
+    )
+
+
+def timed(append: Callable[[], Any], seconds: float) -> _Cell:
+    for _ in range(3):
+        append()
+    latencies: list[float] = []
+    began = now = time.perf_counter()
+    while now - began < seconds:
+        append()
+        after = time.perf_counter()
+        latencies.append(after - now)
+        now = after
+    latencies.sort()
+    return _Cell(len(latencies) / (now - began), latencies[int(len(latencies) * 0.99)] * 1e6)
+
+
+def raw(folder: Path, batch: int, seconds: float) -> _Cell:
+    records = [b"x" * RECORD_BYTES] * batch
+    file = os.open(folder / "raw", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+
+    def append() -> None:
+        os.write(file, b"".join(records))
+        os.fdatasync(file)
+
+    try:
+        return timed(append, seconds)
+    finally:
+        os.close(file)
+
+
+def sqlite_blob(folder: Path, batch: int, seconds: float) -> _Cell:
+    db = sqlite3.connect(folder / "plain.db", isolation_level=None)
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute("CREATE TABLE batch (position INTEGER PRIMARY KEY, blob BLOB)")
+    blob = os.urandom(RECORD_BYTES * batch)
+    positions = count(step=batch)
+    try:
+        return timed(lambda: db.execute("INSERT INTO batch VALUES (?, ?)", (next(positions), blob)), seconds)
+    finally:
+        db.close()
+
+
+def engine(folder: Path, batch: int, seconds: float) -> _Cell:
+    target = partition(folder)
+    # Made before: what a record costs its maker is not the log's.
+    records = [record() for _ in range(batch)]
+
+    def append() -> None:
+        permit = target.wait_acquire(WriteSource.USER_COMMAND, batch)
+        target.append(Unit(source=WriteSource.USER_COMMAND, records=records), permit)
+
+    try:
+        return timed(append, seconds)
+    finally:
+        target.close()
+
+
+def writers(folder: Path, threads: int, seconds: float) -> float:
+    """Acknowledged single-record appends per second of so many threads."""
+    target = partition(folder)
+    done = [0] * threads
+    until = time.perf_counter() + seconds
+
+    def write(index: int) -> None:
+        while time.perf_counter() < until:
+            permit = target.wait_acquire(WriteSource.USER_COMMAND, 1)
+            target.append(Unit(source=WriteSource.USER_COMMAND, records=[record()]), permit)
+            done[index] += 1
+
+    running = [threading.Thread(target=write, args=(index,)) for index in range(threads)]
+    began = time.perf_counter()
+    for thread in running:
+        thread.start()
+    for thread in running:
+        thread.join()
+    rate = sum(done) / (time.perf_counter() - began)
+    target.close()
+    return rate
+
+
+CANDIDATES = {"raw": raw, "SQLite blob": sqlite_blob, "engine": engine}
+
+
+def main(*, repetitions: int = 9, seconds: float = 0.4) -> str:
+    """The tables as text."""
+    rows = [
+        "| batch | raw: thousand records/s | SQLite blob ÷ raw | engine ÷ raw | engine − raw, µs | engine p99 ms |",
+        "|---|---|---|---|---|---|",
+    ]
+    for batch in (1, 100, 1000):
+        found: dict[str, list[_Cell]] = {name: [] for name in CANDIDATES}
+        for repetition in range(repetitions):
+            # In turns, beginning with another each time, so that what the machine does hits all of them.
+            names = deque(CANDIDATES)
+            names.rotate(repetition)
+            for name in names:
+                with tempfile.TemporaryDirectory() as folder:
+                    found[name].append(CANDIDATES[name](Path(folder), batch, seconds))
+        per_second = {name: [cell.per_second for cell in cells] for name, cells in found.items()}
+        more_us = [
+            1e6 / ours - 1e6 / limit for ours, limit in zip(per_second["engine"], per_second["raw"], strict=True)
+        ]
+        rows.append(
+            f"| {batch} | {Spread.of([rate * batch / 1000 for rate in per_second['raw']]).text('{:.0f}')} | "
+            f"{ratios(per_second['SQLite blob'], per_second['raw']).text()} | "
+            f"{ratios(per_second['engine'], per_second['raw']).text()} | {Spread.of(more_us).text('{:.0f}')} | "
+            f"{Spread.of([cell.p99_us / 1000 for cell in found['engine']]).text()} |"
+        )
+    many, one = [], []
+    for _ in range(repetitions):
+        for threads, into in ((1, one), (64, many)):
+            with tempfile.TemporaryDirectory() as folder:
+                into.append(writers(Path(folder), threads, seconds) / 1000)
+    return "\n".join(
+        [
+            f"durable append, records of {RECORD_BYTES} bytes, flow control on, n = {repetitions}; {conditions()}",
+            "",
+            *rows,
+            "",
+            f"group commit: one writer {Spread.of(one).text('{:.1f}')}, 64 writers {Spread.of(many).text('{:.1f}')} "
+            f"thousand records/s, ratio {ratios(many, one).text()}",
+        ]
+    )

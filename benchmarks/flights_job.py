@@ -1,0 +1,105 @@
+"""The flights job as one process: a line is parsed, counted per aircraft, and written out again.
+
+    python -m benchmarks.flights_job VARIANT INPUT FOLDER
+
+prints one JSON line: records, seconds from the first line read to the last one written, peak memory.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import orjson
+
+from engine import EngineOptions, Pipeline, ProcessingContext, Record, RecordFilter
+from engine.exporting.jsonl import jsonl
+from engine.sources.lines import lines
+
+Mapped = tuple[str, int, str]
+
+
+def mapped(flight: dict[str, Any]) -> Mapped:
+    return (flight["tailnum"] or "?", (flight["arr_delay"] or 0) * 60, flight["carrier"])
+
+
+def told(tail: str, count: int, value: Mapped) -> dict[str, Any]:
+    return {"tail": tail, "n": count, "delay_s": value[1], "carrier": value[2]}
+
+
+def plain(source: Path, folder: Path) -> int:
+    """The limit: one loop, one dictionary, orjson."""
+    counts: dict[str, int] = {}
+    records = 0
+    with source.open("rb") as lines_in, (folder / "out.ndjson").open("wb") as out:
+        for line in lines_in:
+            value = mapped(orjson.loads(line))
+            count = counts[value[0]] = counts.get(value[0], 0) + 1
+            out.write(orjson.dumps(told(value[0], count, value)) + b"\n")
+            records += 1
+    return records
+
+
+def parse(line: bytes) -> Mapped:
+    return mapped(orjson.loads(line))
+
+
+class CountPerAircraft:
+    """The same in a processor: the count is durable state, the result an event."""
+
+    def process(self, record: Record, context: ProcessingContext) -> None:
+        tail = record.key
+        count = context.state.get(tail, 0) + 1
+        context.state.put(tail, count)
+        context.emit("counted", told(tail, count, record.value))
+
+
+def penstock(options: EngineOptions) -> Callable[[Path, Path], int]:
+    """The job through the engine: durable log in and out, one partition."""
+
+    def run(source: Path, folder: Path) -> int:
+        pipeline = (
+            Pipeline("flights-job")
+            .source("flights", lines(source))
+            .map("parse", parse)
+            .process(CountPerAircraft, key=lambda value: value[0])
+            .export("out", jsonl(folder / "out.ndjson"), filter=RecordFilter(value_types=frozenset({"counted"})))
+        )
+        with pipeline.run(folder / "data", options=options) as engine:
+            engine.wait()
+        return sum(task.records_in for task in engine.snapshot().tasks if task.task == "flights")
+
+    return run
+
+
+def engine_options(synchronous: Literal["FULL", "NORMAL"], storage: Literal["sqlite", "memory"]) -> EngineOptions:
+    return EngineOptions(synchronous=synchronous, storage=storage, buffer_records=1000)
+
+
+VARIANTS: dict[str, Callable[[Path, Path], int]] = {
+    "plain": plain,
+    "full": penstock(engine_options("FULL", "sqlite")),
+    "normal": penstock(engine_options("NORMAL", "sqlite")),
+    "memory": penstock(engine_options("FULL", "memory")),
+}
+
+
+def main(variant: str, source: str, folder: str) -> None:
+    began = time.perf_counter()
+    records = VARIANTS[variant](Path(source), Path(folder))
+    seconds = time.perf_counter() - began
+    print(json.dumps({"records": records, "seconds": seconds, "peak_mb": peak_mb()}))
+
+
+def peak_mb() -> float:
+    """This process's own peak; `getrusage` would also count the parent it was forked from."""
+    status = Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM"))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,52 @@
+"""A board: rows of panels under one title."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from dashboards.grid import Grid, Place
+from dashboards.panel import Panel
+from dashboards.places import BoardUid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """Panels under a heading; without a title, at the very top and under none."""
+
+    id: int
+    title: str | None
+    panels: tuple[Panel, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Board:
+    """Everything under one address. Invariant: no id occurs twice."""
+
+    uid: BoardUid
+    title: str
+    # The question it answers.
+    answers: str
+    rows: tuple[Row, ...]
+    time_from: str = "now-30m"
+
+    def __post_init__(self) -> None:
+        ids = [*(row.id for row in self.rows if row.title), *(panel.id for panel in self.panels())]
+        twice = sorted({number for number in ids if ids.count(number) > 1})
+        if twice:
+            raise ValueError(f"board {self.title!r} uses the id {twice[0]} twice")
+
+    def panels(self) -> Iterator[Panel]:
+        for row in self.rows:
+            yield from row.panels
+
+    def placed(self) -> Iterator[tuple[Row | Panel, Place]]:
+        """Headings and panels with their places, top to bottom."""
+        grid = Grid()
+        for row in self.rows:
+            if row.title is None:
+                grid.new_line()
+            else:
+                yield row, grid.row_title()
+            for panel in row.panels:
+                yield panel, grid.next(panel.width, panel.height)

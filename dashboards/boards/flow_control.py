@@ -1,0 +1,415 @@
+"""Flow control: what is admitted, what is refused, which limit holds, and why.
+
+Rows and panels that the documentation of the model system shows bear its names: row *Processing* with "Exporting
+backlog", row *Logstream* with "Accepted writes by source", "Measured exporting rate" and "Write rate limits".
+"""
+
+from __future__ import annotations
+
+from dashboards import throttling
+from dashboards.board import Board, Row
+from dashboards.boards import common
+from dashboards.boards.common import PARTITION
+from dashboards.colours import Colour
+from dashboards.panel import Column, Gauge, Look, Query, Stat, Step, Table, TimeSeries, Word
+from dashboards.places import BoardUid
+from dashboards.promql import Expression, Matcher, age, call, is_, is_not, largest, mean, rate, select, smallest, total
+from dashboards.units import Display
+
+_LOAD_STEPS = (Step(None, Colour.GOOD), Step(0.7, Colour.LOW), Step(0.9, Colour.BAD))
+_SOURCES = {
+    "user_command": Colour.USER_COMMAND,
+    "processing_result": Colour.PROCESSING_RESULT,
+    "inter_partition": Colour.INTER_PARTITION,
+    "scheduled": Colour.SCHEDULED,
+    "internal": Colour.INTERNAL,
+}
+_OVERRIDDEN = {0: Word("as configured", Colour.GOOD), 1: Word("set by hand", Colour.LOW)}
+
+_limit = largest(select("penstock_write_rate_limit_records_per_second"), *PARTITION)
+_limit_max = largest(select("penstock_write_rate_limit_max_records_per_second"), *PARTITION)
+_exporting_rate = largest(select("penstock_exporting_rate_records_per_second"), *PARTITION)
+
+
+def _refused(outcome: str, source: Matcher) -> Expression:
+    return total(rate(select("penstock_writes_total", source, is_("outcome", outcome))), *PARTITION)
+
+
+_NOW = Row(
+    id=10,
+    title=None,
+    panels=(
+        Stat(
+            id=11,
+            title="Partitions throttled now",
+            shows="How many partitions hold their write limit below the configured one at this moment.",
+            healthy="0.",
+            otherwise="look at Exporting backlog below, then at the board Exporting for the exporter that is slow.",
+            queries=(Query(expression=total(throttling.throttled_now()).with_unit(Display.COUNT), legend="throttled"),),
+            steps=(Step(None, Colour.GOOD), Step(1, Colour.THROTTLED)),
+            width=4,
+            height=4,
+        ),
+        Stat(
+            id=12,
+            title="Share of the range throttled",
+            shows="How much of the chosen range the partitions were throttled; the mean over them.",
+            healthy="0 %, or a few per cent after a burst.",
+            otherwise="the exporters are slower than what is written, for longer than a burst: make them faster, or "
+            "write less.",
+            queries=(Query(expression=throttling.share_of_range(), legend="throttled"),),
+            decimals=1,
+            steps=(Step(None, Colour.GOOD), Step(0.01, Colour.THROTTLED), Step(0.5, Colour.BAD)),
+            width=4,
+            height=4,
+        ),
+        Stat(
+            id=13,
+            title="Lowest limit against the maximum",
+            shows="The write limit of the partition that is held back most, as a share of its configured one.",
+            healthy="100 %.",
+            otherwise="that partition writes at this share of its speed until its backlog is exported.",
+            queries=(Query(expression=smallest(_limit / _limit_max), legend="limit"),),
+            decimals=0,
+            steps=(Step(None, Colour.BAD), Step(0.25, Colour.LOW), Step(1, Colour.GOOD)),
+            no_value="no limit",
+            width=4,
+            height=4,
+        ),
+        Stat(
+            id=14,
+            title="Refused writes",
+            shows="Share of the records that asked to be written and were refused, by either limit.",
+            healthy="0 %.",
+            otherwise="callers see 429. Refused writes by source and reason below says which limit it is.",
+            queries=(Query(expression=common.refused_share(), legend="refused"),),
+            decimals=1,
+            steps=common.SHARE_REFUSED_STEPS,
+            width=4,
+            height=4,
+        ),
+        Gauge(
+            id=15,
+            title="Partition load",
+            shows="Accepted records as a share of the configured write limit; the mean over the partitions.",
+            healthy="below 70 %.",
+            otherwise="above 90 % the next burst meets the limit: raise it, or add partitions.",
+            queries=(Query(expression=mean(select("penstock_partition_load_ratio")), legend="load", instant=True),),
+            decimals=0,
+            min=0,
+            max=1,
+            steps=_LOAD_STEPS,
+            no_value="no limit",
+            width=4,
+            height=4,
+        ),
+        Stat(
+            id=16,
+            title="Limits",
+            shows="Whether limits set by hand stand in place of the configured ones.",
+            healthy="as configured.",
+            otherwise="somebody changed them at run time: `penstock flow-control get` says which, and until when.",
+            queries=(Query(expression=largest(select("penstock_config_overridden")), legend="limits", instant=True),),
+            words=_OVERRIDDEN,
+            steps=(Step(None, Colour.GOOD), Step(1, Colour.LOW)),
+            width=4,
+            height=4,
+        ),
+    ),
+)
+
+_THROTTLING = Row(
+    id=20,
+    title="Throttling",
+    panels=(
+        throttling.timeline(21, width=24, height=5),
+        Table(
+            id=22,
+            title="Partitions",
+            shows="Each partition now, and its throttles in the chosen range.",
+            healthy="limit = maximum, factor 2 or more (100 stands for all above), no throttles.",
+            otherwise="the partition with the smallest factor is furthest behind.",
+            queries=(
+                Query(expression=throttling.throttled_now(), legend="", instant=True),
+                Query(expression=throttling.share_of_range(*PARTITION), legend="", instant=True),
+                Query(expression=throttling.episodes(*PARTITION), legend="", instant=True),
+                Query(
+                    expression=largest(select("penstock_exporting_backlog_records"), *PARTITION),
+                    legend="",
+                    instant=True,
+                ),
+                Query(
+                    expression=largest(select("penstock_acceptable_backlog_records"), *PARTITION),
+                    legend="",
+                    instant=True,
+                ),
+                Query(
+                    expression=call("clamp_max", smallest(select("penstock_throttle_factor"), *PARTITION), "100"),
+                    legend="",
+                    instant=True,
+                ),
+                Query(expression=_limit, legend="", instant=True),
+                Query(expression=_limit_max, legend="", instant=True),
+                Query(expression=_exporting_rate, legend="", instant=True),
+            ),
+            rows={"pipeline": Column(title="Pipeline", width=120), "partition": Column(title="Partition", width=90)},
+            columns=(
+                Column(title="State", words=throttling.STATE_WORDS),
+                Column(title="Range throttled", unit=Display.SHARE, decimals=1),
+                Column(title="Throttles", unit=Display.COUNT, decimals=0),
+                Column(title="Backlog", unit=Display.NUMBER),
+                Column(title="Acceptable", unit=Display.NUMBER),
+                Column(title="Factor", unit=Display.NUMBER),
+                Column(title="Limit", unit=Display.RECORDS_PER_SECOND),
+                Column(title="Maximum", unit=Display.RECORDS_PER_SECOND),
+                Column(title="Exporting rate", unit=Display.RECORDS_PER_SECOND),
+            ),
+            width=24,
+            height=5,
+        ),
+    ),
+)
+
+_PROCESSING = Row(
+    id=30,
+    title="Processing",
+    panels=(
+        TimeSeries(
+            id=31,
+            title="Exporting backlog",
+            shows="Records not yet acknowledged by every exporter, and the backlog at which the throttle aims "
+            "(dashed). From half of that on, writes slow down. Yellow: throttled.",
+            healthy="far below the dashed line.",
+            otherwise="an exporter is slower than the writers: see the board Exporting.",
+            queries=(
+                *common.by_partition(
+                    lambda parity: largest(select("penstock_exporting_backlog_records", parity), *PARTITION)
+                ),
+                Query(
+                    expression=largest(select("penstock_acceptable_backlog_records")),
+                    legend="acceptable",
+                    look=common.MAXIMUM_LOOK,
+                ),
+            ),
+            width=12,
+            height=9,
+        ),
+        TimeSeries(
+            id=32,
+            title="Age of the oldest unexported record",
+            shows="How far behind the outside world is, in time: the age of the oldest record that an exporter has "
+            "not acknowledged.",
+            healthy="seconds.",
+            otherwise="while it grows as fast as the clock, an exporter stands still.",
+            queries=common.by_partition(
+                lambda parity: largest(
+                    age(select("penstock_oldest_unexported_record_timestamp_seconds", parity)), *PARTITION
+                )
+            ),
+            width=12,
+            height=9,
+        ),
+    ),
+)
+
+_LOGSTREAM = Row(
+    id=40,
+    title="Logstream",
+    panels=(
+        TimeSeries(
+            id=41,
+            title="Accepted writes by source",
+            shows="Records written per second, by who wrote them.",
+            healthy="follows what comes in.",
+            otherwise="flat at the write limit while yellow: the throttle holds it there.",
+            queries=tuple(
+                Query(
+                    expression=total(
+                        rate(select("penstock_writes_total", is_("source", source), is_("outcome", "accepted"))),
+                        *PARTITION,
+                    ),
+                    legend=f"{{{{pipeline}}}}/{{{{partition}}}} {source}",
+                    look=Look(colour=colour, shades=True),
+                )
+                for source, colour in _SOURCES.items()
+            ),
+            legend_at_right=True,
+            legend_values=("max",),
+            width=12,
+            height=10,
+        ),
+        TimeSeries(
+            id=42,
+            title="Measured exporting rate",
+            shows="Records acknowledged per second as the throttle sees them, a mean over minutes, and by the "
+            "slowest exporter just now (dashed).",
+            healthy="as high as what is written.",
+            otherwise="this is the speed to which the throttle brings the writers down.",
+            queries=(
+                *common.by_partition(
+                    lambda parity: largest(select("penstock_exporting_rate_records_per_second", parity), *PARTITION)
+                ),
+                *common.by_partition(
+                    lambda parity: smallest(
+                        total(rate(select("penstock_exported_records_total", parity)), *PARTITION, "exporter"),
+                        *PARTITION,
+                    ),
+                    "just now",
+                    Look(width=1, dashed=True),
+                ),
+            ),
+            width=12,
+            height=10,
+        ),
+        TimeSeries(
+            id=43,
+            title="Write rate limits",
+            shows="The write limit now, the configured one above it (dashed), and what was accepted (filled).",
+            healthy="both are the same.",
+            otherwise="the difference is what the throttle takes.",
+            queries=(
+                *common.by_partition(
+                    lambda parity: largest(select("penstock_write_rate_limit_records_per_second", parity), *PARTITION),
+                    "limit",
+                ),
+                *common.by_partition(
+                    lambda parity: total(
+                        rate(select("penstock_writes_total", is_("outcome", "accepted"), parity)), *PARTITION
+                    ),
+                    "accepted",
+                    Look(width=1, fill=8),
+                ),
+                Query(expression=largest(_limit_max), legend="maximum", look=common.MAXIMUM_LOOK),
+            ),
+            legend_at_right=True,
+            width=12,
+            height=10,
+        ),
+        TimeSeries(
+            id=44,
+            title="Refused writes by source and reason",
+            shows="Records refused per second, by who wrote them and by which limit. Sources of the pipeline wait "
+            "instead and do not count here.",
+            healthy="0.",
+            otherwise="write limit: the exporters are behind, or the limit is too low. Request limit: the processor "
+            "is slow.",
+            queries=(
+                Query(
+                    expression=_refused("write_rate_limit_exhausted", is_("source", "user_command")),
+                    legend="{{pipeline}}/{{partition}} user_command: write limit",
+                    look=Look(colour=Colour.LIMIT, shades=True),
+                ),
+                Query(
+                    expression=_refused("request_limit_exhausted", is_("source", "user_command")),
+                    legend="{{pipeline}}/{{partition}} user_command: request limit",
+                    look=Look(colour=Colour.SECOND, shades=True),
+                ),
+                Query(
+                    expression=_refused("write_rate_limit_exhausted", is_not("source", "user_command")),
+                    legend="{{pipeline}}/{{partition}} the others: write limit",
+                    look=Look(colour=Colour.THIRD, shades=True),
+                ),
+            ),
+            legend_at_right=True,
+            legend_values=("max",),
+            soft_max=1,
+            width=12,
+            height=10,
+        ),
+        TimeSeries(
+            id=45,
+            title="Throttle factor",
+            shows="Acceptable backlog divided by the backlog; above 4 it is drawn as 4. Below 2 (line) the limit is "
+            "this factor times the exporting rate; at 1 the backlog stands still, below 1 it shrinks.",
+            healthy="4.",
+            otherwise="below 1 for long: the minimum limit is higher than what the exporters can take.",
+            queries=(
+                *common.by_partition(
+                    lambda parity: call(
+                        "clamp_max", smallest(select("penstock_throttle_factor", parity), *PARTITION), "4"
+                    )
+                ),
+            ),
+            steps=(Step(None, Colour.NOTHING), Step(2, Colour.LIMIT)),
+            steps_drawn="dashed",
+            soft_max=4,
+            width=12,
+            height=9,
+        ),
+        TimeSeries(
+            id=46,
+            title="Load by partition",
+            shows="Accepted records as a share of the configured write limit.",
+            healthy="below 70 %, and much the same on all partitions.",
+            otherwise="one partition far above the rest: the keys are unevenly spread.",
+            queries=(
+                *common.by_partition(
+                    lambda parity: largest(select("penstock_partition_load_ratio", parity), *PARTITION)
+                ),
+            ),
+            soft_max=1,
+            width=12,
+            height=9,
+        ),
+    ),
+)
+
+_REQUESTS = Row(
+    id=50,
+    title="Requests",
+    panels=(
+        TimeSeries(
+            id=51,
+            title="Requests in flight against the limit",
+            shows="User commands accepted and not yet processed, and how many may be (dashed).",
+            healthy="below the dashed line.",
+            otherwise="at the line, further commands are refused or wait: the processor is slow, see the board Back "
+            "pressure.",
+            queries=(
+                *common.by_partition(
+                    lambda parity: largest(select("penstock_requests_in_flight", parity), *PARTITION).with_unit(
+                        Display.COUNT
+                    ),
+                    "in flight",
+                ),
+                *common.by_partition(
+                    lambda parity: largest(select("penstock_request_limit", parity), *PARTITION),
+                    "limit",
+                    Look(width=1, dashed=True),
+                ),
+            ),
+            width=8,
+            height=9,
+        ),
+        TimeSeries(
+            id=52,
+            title="Time from accepted to processed",
+            shows="How long user commands take until they are processed: half of them, and all but one in a hundred.",
+            healthy="steady.",
+            otherwise="it rises with the number in flight: the processor is the bottleneck.",
+            queries=common.quantiles("penstock_command_duration_seconds"),
+            width=8,
+            height=9,
+        ),
+        TimeSeries(
+            id=53,
+            title="Writers waiting for a limit",
+            shows="Sources, processors and timers that hold a batch and wait for a permit at this moment.",
+            healthy="0, or 1 for moments.",
+            otherwise="while it is not 0, a gateway command is refused at once; what waits is back pressure upstream.",
+            queries=(
+                *common.by_partition(lambda parity: largest(select("penstock_waiting_writers", parity), *PARTITION)),
+            ),
+            decimals=0,
+            width=8,
+            height=9,
+        ),
+    ),
+)
+
+BOARD = Board(
+    uid=BoardUid.FLOW_CONTROL,
+    title="Penstock: Flow control",
+    answers="What is admitted, what is refused, which limit holds, and why. Yellow: throttled.",
+    rows=(_NOW, _THROTTLING, _PROCESSING, _LOGSTREAM, _REQUESTS),
+)

@@ -1,0 +1,297 @@
+"""Alerts: symptoms that users notice wake somebody up, causes that lead there become tickets.
+
+The sentences are for a reader who does not know this file: what is the case, with its number; what it leads to.
+"""
+
+from __future__ import annotations
+
+from dashboards.places import BoardUid
+from dashboards.promql import (
+    Matcher,
+    Scope,
+    Selector,
+    call,
+    increase,
+    is_,
+    is_not,
+    largest_without,
+    mean,
+    over_time,
+    predicted,
+    quantile,
+    rate,
+    select,
+    total_without,
+    up,
+)
+from dashboards.rules import recording
+from dashboards.rules.objectives import Objective
+from dashboards.rules.rule import Alert, Group, Severity
+from exporter.catalogue import BACK_PRESSURE_LOW_MAX
+
+_EXPORTER = ("job", "instance", "pipeline", "partition", "exporter")
+_HOUR = 3600
+_DISK_BYTES_MIN = 512 * 1024 * 1024
+_SERIES_MAX = 50_000
+_SCRAPE_SECONDS_MAX = 1
+
+
+def _select(name: str, *matchers: Matcher) -> Selector:
+    return select(name, *matchers, scope=Scope.RULE)
+
+
+FRESHNESS = Objective(budget=0.01, share=lambda window: recording.late_share(window).series)
+ACCEPTANCE = Objective(
+    budget=0.001,
+    share=lambda window: recording.refused_writes(window).series / recording.writes(window).series,
+)
+FULL_RATE = Objective(budget=0.05, share=lambda window: recording.throttled_share(window).series)
+
+
+def _late(severity: Severity) -> Alert:
+    return Alert(
+        name="PenstockDataLate",
+        expression=FRESHNESS.burning(severity),
+        severity=severity,
+        summary="Records of {{ $labels.pipeline }} reach the outside more than 5 minutes late",
+        description="Over the longer window the oldest unexported record of {{ $labels.pipeline }} was older than 5 "
+        "minutes for {{ $value | humanizePercentage }} of the time; 1 % is allowed. What reads behind the exporters "
+        "sees old data.",
+        board=BoardUid.EXPORTING,
+        for_="2m",
+    )
+
+
+def _refused(severity: Severity) -> Alert:
+    return Alert(
+        name="PenstockWritesRefused",
+        expression=ACCEPTANCE.burning(severity),
+        severity=severity,
+        summary="{{ $labels.pipeline }} refuses {{ $value | humanizePercentage }} of the writes",
+        description="{{ $value | humanizePercentage }} of the records that asked to be written to "
+        "{{ $labels.pipeline }} were refused over the longer window; 0.1 % is allowed. Callers see status 429.",
+        board=BoardUid.FLOW_CONTROL,
+        for_="2m",
+    )
+
+
+def _throttled(severity: Severity) -> Alert:
+    return Alert(
+        name="PenstockThrottledTooMuch",
+        expression=FULL_RATE.burning(severity),
+        severity=severity,
+        summary="{{ $labels.pipeline }} was throttled {{ $value | humanizePercentage }} of the time",
+        description="Over the longer window the partitions of {{ $labels.pipeline }} were throttled for "
+        "{{ $value | humanizePercentage }} of the time; 5 % is allowed. Exporters are slower than what is written: "
+        "the backlog is held, the writers are slowed down.",
+        board=BoardUid.FLOW_CONTROL,
+        for_="2m",
+    )
+
+
+SYMPTOMS = Group(
+    name="penstock.symptoms",
+    rules=tuple(alert(severity) for alert in (_late, _refused, _throttled) for severity in Severity),
+)
+
+_seen_today = over_time("last", _select("penstock_build_info"), "1d")
+_failed = largest_without(_select("penstock_partition_state", is_("state", "failed")), "instance", "state")
+_exported = total_without(rate(_select("penstock_exported_records_total"), "5m"), "action")
+_paused = _select("penstock_exporter_state", is_("state", "paused")).equals("1")
+_backlog = _select("penstock_exporter_backlog_records")
+_disk_free = _select("penstock_disk_free_bytes")
+
+STANDSTILL = Group(
+    name="penstock.standstill",
+    rules=(
+        Alert(
+            name="PenstockDown",
+            expression=up().equals("0").only_where(_seen_today, "job", "instance"),
+            severity=Severity.PAGE,
+            summary="{{ $labels.instance }} no longer answers",
+            description="Prometheus cannot scrape {{ $labels.instance }} of the job {{ $labels.job }}, which was a "
+            "Penstock engine within the last day. Either the engine is gone or its management port is.",
+            board=BoardUid.OVERVIEW,
+            for_="1m",
+            drill_down=("job",),
+        ),
+        Alert(
+            name="PenstockPartitionFailed",
+            expression=_failed.equals("1"),
+            severity=Severity.PAGE,
+            summary="Partition {{ $labels.partition }} of {{ $labels.pipeline }} has failed",
+            description="Partition {{ $labels.partition }} of {{ $labels.pipeline }} stands still: nothing is "
+            "written, processed or exported there until somebody helps.",
+            board=BoardUid.OVERVIEW,
+            for_="30s",
+            drill_down=("pipeline", "partition"),
+        ),
+        Alert(
+            name="PenstockAppendFailing",
+            expression=total_without(
+                increase(_select("penstock_append_failures_total"), "5m"), "instance", "reason"
+            ).above("0"),
+            severity=Severity.PAGE,
+            summary="The log of {{ $labels.pipeline }}, partition {{ $labels.partition }}, cannot be written",
+            description="{{ $value | humanize }} units of records could not be stored in the last 5 minutes. Nothing "
+            "of them was stored; callers see status 507 or 503, sources wait.",
+            board=BoardUid.OVERVIEW,
+            for_="1m",
+            drill_down=("pipeline", "partition"),
+        ),
+    ),
+)
+
+CAUSES = Group(
+    name="penstock.causes",
+    rules=(
+        Alert(
+            name="PenstockMissing",
+            expression=call("absent", _select("penstock_build_info")),
+            severity=Severity.TICKET,
+            summary="Prometheus sees no Penstock engine at all",
+            description="No target exposes penstock_build_info. Either no engine runs or none is scraped; all other "
+            "alerts are blind.",
+            board=BoardUid.OVERVIEW,
+            for_="10m",
+            drill_down=(),
+        ),
+        Alert(
+            name="PenstockExporterStalled",
+            expression=_backlog.above("0").only_where(_exported.equals("0"), *_EXPORTER).unless(_paused, *_EXPORTER),
+            severity=Severity.TICKET,
+            summary="Exporter {{ $labels.exporter }} stands still on partition {{ $labels.partition }}",
+            description="{{ $labels.exporter }} has {{ $value | humanize }} records before it and has exported none "
+            "of partition {{ $labels.partition }} of {{ $labels.pipeline }} for 5 minutes. The backlog grows up to "
+            "the acceptable one, then writers are throttled.",
+            board=BoardUid.EXPORTING,
+            drill_down=("pipeline", "partition", "exporter"),
+        ),
+        Alert(
+            name="PenstockExporterFallingBehind",
+            expression=predicted(_backlog, "30m", 4 * _HOUR).above(_backlog * "2").only_where(_backlog.above("1000")),
+            severity=Severity.TICKET,
+            summary="The backlog of {{ $labels.exporter }} will have doubled within 4 hours",
+            description="As it grew over the last half hour, the backlog of {{ $labels.exporter }} on partition "
+            "{{ $labels.partition }} of {{ $labels.pipeline }} reaches {{ $value | humanize }} records in 4 hours.",
+            board=BoardUid.EXPORTING,
+            for_="15m",
+            drill_down=("pipeline", "partition", "exporter"),
+        ),
+        Alert(
+            name="PenstockExporterFailing",
+            expression=total_without(
+                increase(_select("penstock_exporter_errors_total"), "5m"), "instance", "partition"
+            ).above("0"),
+            severity=Severity.TICKET,
+            summary="Exporter {{ $labels.exporter }} of {{ $labels.pipeline }} keeps failing",
+            description="{{ $value | humanize }} calls of {{ $labels.exporter }} failed in the last 5 minutes, and "
+            "some did all the time before. They are repeated with growing pauses; nothing is lost.",
+            board=BoardUid.EXPORTING,
+            for_="10m",
+            drill_down=("pipeline", "exporter"),
+        ),
+        Alert(
+            name="PenstockExporterPaused",
+            expression=largest_without(_paused, "instance", "state"),
+            severity=Severity.TICKET,
+            summary="Exporter {{ $labels.exporter }} has been paused for an hour",
+            description="{{ $labels.exporter }} is paused on partition {{ $labels.partition }} of "
+            "{{ $labels.pipeline }}. It still counts in the backlog: writers will be throttled.",
+            board=BoardUid.EXPORTING,
+            for_="1h",
+            drill_down=("pipeline", "partition", "exporter"),
+        ),
+        Alert(
+            name="PenstockBackPressureHigh",
+            expression=mean(_select("penstock_back_pressure_ratio"), "job", "pipeline", "task").above(
+                f"{BACK_PRESSURE_LOW_MAX:g}"
+            ),
+            severity=Severity.TICKET,
+            summary="Task {{ $labels.task }} of {{ $labels.pipeline }} is held back",
+            description="{{ $labels.task }} could not hand on its output in {{ $value | humanizePercentage }} of the "
+            "samples. The task behind it, or the write limit, is slower than it: the board says which.",
+            board=BoardUid.BACK_PRESSURE,
+            for_="10m",
+        ),
+        Alert(
+            name="PenstockRecordsRejected",
+            expression=total_without(
+                increase(_select("penstock_rejected_records_total"), "15m"), "instance", "reason"
+            ).above("0"),
+            severity=Severity.TICKET,
+            summary="Task {{ $labels.task }} of {{ $labels.pipeline }} puts records aside",
+            description="{{ $labels.task }} could not take {{ $value | humanize }} records in the last 15 minutes. "
+            "They are kept, with the reason, and wait for somebody.",
+            board=BoardUid.BACK_PRESSURE,
+            for_="0s",
+            drill_down=("pipeline", "task"),
+        ),
+        Alert(
+            name="PenstockDiskFillsUp",
+            expression=_disk_free.below(str(_DISK_BYTES_MIN)).otherwise(
+                _disk_free.only_where(predicted(_disk_free, "1h", 4 * _HOUR).below("0"))
+            ),
+            severity=Severity.TICKET,
+            summary="The disk of {{ $labels.instance }} is nearly full",
+            description="{{ $value | humanize1024 }}B are free for the data of {{ $labels.pipeline }}; that is less "
+            "than 512 MiB, or as it went in the last hour it is gone in 4 hours. Below data.freeSpace writes stop.",
+            board=BoardUid.EXPORTING,
+        ),
+        Alert(
+            name="PenstockLimitsOverridden",
+            expression=largest_without(_select("penstock_config_overridden"), "instance", "partition").equals("1"),
+            severity=Severity.TICKET,
+            summary="Limits of {{ $labels.pipeline }} have been set by hand for a day",
+            description="Limits set at run time stand in place of the configured ones of {{ $labels.pipeline }}. "
+            "They are gone with the next restart: configure them, or take them back.",
+            board=BoardUid.FLOW_CONTROL,
+            for_="1d",
+        ),
+        Alert(
+            name="PenstockCollectorFailed",
+            expression=_select("penstock_collector_success").equals("0"),
+            severity=Severity.TICKET,
+            summary="{{ $labels.instance }} exposes only a part of its metrics",
+            description="The part {{ $labels.collector }} of the metrics of {{ $labels.pipeline }} cannot be read. "
+            "Boards and alerts that need it are blind.",
+            board=BoardUid.EXPORTER_SELF,
+        ),
+        Alert(
+            name="PenstockPushFailing",
+            expression=total_without(
+                increase(_select("penstock_otlp_exports_total", is_not("outcome", "success")), "15m"), "outcome"
+            ).above("1"),
+            severity=Severity.TICKET,
+            summary="{{ $labels.instance }} cannot push its metrics",
+            description="{{ $value | humanize }} pushes of {{ $labels.pipeline }} to OpenTelemetry failed or "
+            "were left out in the last 15 minutes. What reads behind the collector has gaps; Prometheus has not.",
+            board=BoardUid.EXPORTER_SELF,
+            for_="10m",
+        ),
+        Alert(
+            name="PenstockScrapeSlow",
+            expression=quantile(
+                0.99, "penstock_scrape_duration_seconds", "job", "instance", "pipeline", scope=Scope.RULE, window="5m"
+            ).above(str(_SCRAPE_SECONDS_MAX)),
+            severity=Severity.TICKET,
+            summary="Scrapes of {{ $labels.instance }} take {{ $value | humanizeDuration }}",
+            description="One scrape in a hundred of {{ $labels.pipeline }} takes longer than a second "
+            "({{ $value | humanizeDuration }}). Past the scrape timeout the metrics are gone.",
+            board=BoardUid.EXPORTER_SELF,
+            for_="10m",
+        ),
+        Alert(
+            name="PenstockSeriesMany",
+            expression=_select("penstock_series").above(str(_SERIES_MAX)),
+            severity=Severity.TICKET,
+            summary="{{ $labels.instance }} exposes {{ $value | humanize }} series",
+            description="{{ $labels.pipeline }} exposes {{ $value | humanize }} series; more than 50 000 cost "
+            "Prometheus more than they tell. Tasks, partitions and parallelism decide how many there are.",
+            board=BoardUid.EXPORTER_SELF,
+            for_="30m",
+        ),
+    ),
+)
+
+ALERT_GROUPS = (SYMPTOMS, STANDSTILL, CAUSES)

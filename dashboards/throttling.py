@@ -1,0 +1,155 @@
+"""Throttled periods as a reader sees them: yellow, in every form, from one definition.
+
+- `BAND` is shaded behind the lines of a time panel; it belongs to the panel and goes with it wherever it is copied.
+- The annotation shades every other time panel of the board, and can be switched off at its top.
+- The timeline says which partition it was, which neither of them can.
+- The share says how much of the range it was, from a counter, so that not even the shortest throttle is lost.
+
+A point of a panel stands for the step before it: `max_over_time` over that step keeps a throttle that is shorter
+than a step, and the band is drawn from a point backwards (`stepBefore`), which is the time it speaks of. Where a
+step holds no scrape, because they come a little late, the last one known stands in: one throttle stays one band.
+"""
+
+from __future__ import annotations
+
+from dashboards.colours import Colour
+from dashboards.panel import DrillDown, Query, StateTimeline, Word
+from dashboards.places import BoardUid
+from dashboards.promql import (
+    RANGE,
+    RANGE_SECONDS,
+    Expression,
+    call,
+    changes,
+    increase,
+    largest,
+    mean,
+    over_time,
+    select,
+)
+from dashboards.units import Display
+
+BAND_REF = "BAND"
+BAND_NAME = "Throttled"
+# Seen through the lines at a glance, light enough not to hide them, on dark and on light.
+BAND_OPACITY = 20
+
+ANNOTATION_NAME = "Throttling"
+ANNOTATION_TITLE = "Throttled"
+ANNOTATION_TEXT = "At least one of the chosen partitions held its write limit below the configured one."
+# The finest step at which it is asked; Grafana takes a coarser one for a long range. The shipped scrape interval.
+ANNOTATION_STEP = "5s"
+
+# On a strip, full rate is the empty one: only what is yellow is there to be seen.
+STRIP_WORDS = {0: Word("full rate", Colour.NOTHING), 1: Word("throttled", Colour.THROTTLED)}
+STATE_WORDS = {0: Word("full rate", Colour.GOOD), 1: Word("throttled", Colour.THROTTLED)}
+
+
+def throttled_now() -> Expression:
+    """1 or 0 for each partition."""
+    return largest(select("penstock_throttled"), "pipeline", "partition")
+
+
+def throttled_within_step() -> Expression:
+    """1 where a partition was throttled at any time since the point before, else 0."""
+    throttled = select("penstock_throttled")
+    return over_time("max", throttled).otherwise(throttled)
+
+
+def band_query() -> Query:
+    """0 or 1 for all chosen partitions together: several bands one upon another would add up to a solid wall."""
+    return Query(expression=largest(throttled_within_step()).with_unit(Display.ON_OFF), legend=BAND_NAME)
+
+
+def band_overrides() -> list[dict[str, object]]:
+    """Makes of the series of `BAND` a shade over the full height, apart from the scale and legend of the rest."""
+    properties: dict[str, object] = {
+        "custom.drawStyle": "line",
+        "custom.lineInterpolation": "stepBefore",
+        "custom.lineWidth": 0,
+        "custom.fillOpacity": BAND_OPACITY,
+        "custom.gradientMode": "none",
+        "custom.showPoints": "never",
+        "custom.spanNulls": False,
+        "custom.stacking": {"mode": "none", "group": "A"},
+        "custom.axisPlacement": "hidden",
+        "custom.scaleDistribution": {"type": "linear"},
+        "custom.thresholdsStyle": {"mode": "off"},
+        "custom.hideFrom": {"legend": True, "tooltip": True, "viz": False},
+        # A unit and bounds of its own give it a scale of its own.
+        "unit": Display.ON_OFF,
+        "min": 0,
+        "max": 1,
+        "color": {"mode": "fixed", "fixedColor": Colour.THROTTLED},
+        "links": [],
+    }
+    return [
+        {
+            "matcher": {"id": "byFrameRefID", "options": BAND_REF},
+            "properties": [{"id": name, "value": value} for name, value in properties.items()],
+        },
+        # The times of the first query are those of the x axis, and an override of a query changes them too: without
+        # this the x axis would be hidden along with the axis of the band.
+        {
+            "matcher": {"id": "byType", "options": "time"},
+            "properties": [{"id": "custom.axisPlacement", "value": "auto"}],
+        },
+    ]
+
+
+def annotation(datasource: dict[str, str], panels_with_band: list[int]) -> dict[str, object]:
+    """The band of the whole board, in both shapes: `target` since Grafana 12.1, `expr` and `step` before.
+
+    Panels that shade for themselves are left out, or theirs would stand twice.
+    """
+    expression = largest(throttled_within_step()).above("0").text
+    return {
+        "name": ANNOTATION_NAME,
+        "datasource": datasource,
+        "enable": True,
+        "hide": False,
+        "iconColor": Colour.THROTTLED,
+        "titleFormat": ANNOTATION_TITLE,
+        "textFormat": ANNOTATION_TEXT,
+        "tagKeys": "",
+        "useValueForTime": False,
+        "expr": expression,
+        "step": ANNOTATION_STEP,
+        "target": {"expr": expression, "interval": ANNOTATION_STEP, "refId": "Anno"},
+        "filter": {"exclude": True, "ids": panels_with_band},
+    }
+
+
+def timeline(id: int, *, width: int, height: int) -> StateTimeline:
+    """A strip for each partition, yellow while it is throttled."""
+    return StateTimeline(
+        id=id,
+        title="Throttling by partition",
+        shows="Yellow while the throttle holds the write limit of a partition below the configured one.",
+        healthy="empty, or short yellow pieces after a burst.",
+        otherwise="the exporters of that partition do not keep up: see the board Exporting for which one and why.",
+        queries=(
+            Query(
+                expression=largest(throttled_within_step(), "pipeline", "partition").with_unit(Display.COUNT),
+                legend="{{pipeline}}/{{partition}}",
+            ),
+        ),
+        width=width,
+        height=height,
+        words=STRIP_WORDS,
+        drill_down=DrillDown(BoardUid.FLOW_CONTROL, ("pipeline", "partition")),
+    )
+
+
+def share_of_range(*by: str) -> Expression:
+    """How much of the range was throttled, 0 to 1; of several partitions the mean."""
+    # A counter that is extrapolated to the edges of the range can pass them by a little.
+    return mean(
+        call("clamp_max", increase(select("penstock_throttled_seconds_total")) / RANGE_SECONDS, "1"), *by
+    ).with_unit(Display.SHARE)
+
+
+def episodes(*by: str) -> Expression:
+    """How many throttles touched the range. Each is a change to 1 and one back, one of which may lie outside."""
+    started_or_ended = call("ceil", changes(select("penstock_throttled"), RANGE) / "2")
+    return largest(started_or_ended, *by)

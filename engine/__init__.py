@@ -1,0 +1,66 @@
+"""The stream engine: sources, flow control, a partitioned durable log, processing, record exporters.
+
+This module is its public door. It knows nothing of metrics libraries, HTTP or Grafana; whoever wants to see
+what it does asks for a snapshot.
+"""
+
+from engine.backpressure.settings import BackPressureMode, BackPressureSettings
+from engine.clock import Clock, ManualClock, SystemClock
+from engine.durations import format_duration, parse_duration_ns
+from engine.errors import (
+    AppendError,
+    ConfigurationError,
+    DataFolderError,
+    LogCorruptedError,
+    PenstockError,
+    SettingError,
+    StoppedError,
+    TaskFailedError,
+    WriteFailedError,
+    WrongRecordError,
+)
+from engine.exporting.protocol import Exporter, ExporterContext, RecordFilter
+from engine.flow.document import flow_control_document
+from engine.flow.episodes import Episode
+from engine.flow.events import LimitChanged
+from engine.flow.gate import Refusal
+from engine.flow.overrides import Override
+from engine.flow.request.limit import RequestLimiterState
+from engine.flow.settings import (
+    AimdSettings,
+    FixedSettings,
+    FlowControlSettings,
+    Gradient2Settings,
+    GradientSettings,
+    LegacyVegasSettings,
+    RequestAlgorithm,
+    RequestLimitSettings,
+    ThrottlingAlgorithm,
+    ThrottlingSettings,
+    VegasSettings,
+    WriteLimitSettings,
+)
+from engine.intake import Written
+from engine.measures import AGE_BOUNDS_SECONDS, LATENCY_BOUNDS_SECONDS, Histogram
+from engine.options import EngineOptions
+from engine.pipeline import Pipeline
+from engine.processing.protocol import ProcessingContext, Processor, State
+from engine.records import Place, Record, RecordType, WriteSource
+from engine.runtime import Engine
+from engine.sources.protocol import Source, SourceBatch, SourceStart
+
+__all__ = [
+    "Pipeline", "Engine", "EngineOptions", "BackPressureSettings", "BackPressureMode",
+    "Record", "RecordType", "WriteSource", "Place", "Written", "Refusal",
+    "Source", "SourceBatch", "SourceStart",
+    "Processor", "ProcessingContext", "State",
+    "Exporter", "ExporterContext", "RecordFilter",
+    "FlowControlSettings", "WriteLimitSettings", "ThrottlingSettings", "ThrottlingAlgorithm",
+    "RequestLimitSettings", "RequestAlgorithm", "RequestLimiterState",
+    "Episode", "LimitChanged", "Override", "flow_control_document",
+    "AimdSettings", "FixedSettings", "VegasSettings", "GradientSettings", "Gradient2Settings", "LegacyVegasSettings",
+    "Histogram", "LATENCY_BOUNDS_SECONDS", "AGE_BOUNDS_SECONDS",
+    "Clock", "SystemClock", "ManualClock", "parse_duration_ns", "format_duration",
+    "PenstockError", "ConfigurationError", "SettingError", "DataFolderError", "LogCorruptedError", "AppendError",
+    "StoppedError", "TaskFailedError", "WrongRecordError", "WriteFailedError",
+]  # fmt: skip

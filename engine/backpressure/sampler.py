@@ -1,0 +1,141 @@
+"""Looks at the stacks of all tasks at once, and keeps book for each of them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from random import Random
+
+from engine.backpressure.judgement import NoVerdict, verdict_at, verdict_of_look
+from engine.backpressure.markers import Look
+from engine.backpressure.schedule import Schedule
+from engine.backpressure.subjects import Frames, Subject
+from engine.backpressure.window import SampleWindow, Verdict
+from engine.clock import Clock
+from engine.snapshot import BlockReason, SampleBasis
+
+# Deadlines that one look may serve: beyond that the process stood still, and its stacks say nothing of that time.
+_DEADLINES_A_LOOK_MAX = 64
+_HELD_BACK = Look.HELD_BACK
+
+
+class SampleBook:
+    """The samples of one subject: the last ones, and what decided all of them.
+
+    One caller at a time: the monitor holds the lock.
+    """
+
+    __slots__ = ("_by_stack", "_by_transitions", "_disagreements", "_discarded", "last", "subject", "window")
+
+    def __init__(self, subject: Subject, size: int) -> None:
+        self.subject = subject
+        self.window = SampleWindow(size)
+        # What the stack said at the last look; None before it.
+        self.last: Verdict | None = None
+        self._by_stack = 0
+        self._by_transitions = 0
+        self._discarded = 0
+        self._disagreements = 0
+
+    def basis(self) -> SampleBasis:
+        return SampleBasis(
+            by_stack=self._by_stack,
+            by_transitions=self._by_transitions,
+            discarded=self._discarded,
+            disagreements=self._disagreements,
+        )
+
+    def take(self, frames: Frames, deadlines: Sequence[int], looked_ns: int) -> None:
+        """Judges each deadline by one look, taken after `looked_ns`."""
+        look = self.subject.look(frames)
+        if look is None:
+            return
+        transitions = self.subject.transitions
+        if transitions is None:
+            # Nobody knows what it did before: a late look is one sample, not one for every deadline.
+            self._by_stack += 1
+            self.last = verdict_of_look(look, None)
+            self.window.add(self.last)
+            return
+        if not transitions:
+            # Its thread has been made and has not begun.
+            return
+        # Read after the stacks, so that no change before them is overlooked.
+        since_ns, state = transitions[-1]
+        if since_ns <= looked_ns and (look is _HELD_BACK) != isinstance(state, BlockReason):
+            self._disagreements += 1
+        self.last = verdict = verdict_of_look(look, state)
+        for deadline_ns in deadlines:
+            if since_ns <= deadline_ns:
+                self._by_stack += 1
+                self.window.add(verdict)
+                continue
+            match verdict_at(tuple(transitions), transitions.maxlen, deadline_ns):
+                case NoVerdict.FORGOTTEN:
+                    self._discarded += 1
+                case NoVerdict.NOT_STARTED:
+                    pass
+                case Verdict() as at_deadline:
+                    self._by_transitions += 1
+                    self.window.add(at_deadline)
+
+
+class Sampler:
+    """Serves all books at the same deadlines, with one reading of all stacks a look.
+
+    It has no thread: whoever owns it calls `look` when `next_ns` has come, one caller at a time. Books may come and
+    go between looks; without any there is no deadline.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        delay_ns: int,
+        random: Random,
+        *,
+        stacks: Callable[[], Frames] = sys._current_frames,
+    ) -> None:
+        self._clock = clock
+        self._delay_ns = delay_ns
+        self._random = random
+        self._stacks = stacks
+        self._schedule: Schedule | None = None
+        self._books: list[SampleBook] = []
+        self.ticks = 0
+        self.missed = 0
+        self.lateness_ns = 0
+        self.lateness_max_ns = 0
+
+    @property
+    def next_ns(self) -> int | None:
+        """The next deadline, monotonic; None while there is nothing to sample."""
+        return None if self._schedule is None else self._schedule.next_ns
+
+    def add(self, books: Iterable[SampleBook]) -> None:
+        self._books += books
+        if self._books and self._schedule is None:
+            self._schedule = Schedule(self._clock.monotonic_ns(), self._delay_ns, self._random)
+
+    def remove(self, books: Iterable[SampleBook]) -> None:
+        for book in books:
+            self._books.remove(book)
+        if not self._books:
+            self._schedule = None
+
+    def look(self) -> int:
+        """Serves the deadlines that have passed, and says how many those were."""
+        if self._schedule is None:
+            return 0
+        looked_ns = self._clock.monotonic_ns()
+        deadlines, missed = self._schedule.due(looked_ns, at_most=_DEADLINES_A_LOOK_MAX)
+        self.missed += missed
+        if not deadlines:
+            return 0
+        frames = self._stacks()
+        for book in self._books:
+            book.take(frames, deadlines, looked_ns)
+        self.ticks += len(deadlines)
+        late_ns = [looked_ns - deadline_ns for deadline_ns in deadlines]
+        self.lateness_ns += sum(late_ns)
+        self.lateness_max_ns = max(self.lateness_max_ns, *late_ns)
+        return len(deadlines)

@@ -1,0 +1,163 @@
+"""The folder that a pipeline's data lies in: one process at a time, one format, one number of partitions."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from pathlib import Path
+from typing import IO, Literal
+
+import msgspec
+
+from engine.errors import DataFolderError
+from engine.log.memory import MemoryStorage
+from engine.log.sqlite import SqliteStorage
+from engine.log.storage import LogStorage
+
+_FORMAT = 1
+# How long the workers of a process that was killed may take to notice, and how often they are looked for.
+_ORPHANS_END_SECONDS = 10.0
+_LOOK_AGAIN_SECONDS = 0.02
+_DESCRIPTION = "penstock.json"
+
+
+class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
+    """What `penstock.json` says of a data folder."""
+
+    format: int
+    pipeline: str
+    partitions: int
+
+
+class DataFolder:
+    """Holds the folder from `open` or `hold` to `close`, by a lock that the system takes back when the process dies."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock: IO[bytes] | None = None
+
+    @property
+    def rejects(self) -> Path:
+        return self.path / "rejects"
+
+    def open(self, pipeline: str, partitions: int) -> None:
+        """Makes the folder if need be. Raises `DataFolderError` with one sentence when it cannot be used."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._unwritable(error) from error
+        self.hold()
+        try:
+            self._describe(pipeline, partitions)
+        except OSError as error:
+            self.close()
+            raise self._unwritable(error) from error
+        except DataFolderError:
+            self.close()
+            raise
+
+    def hold(self) -> None:
+        """Takes a folder that is there for this process alone. Raises `DataFolderError` while another has it."""
+        try:
+            self._lock = (self.path / "lock").open("a+b")
+        except OSError as error:
+            raise self._unwritable(error) from error
+        self._take(self._lock)
+        try:
+            self._lock.truncate(0)
+            self._lock.write(str(os.getpid()).encode())
+            self._lock.flush()
+        except OSError as error:
+            self.close()
+            raise self._unwritable(error) from error
+
+    def _take(self, lock: IO[bytes]) -> None:
+        """Worker processes have the lock of the one that started them; where that is dead they end at any moment."""
+        deadline = time.monotonic() + _ORPHANS_END_SECONDS
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                lock.seek(0)
+                owner = lock.read(20).decode(errors="replace").strip() or "unknown"
+                if time.monotonic() < deadline and not _is_alive(owner):
+                    time.sleep(_LOOK_AGAIN_SECONDS)
+                    continue
+                self.close()
+                raise DataFolderError(f"data folder {self.path} is in use by another process (id {owner})") from error
+            return
+
+    @property
+    def lock(self) -> int:
+        """The descriptor that holds the folder; a process it is handed to holds the folder too."""
+        assert self._lock is not None, "the folder is open"
+        return self._lock.fileno()
+
+    def description(self) -> Description:
+        """What the folder says of itself. Raises `DataFolderError` for one that says nothing we understand."""
+        file = self.path / _DESCRIPTION
+        try:
+            found = msgspec.json.decode(file.read_bytes(), type=Description)
+        except FileNotFoundError as error:
+            raise DataFolderError(f"{self.path} is no data folder: there is no {_DESCRIPTION} in it") from error
+        except OSError as error:
+            raise DataFolderError(f"{file} cannot be read: {error.strerror}") from error
+        except msgspec.DecodeError as error:
+            raise DataFolderError(f"{file} cannot be read: {error}") from error
+        if found.format != _FORMAT:
+            raise DataFolderError(
+                f"data folder {self.path} has format {found.format}, this version reads format {_FORMAT}; "
+                "use the version that wrote it, or another data folder"
+            )
+        return found
+
+    def partition_path(self, partition: int) -> Path:
+        """The database of a partition."""
+        return self.path / "partitions" / f"{partition}.db"
+
+    def _unwritable(self, error: OSError) -> DataFolderError:
+        return DataFolderError(f"data folder {self.path} cannot be written: {error.strerror}")
+
+    def _describe(self, pipeline: str, partitions: int) -> None:
+        file = self.path / _DESCRIPTION
+        if not file.exists():
+            written = file.with_suffix(".tmp")
+            written.write_bytes(msgspec.json.encode(Description(_FORMAT, pipeline, partitions)))
+            written.replace(file)
+            return
+        found = self.description()
+        if found.pipeline != pipeline:
+            raise DataFolderError(
+                f"data folder {self.path} belongs to pipeline {found.pipeline!r}, not to {pipeline!r}"
+            )
+        if found.partitions != partitions:
+            raise DataFolderError(
+                f"data folder {self.path} holds {found.partitions} partitions, the pipeline asks for {partitions}; "
+                "the number of partitions cannot change"
+            )
+
+    def storage(
+        self, partition: int, kind: Literal["sqlite", "memory"], synchronous: Literal["FULL", "NORMAL"]
+    ) -> LogStorage:
+        if kind == "memory":
+            return MemoryStorage()
+        path = self.partition_path(partition)
+        path.parent.mkdir(exist_ok=True)
+        return SqliteStorage(path, synchronous=synchronous)
+
+    def close(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+
+def _is_alive(process: str) -> bool:
+    """Whether a process of this id runs; an id that cannot be read is taken for one that does."""
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except (ValueError, OSError):
+        return True
+    return True

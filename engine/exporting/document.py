@@ -1,0 +1,66 @@
+"""A record as the outside gets it: one JSON object with the names that are documented."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from engine.clock import NS_PER_MS
+from engine.records import Record
+
+_encoder = msgspec.json.Encoder()
+
+
+class Document(msgspec.Struct, rename="camel", gc=False):
+    """The shape. `timestamp` is in milliseconds since the epoch."""
+
+    position: int
+    partition: int
+    timestamp: int
+    record_type: str
+    value_type: str
+    intent: str
+    key: str
+    value: Any
+    source_position: int
+
+
+def document(record: Record, partition: int) -> Document:
+    """A value of bytes is text if it is UTF-8, else `{"base64": …}`."""
+    value = record.value
+    return Document(
+        record.position,
+        partition,
+        record.timestamp_ns // NS_PER_MS,
+        record.record_type,
+        record.value_type,
+        record.intent,
+        record.key,
+        _as_text(value) if isinstance(value, bytes) else value,
+        record.source_position,
+    )
+
+
+def encoded(record: Record, partition: int) -> bytes:
+    return _encoder.encode(document(record, partition))
+
+
+def encoded_lines(records: Iterable[Record], partition: int) -> bytes:
+    """Newline-delimited JSON, with an end behind the last line."""
+    return _encoder.encode_lines([document(record, partition) for record in records])
+
+
+def encoded_value(record: Record) -> bytes:
+    """The record's value alone, as JSON."""
+    value = record.value
+    return _encoder.encode(_as_text(value) if isinstance(value, bytes) else value)
+
+
+def _as_text(value: bytes) -> str | dict[str, str]:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return {"base64": b64encode(value).decode()}

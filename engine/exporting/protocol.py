@@ -1,0 +1,82 @@
+"""What a record exporter is: the last step, which hands records to the outside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from engine.records import Record, RecordType
+
+
+@dataclass(frozen=True, slots=True)
+class ExporterContext:
+    """What an exporter is told when it opens: who it is and where it stood."""
+
+    exporter: str
+    partition: int
+    partitions: int
+    # Last position acknowledged in an earlier run; records follow from the next one.
+    position: int
+    # What the exporter handed back with that position; None at first.
+    cursor: bytes | None
+
+
+class Exporter(Protocol):
+    """Hands the records of one partition to the outside, in order, at least once.
+
+    Its task's thread alone calls it. The engine promises: `open` once before all else; `export` with records of
+    rising positions, never empty; the same records again after `export` raised; `close` once, also after a
+    failure. The exporter promises: when `export` returns, the records are safe outside. What it returns (bytes
+    or None) is stored with the position and given back by the next `open`.
+
+    It may raise anything; records are then handed over again after a pause. `RetryLaterError` says how long that
+    pause should be, `RefusedRecordsError` that some records will never be taken and all others are safe: then only
+    those come again, a few times, and in the end the policy of the pipeline decides about them.
+    """
+
+    def open(self, context: ExporterContext) -> None: ...
+
+    def export(self, records: Sequence[Record]) -> bytes | None: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Safe:
+    """Everything up to `position` is safe outside; `cursor` is stored with it."""
+
+    position: int
+    cursor: bytes | None = None
+
+
+@runtime_checkable
+class LaterExporter(Exporter, Protocol):
+    """An exporter that takes records in `export` and says later that they are safe; what `export` returns is unused.
+
+    `acknowledged` is asked after each `export` and every 50 ms while something is open; None while nothing is safe.
+    Positions never go back. If it raises, or `export` does, all records behind the last acknowledged one are handed
+    over again: what the exporter still holds of them it must forget.
+    """
+
+    def acknowledged(self) -> Safe | None: ...
+
+
+ExporterFactory = Callable[[], Exporter]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordFilter:
+    """Which records an exporter wants; None means all. The others are skipped and acknowledged."""
+
+    record_types: frozenset[RecordType] | None = None
+    value_types: frozenset[str] | None = None
+
+    @property
+    def passes_all(self) -> bool:
+        return self.record_types is None and self.value_types is None
+
+    def wants(self, record: Record) -> bool:
+        return (self.record_types is None or record.record_type in self.record_types) and (
+            self.value_types is None or record.value_type in self.value_types
+        )

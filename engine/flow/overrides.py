@@ -1,0 +1,54 @@
+"""Settings set by hand: in place of the configured ones, since when, until when, and by whom."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engine.clock import Clock
+from engine.flow.settings import FlowControlSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Override:
+    """The whole settings of a partition as somebody set them at run time. Plain data, so that it can be stored."""
+
+    settings: FlowControlSettings
+    since_wall_ns: int
+    # When the configured settings come back by themselves; None: when somebody brings them back.
+    until_wall_ns: int | None = None
+    by: str | None = None
+
+
+class SettingsInForce:
+    """The configured settings of one partition, and what was set by hand over them. One caller at a time.
+
+    Invariant: there is an override ⇔ the settings in force are not the configured ones. What is left of its time is
+    measured on monotonic time, so that a jump of the wall clock neither ends nor prolongs it.
+    """
+
+    def __init__(self, clock: Clock, configured: FlowControlSettings) -> None:
+        self._clock = clock
+        self.configured = configured
+        self.override: Override | None = None
+        self._ends_ns: int | None = None
+
+    @property
+    def settings(self) -> FlowControlSettings:
+        return self.configured if self.override is None else self.override.settings
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the time of the override has passed: it is to be taken away."""
+        return self._ends_ns is not None and self._clock.monotonic_ns() >= self._ends_ns
+
+    def put(self, override: Override | None) -> None:
+        """Sets or, with None, takes away. What is over already, or says what is configured, is as good as None."""
+        self.override = self._ends_ns = None
+        if override is None or override.settings == self.configured:
+            return
+        if override.until_wall_ns is not None:
+            rest_ns = override.until_wall_ns - self._clock.wall_ns()
+            if rest_ns <= 0:
+                return
+            self._ends_ns = self._clock.monotonic_ns() + rest_ns
+        self.override = override

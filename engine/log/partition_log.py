@@ -1,0 +1,263 @@
+"""The log of one partition: positions, group commit, and readers that follow the tail."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from threading import Lock
+
+from engine.clock import Clock
+from engine.errors import AppendError, LogCorruptedError
+from engine.log.codec import EncodedBatch, checksum_of, decode_batch, encode_records, kinds_of
+from engine.log.storage import FAILURE_REASONS, Entry, LogStorage, StorageError
+from engine.log.tail import TailCache
+from engine.measures import Histogram
+from engine.records import RecordBatch, WriteSource
+from engine.unit import Recovered, Unit
+
+# Bounds of one shared commit: enough for any number of writers to share a sync, small enough to stay quick.
+_UNITS_PER_COMMIT_MAX = 256
+_NO_UNIT = Unit(source=WriteSource.INTERNAL)
+_TAIL_BYTES_MAX = 16 * 1024 * 1024
+
+Stored = Callable[[int], None]
+Committed = Callable[[Sequence[Unit]], None]
+
+
+class _Ticket:
+    """A unit waiting to be committed. Its owner sleeps on `wake` until it is done or has to lead."""
+
+    __slots__ = ("blob", "done", "error", "kinds", "operation", "started_ns", "stored", "unit", "wake")
+
+    def __init__(
+        self,
+        unit: Unit,
+        blob: bytes | None,
+        stored: Stored | None,
+        started_ns: int,
+        operation: Callable[[], None] | None = None,
+    ) -> None:
+        self.operation = operation
+        self.kinds = ""
+        self.unit = unit
+        self.blob = blob
+        self.stored = stored
+        self.started_ns = started_ns
+        self.done = False
+        self.error: AppendError | None = None
+        self.wake: Lock | None = None
+
+
+class PartitionLog:
+    """Appends units and reads batches; any number of threads may call either.
+
+    Writers share a sync without a thread of its own: the first to come leads, commits what has gathered (its
+    own unit included), wakes those it served, and hands the lead to the next in line. A single writer therefore
+    commits on its own thread, with no switch.
+    """
+
+    def __init__(
+        self,
+        partition: int,
+        storage: LogStorage,
+        clock: Clock,
+        *,
+        committed: Committed,
+        take_riders: Callable[[], Unit | None] = lambda: None,
+        give_back_riders: Callable[[Unit], None] = lambda _: None,
+        tail_bytes: int = _TAIL_BYTES_MAX,
+    ) -> None:
+        self._partition = partition
+        self._storage = storage
+        self._clock = clock
+        # Called by the leader after each commit, in the order of the log, before anyone reads the records.
+        self._committed = committed
+        # Called by the leader for a unit without records that goes in front of each commit.
+        self._take_riders = take_riders
+        self._give_back_riders = give_back_riders
+        self._queue_lock = Lock()
+        self._queue: deque[_Ticket] = deque()
+        self._leading = False
+        self._tail = TailCache(tail_bytes)
+        self._last_position = 0
+        self.append_duration = Histogram()
+        self.append_failures = dict.fromkeys(FAILURE_REASONS, 0)
+        self._timestamp_asked = (-1, 0)
+
+    def open(self) -> Recovered:
+        """Reads what is there. Call first and once."""
+        recovered = self._storage.recover()
+        self._last_position = recovered.last_position
+        return recovered
+
+    def close(self) -> None:
+        self._storage.close()
+
+    @property
+    def last_position(self) -> int:
+        return self._last_position
+
+    # -- appending ---
+
+    def append(self, unit: Unit, stored: Stored | None = None) -> None:
+        """Makes `unit` durable; gives it its `first_position`.
+
+        `stored(last_position)` is called before any reader can see the records. Raises `AppendError` when
+        nothing of the unit was stored, `TypeError` or `OverflowError` for a value that cannot be encoded.
+        """
+        blob = encode_records(unit.records) if unit.records else None
+        ticket = _Ticket(unit, blob, stored, self._clock.monotonic_ns())
+        if unit.records:
+            ticket.kinds = kinds_of(unit.records)
+        self._await_turn(ticket)
+
+    def _await_turn(self, ticket: _Ticket) -> None:
+        with self._queue_lock:
+            self._queue.append(ticket)
+            if self._leading:
+                wake = ticket.wake = Lock()
+                wake.acquire()
+            else:
+                self._leading = True
+                wake = None
+        if wake is not None:
+            wake.acquire()
+        if not ticket.done:
+            self._lead()
+        if ticket.error is not None:
+            raise ticket.error
+
+    def _lead(self) -> None:
+        with self._queue_lock:
+            count = min(len(self._queue), _UNITS_PER_COMMIT_MAX)
+            tickets = [self._queue.popleft() for _ in range(count)]
+        try:
+            units = [ticket for ticket in tickets if ticket.operation is None]
+            if units:
+                self._commit(units)
+            for ticket in tickets:
+                if ticket.operation is not None:
+                    self._operate(ticket, ticket.operation)
+        except BaseException as error:
+            # A fault of our own must not look like success to those who wait.
+            for ticket in tickets:
+                ticket.error = ticket.error or AppendError(
+                    f"partition {self._partition} could not store a write: {error!r}"
+                )
+            raise
+        finally:
+            with self._queue_lock:
+                for ticket in tickets:
+                    ticket.done = True
+                    if ticket.wake is not None:
+                        ticket.wake.release()
+                if self._queue:
+                    successor = self._queue[0].wake
+                    assert successor is not None, "who came while another led has a lock to sleep on"
+                    successor.release()
+                else:
+                    self._leading = False
+
+    def _commit(self, tickets: list[_Ticket]) -> None:
+        riders = self._take_riders()
+        timestamp_ns = self._clock.wall_ns()
+        position = self._last_position + 1
+        entries: list[Entry] = []
+        for ticket in tickets:
+            batch = None
+            if ticket.blob is not None:
+                count = len(ticket.unit.records)
+                batch = EncodedBatch(
+                    position,
+                    count,
+                    timestamp_ns,
+                    ticket.unit.source,
+                    checksum_of(ticket.blob, position, count, ticket.kinds),
+                    ticket.blob,
+                    ticket.kinds,
+                )
+                position += count
+            entries.append(Entry(ticket.unit, batch))
+        try:
+            self._storage.commit(entries if riders is None else [Entry(riders, None), *entries])
+        except StorageError as error:
+            if riders is not None:
+                self._give_back_riders(riders)
+            self._refused(tickets, error)
+            return
+        now_ns = self._clock.monotonic_ns()
+        for ticket, entry in zip(tickets, entries, strict=True):
+            if entry.batch is not None:
+                self.append_duration.observe(now_ns - ticket.started_ns)
+                ticket.unit.first_position = entry.batch.first_position
+                self._tail.append(entry.batch)
+                if ticket.stored is not None:
+                    ticket.stored(entry.batch.last_position)
+        self._last_position = position - 1
+        units = [ticket.unit for ticket in tickets]
+        self._committed(units if riders is None else [riders, *units])
+
+    def _operate(self, ticket: _Ticket, operation: Callable[[], None]) -> None:
+        try:
+            operation()
+        except StorageError as error:
+            self._refused([ticket], error)
+
+    def _refused(self, tickets: list[_Ticket], error: StorageError) -> None:
+        """One unit alone bears its own error; of several each is tried alone, so that none suffers for another."""
+        if len(tickets) > 1:
+            for ticket in tickets:
+                self._commit([ticket])
+            return
+        self.append_failures[error.reason] += 1
+        tickets[0].error = AppendError(f"partition {self._partition} could not store a write: {error}")
+
+    # -- reading ---
+
+    def read(self, position: int, max_records: int) -> list[RecordBatch]:
+        """Batches from the one that holds `position` on, until `max_records` are covered; empty past the end.
+
+        The first batch may begin before `position`. Raises `LogCorruptedError` with the place of a damaged one.
+        """
+        if position > self._last_position:
+            return []
+        encoded = self._tail.read(position, max_records)
+        if encoded is None:
+            encoded = self._storage.read(position, max_records)
+        return [self._decode(batch) for batch in encoded]
+
+    def _decode(self, batch: EncodedBatch) -> RecordBatch:
+        try:
+            return decode_batch(batch)
+        except ValueError as error:
+            raise LogCorruptedError(self._partition, batch.first_position, str(error)) from error
+
+    def timestamp_of(self, position: int) -> int | None:
+        """Wall time at which the record at `position` was written; None when it is not there."""
+        asked, answer = self._timestamp_asked
+        if asked == position:
+            return answer
+        if position > self._last_position:
+            return None
+        encoded = self._tail.read(position, 1) or self._storage.read(position, 1)
+        if not encoded:
+            return None
+        self._timestamp_asked = (position, encoded[0].timestamp_ns)
+        return encoded[0].timestamp_ns
+
+    def state_get(self, key: str) -> bytes | None:
+        return self._storage.state_get(key)
+
+    def state_scan(self, prefix: str) -> Iterator[tuple[str, bytes]]:
+        return self._storage.state_scan(prefix)
+
+    def delete_before(self, position: int, max_batches: int) -> int:
+        """Deletes old batches in the line of the writers; ask for few at a time, so that none of them stalls."""
+        deleted = 0
+
+        def delete() -> None:
+            nonlocal deleted
+            deleted = self._storage.delete_before(position, max_batches)
+
+        self._await_turn(_Ticket(_NO_UNIT, None, None, self._clock.monotonic_ns(), delete))
+        return deleted

@@ -1,0 +1,108 @@
+"""Keyed state as a processor sees it: what is committed, below what this unit has changed so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import msgspec
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder().decode
+
+Get = Callable[[str], bytes | None]
+Scan = Callable[[str], Iterator[tuple[str, bytes]]]
+
+# What a dictionary has not; typed as what it stands for.
+_MISSING: Final[Any] = object()
+_CACHED_KEYS_MAX = 50_000
+
+
+class StateOverlay:
+    """Implements `State` over committed state, with changes that can be undone per record and per unit.
+
+    Values lie encoded, in here and in the cache, so that whoever reads one has a copy. One thread only. The cache
+    of what is committed is bounded, and forgets what came first: state may be larger than memory.
+    """
+
+    def __init__(self, get: Get, scan: Scan, *, cached_keys_max: int = _CACHED_KEYS_MAX) -> None:
+        self._get = get
+        self._scan = scan
+        self._cached_keys_max = cached_keys_max
+        self._cache: dict[str, bytes | None] = {}
+        # Changes of the unit; None deletes.
+        self._changes: dict[str, bytes | None] = {}
+        # What the record in hand has replaced in `_changes`, to undo it.
+        self._undo: list[tuple[str, bytes | None]] = []
+
+    # -- what the processor calls ---
+
+    def get(self, key: str, default: Any = None) -> Any:
+        raw = self._changes.get(key, _MISSING)
+        if raw is _MISSING:
+            raw = self._cache.get(key, _MISSING)
+            if raw is _MISSING:
+                raw = self._fetch(key)
+        return default if raw is None else _decode(raw)
+
+    def put(self, key: str, value: Any) -> None:
+        """Raises `TypeError` for a value that cannot be encoded."""
+        self._change(key, _encode(value))
+
+    def delete(self, key: str) -> None:
+        self._change(key, None)
+
+    def scan(self, prefix: str = "") -> Iterator[tuple[str, Any]]:
+        found: dict[str, bytes | None] = dict(self._scan(prefix))
+        found.update({k: v for k, v in self._changes.items() if k.startswith(prefix)})
+        for key in sorted(found):
+            raw = found[key]
+            if raw is not None:
+                yield key, _decode(raw)
+
+    # -- what the processing task calls ---
+
+    def keep_record(self) -> None:
+        """The record went well: its changes belong to the unit now."""
+        self._undo.clear()
+
+    def undo_record(self) -> None:
+        """The record failed: the unit is as it was before it."""
+        while self._undo:
+            key, before = self._undo.pop()
+            if before is _MISSING:
+                del self._changes[key]
+            else:
+                self._changes[key] = before
+
+    @property
+    def changes(self) -> dict[str, bytes | None]:
+        return self._changes
+
+    def committed(self) -> None:
+        """The unit is durable: its changes are what is committed now."""
+        self._remember(self._changes)
+        self._changes = {}
+
+    def discard(self) -> None:
+        """The unit came to nothing."""
+        self._changes = {}
+        self._undo.clear()
+
+    def _change(self, key: str, value: bytes | None) -> None:
+        if type(key) is not str:
+            raise TypeError(f"a state key is a str, not {type(key).__name__}")
+        changes = self._changes
+        self._undo.append((key, changes.get(key, _MISSING)))
+        changes[key] = value
+
+    def _fetch(self, key: str) -> bytes | None:
+        raw = self._get(key)
+        self._remember({key: raw})
+        return raw
+
+    def _remember(self, committed: dict[str, bytes | None]) -> None:
+        cache = self._cache
+        cache.update(committed)
+        while len(cache) > self._cached_keys_max:
+            del cache[next(iter(cache))]

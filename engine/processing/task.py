@@ -1,0 +1,274 @@
+"""The processing task of one partition: commands in, one unit out, at most a batch at a time."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Literal
+
+from engine.clock import NS_PER_SECOND, Clock
+from engine.errors import AppendError, StoppedError, TaskFailedError
+from engine.processing.context import Rejected, UnitContext
+from engine.processing.protocol import ProcessorFactory
+from engine.processing.state import StateOverlay
+from engine.processing.timers import TimerQueue
+from engine.records import Record, RecordBatch, RecordType, WriteSource, decode_record
+from engine.retention import DiskSpace
+from engine.snapshot import BlockReason
+from engine.unit import Unit
+
+if TYPE_CHECKING:
+    from engine.partition import Partition
+    from engine.tasks.subtask import Subtask
+
+log = logging.getLogger("penstock.processing")
+
+# How long an idle processor sleeps at most before it looks around.
+_IDLE_WAIT_NS = NS_PER_SECOND
+_TIMERS_AT_ONCE = 500
+
+
+class ProcessingTask:
+    """Reads commands in order, lets the processor work, and commits results, state and progress as one unit.
+
+    Exactly once: a unit holds whole records only, and the position up to which they are processed. Events and
+    rejections are passed over. A record whose processing raises is tried `attempts` times on its own, then
+    rejected, or stops the pipeline.
+    """
+
+    def __init__(
+        self,
+        partition: Partition,
+        partitions: int,
+        factory: ProcessorFactory,
+        subtask: Subtask,
+        clock: Clock,
+        *,
+        on_error: Literal["reject", "stop"],
+        attempts: int,
+        batch_records: int,
+        outbox_records_max: int,
+    ) -> None:
+        recovered = partition.recovered
+        self._partition = partition
+        self._subtask = subtask
+        self._timer = subtask.timer
+        self._meter = subtask.meter
+        self._clock = clock
+        self._on_error = on_error
+        self._attempts = attempts
+        self._batch_records = batch_records
+        self._outbox_records_max = outbox_records_max
+        self._next_position = recovered.processed_position + 1
+        self._state = StateOverlay(partition.state_get, partition.state_scan)
+        self._timers = TimerQueue(clock, recovered.timers)
+        self._context = UnitContext(
+            partition.number,
+            partitions,
+            clock,
+            self._state,
+            next_timer_id=recovered.next_timer_id,
+            next_sequence=recovered.next_sequence,
+        )
+        self._processor = factory()
+        self._stopping = False
+        self._canceled = False
+        self._timers_stopped = False
+
+    def stop(self, *, at_once: bool = False) -> None:
+        """Ends the task when it has caught up with the log, or after the unit in hand; from any thread."""
+        self._canceled = self._canceled or at_once
+        self._stopping = True
+        self._partition.wake()
+
+    def hold_timers(self) -> None:
+        """No more timers fire in this run; they stay stored. From any thread."""
+        self._timers_stopped = True
+
+    def run(self) -> None:
+        while not self._canceled:
+            batches = self._partition.read(self._next_position, self._batch_records)
+            if batches:
+                self._process(batches)
+            elif self._stopping:
+                return
+            elif not self._fire_timers():
+                self._wait()
+
+    def _wait(self) -> None:
+        due_ns = None if self._timers_stopped else self._timers.next_due_ns()
+        wait_ns = _IDLE_WAIT_NS if due_ns is None else min(_IDLE_WAIT_NS, due_ns - self._clock.monotonic_ns())
+        if wait_ns > 0:
+            self._timer.idle()
+            self._partition.wait_for_record(self._next_position, wait_ns)
+            self._timer.busy()
+
+    # -- commands ---
+
+    def _process(self, batches: list[RecordBatch]) -> None:
+        """Processes what was read, unit by unit; a unit is cut to what 100 ms of the write limit allow.
+
+        The results of commands that are always allowed are never held back: they share no unit with others.
+        """
+        self._fire_timers()
+        commands = [
+            record
+            for batch in batches
+            if batch.may_hold(RecordType.COMMAND)
+            for record in batch.records_from(self._next_position)
+            if record.record_type == RecordType.COMMAND
+        ]
+        started_ns = self._clock.monotonic_ns()
+        results_max = self._partition.gate.suggested_batch_records()
+        before = self._context.counters
+        borders = self._borders(commands)
+        since = 0
+        for index, command in enumerate(commands):
+            self._one(command)
+            if (
+                self._context.results >= results_max
+                or self._context.messages >= self._outbox_records_max
+                or index in borders
+            ):
+                self._hand_over(commands[since : index + 1], command.position, before, started_ns)
+                since = index + 1
+                before = self._context.counters
+                started_ns = self._clock.monotonic_ns()
+                results_max = self._partition.gate.suggested_batch_records()
+        if self._next_position <= batches[-1].last_position:
+            self._hand_over(commands[since:], batches[-1].last_position, before, started_ns)
+
+    def _borders(self, commands: Sequence[Record]) -> frozenset[int]:
+        """After which commands the next ones are always allowed where these are not, or the other way round."""
+        always_allowed = self._partition.always_allowed
+        if not always_allowed.intents:
+            return frozenset()
+        kinds = [always_allowed.covers(command) for command in commands]
+        return frozenset(index for index, (one, next_) in enumerate(pairwise(kinds)) if one is not next_)
+
+    def _one(self, record: Record) -> None:
+        """One command, until it succeeds or the policy decides."""
+        context = self._context
+        for attempt in range(1, self._attempts + 1):
+            context.begin(record)
+            try:
+                self._processor.process(record, context)
+            except Rejected as decision:
+                context.undo_record()
+                self._meter.reject("processor")
+                context.refuse(str(decision))
+                return
+            except StoppedError:
+                raise
+            except Exception as error:
+                context.undo_record()
+                if attempt == self._attempts:
+                    self._failed(record, error)
+            else:
+                context.keep_record()
+                return
+
+    def _failed(self, record: Record, error: Exception) -> None:
+        place = f"partition {self._partition.number}, position {record.position}"
+        text = f"{type(error).__name__}: {error}"
+        if self._on_error == "stop":
+            raise TaskFailedError(f"processing of {place} failed with {text}") from error
+        log.warning("record at %s is rejected: %s", place, text, exc_info=error)
+        self._meter.reject("error")
+        self._context.refuse(text)
+
+    # -- handing over ---
+
+    def _hand_over(self, commands: list[Record], position: int, before: tuple[int, int], started_ns: int) -> None:
+        """Commits the unit of `commands`, and with it that everything up to `position` is processed.
+
+        Falls back to one record a unit where a value cannot be encoded.
+        """
+        worked_ns = self._clock.monotonic_ns() - started_ns
+        unit = self._context.take_unit(position)
+        if not (unit.records or unit.state or unit.timers_added or unit.outbox):
+            self._partition.mark_processed(position)
+        else:
+            try:
+                self._append(unit, always_allowed=self._partition.always_allowed.covers_all(commands))
+            except (TypeError, OverflowError, ValueError):
+                self._context.discard(*before)
+                self._one_by_one(commands, position)
+            else:
+                self._state.committed()
+                self._timers.add(unit.timers_added)
+        self._meter.records_in += position + 1 - self._next_position
+        self._next_position = position + 1
+        self._meter.records_out += len(unit.records) + len(unit.outbox)
+        if commands:
+            self._partition.processing_duration.observe(worked_ns // len(commands), len(commands))
+
+    def _one_by_one(self, commands: list[Record], position: int) -> None:
+        """A value of some record could not be encoded: finds out which, and lets the policy decide on it alone."""
+        for record in commands:
+            before = self._context.counters
+            self._one(record)
+            unit = self._context.take_unit(record.position)
+            always_allowed = self._partition.always_allowed.covers(record)
+            try:
+                self._append(unit, always_allowed=always_allowed)
+            except (TypeError, OverflowError, ValueError) as error:
+                self._context.discard(*before)
+                self._context.begin(record)
+                self._failed(record, error)
+                unit = self._context.take_unit(record.position)
+                self._append(unit, always_allowed=always_allowed)
+            self._state.committed()
+            self._timers.add(unit.timers_added)
+        self._partition.mark_processed(position)
+
+    def _append(self, unit: Unit, *, always_allowed: bool = False) -> None:
+        """Stores a unit; one that the log cannot store just now (disk full) is tried again until it can."""
+        if unit.outbox:
+            self._await_outbox()
+        while True:
+            self._partition.wait_for_room(up_to=DiskSpace.LOW, blocked=self._timer.blocked)
+            self._timer.busy()
+            permit = None
+            if unit.records:
+                permit = self._partition.wait_acquire(
+                    unit.source, len(unit.records), blocked=self._timer.blocked, always_allowed=always_allowed
+                )
+                self._timer.busy()
+            try:
+                self._partition.append(unit, permit)
+            except AppendError as error:
+                log.warning("%s; it is tried again", error)
+                if not self._partition.pause_after_failure():
+                    raise StoppedError("the partition is stopping") from error
+            else:
+                return
+
+    def _await_outbox(self) -> None:
+        """A full outbox holds the processor back until messages have gone out."""
+        while not self._partition.wait_for_outbox(self._outbox_records_max, 0):
+            self._timer.blocked(BlockReason.INTER_PARTITION)
+            if self._partition.is_stopping:
+                raise StoppedError("the partition is stopping")
+            self._partition.wait_for_outbox(self._outbox_records_max, NS_PER_SECOND)
+        self._timer.busy()
+
+    # -- timers ---
+
+    def _fire_timers(self) -> bool:
+        """Writes the commands whose time has come; True when there were any."""
+        if self._timers_stopped:
+            return False
+        due = self._timers.due(min(_TIMERS_AT_ONCE, self._partition.gate.suggested_batch_records()))
+        if not due:
+            return False
+        unit = Unit(
+            source=WriteSource.SCHEDULED,
+            records=[decode_record(timer.command) for timer in due],
+            timers_fired=[timer.timer_id for timer in due],
+        )
+        self._append(unit)
+        self._timers.fired(len(due))
+        self._meter.records_out += len(due)
+        return True

@@ -1,0 +1,44 @@
+"""The door to everything that comes line by line: `lines("flights.ndjson.gz")`, also CSV, stdin and growing files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from engine.errors import ConfigurationError
+from engine.sources.csv_rows import CsvRows
+from engine.sources.followed_file import FollowedFile
+from engine.sources.line_file import Lines
+from engine.sources.line_splitter import LINE_BYTES_MAX
+from engine.sources.protocol import Source
+from engine.sources.standard_input import StandardInput
+
+STANDARD_INPUT = "-"
+LineFormat = Literal["lines", "csv"]
+
+
+def lines(
+    path: str | Path,
+    *,
+    format: LineFormat = "lines",
+    delimiter: str = ",",
+    follow: bool = False,
+    line_bytes_max: int = LINE_BYTES_MAX,
+) -> Source:
+    """The source for `Pipeline.source`: each line of the file at `path`, as bytes without its end.
+
+    `format="csv"` makes each row a dictionary of text, under the names in the first line. `path="-"` is standard
+    input. `follow=True` goes on with a file that grows, is rotated or truncated, and never ends by itself.
+    """
+    if follow and format == "csv":
+        raise ConfigurationError("a CSV file cannot be followed: behind a rotation a header looks like a row")
+    source: Source
+    if str(path) == STANDARD_INPUT:
+        if follow:
+            raise ConfigurationError("standard input is read to its end anyway; only a file can be followed")
+        source = StandardInput(line_bytes_max=line_bytes_max)
+    elif follow:
+        source = FollowedFile(Path(path), line_bytes_max=line_bytes_max)
+    else:
+        source = Lines(Path(path), line_bytes_max=line_bytes_max)
+    return CsvRows(source, delimiter=delimiter, row_bytes_max=line_bytes_max) if format == "csv" else source

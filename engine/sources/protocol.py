@@ -1,0 +1,68 @@
+"""What a source is: where values come from, with a place for each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStart:
+    """Where to begin again: everything up to `offset` is stored; 0 is the very beginning."""
+
+    offset: int
+    # What the source handed out with that offset (a byte position, say); None at first.
+    cursor: bytes | None
+
+
+@dataclass(slots=True)
+class SourceBatch:
+    """Values in the order of the source. `values[i]` stands at offset `first_offset + i`."""
+
+    first_offset: int
+    values: list[Any]
+    # For a restart right behind this batch; may be None where offset alone is enough.
+    cursor: bytes | None = None
+
+    @property
+    def last_offset(self) -> int:
+        return self.first_offset + len(self.values) - 1
+
+
+class Source(Protocol):
+    """A stream of values that can be read again from an offset. Offsets begin at 1 and rise by 1.
+
+    The source task's thread alone calls it. The engine promises: `open` before `read`, `close` at the end, also
+    after a failure; after `close` it may be opened again, for a worker's death makes all sources begin anew. The source
+    promises: the same values at the same offsets on every run (what comes after a restart must not differ), and a
+    `read` that returns within a second, empty-handed (`values == []`) if need be; it is asked again soon, and need not
+    wait itself. Offsets may leap from batch to batch, inside of one they do not.
+
+    A source that cannot be read again (a pipe) has an attribute `restartable = False`: it is opened behind the
+    highest offset that any partition has stored, and gives new values from there.
+    """
+
+    def describe(self) -> str:
+        """What it reads, for people: a path, a URL."""
+        ...
+
+    def check(self) -> None:
+        """Raises `ConfigurationError` when it could not be opened, before anything runs."""
+        ...
+
+    def open(self, start: SourceStart) -> None: ...
+
+    def read(self, max_values: int) -> SourceBatch | None:
+        """The next values; None when the source has ended for good.
+
+        None of them behind the first lies more than `max_values` above where the last batch ended; an empty batch
+        ends in front of its `first_offset`.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
+def can_restart(source: Source) -> bool:
+    """Whether `source` gives the same values again after a restart."""
+    return bool(getattr(source, "restartable", True))

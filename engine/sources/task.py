@@ -1,0 +1,113 @@
+"""The task of one source: reads values, cuts them into buffers, hands them on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+from engine.sources.protocol import Source, SourceBatch, SourceStart
+from engine.sources.unreadable import Unreadable, UnreadableError
+from engine.tasks.buffers import Buffer
+from engine.tasks.outlets import Outlet
+
+if TYPE_CHECKING:
+    from engine.tasks.subtask import Subtask
+
+# How long a source that had nothing is left alone: short at first, so that a pipe is never starved.
+_PAUSE_MIN_SECONDS = 0.001
+_PAUSE_MAX_SECONDS = 0.02
+
+# Tells of a value that could not be read; raises itself where the policy says stop.
+Failed = Callable[[Buffer, int, Exception], None]
+
+
+class SourceTask:
+    """Reads a source from where the partitions stand.
+
+    `boundaries` are the offsets that partitions have stored: a buffer never reaches across one, so that a partition
+    can drop whole buffers that it has.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        source: Source,
+        start: SourceStart,
+        boundaries: Collection[int],
+        outlet: Outlet,
+        subtask: Subtask,
+        failed: Failed,
+        *,
+        buffer_records: int,
+    ) -> None:
+        self._name = name
+        self._source = source
+        self._start = start
+        self._boundaries = sorted(offset for offset in boundaries if offset > start.offset)
+        self._outlet = outlet
+        self._meter = subtask.meter
+        self._timer = subtask.timer
+        self._failed = failed
+        self._buffer_records = buffer_records
+        self._stopping = Event()
+
+    def stop(self) -> None:
+        """Ends the task after the buffer in hand; from any thread."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        offset, sequence = self._start.offset, 0
+        pause_seconds = _PAUSE_MIN_SECONDS
+        self._source.open(self._start)
+        try:
+            while not self._stopping.is_set():
+                batch = self._source.read(self._room(offset))
+                if batch is None:
+                    break
+                if batch.values:
+                    self._send(batch, sequence)
+                    sequence += 1
+                    pause_seconds = _PAUSE_MIN_SECONDS
+                else:
+                    self._pause(pause_seconds)
+                    pause_seconds = min(2 * pause_seconds, _PAUSE_MAX_SECONDS)
+                offset = max(offset, batch.last_offset)
+        finally:
+            self._source.close()
+        self._outlet.end()
+
+    def _pause(self, seconds: float) -> None:
+        """Nothing has come: idle for a moment, or until the task is stopped."""
+        self._timer.idle()
+        self._stopping.wait(seconds)
+        self._timer.busy()
+
+    def _room(self, offset: int) -> int:
+        """How many values the next buffer may take."""
+        while self._boundaries and self._boundaries[0] <= offset:
+            self._boundaries.pop(0)
+        if self._boundaries:
+            return min(self._buffer_records, self._boundaries[0] - offset)
+        return self._buffer_records
+
+    def _send(self, batch: SourceBatch, sequence: int) -> None:
+        self._meter.records_in += len(batch.values)
+        buffer = Buffer(self._name, sequence, batch.first_offset, batch.last_offset, batch.values, cursor=batch.cursor)
+        if any(type(value) is Unreadable for value in batch.values):
+            self._leave_out_unreadable(buffer)
+        count = len(buffer.values)
+        self._outlet.send(buffer)
+        self._meter.records_out += count
+
+    def _leave_out_unreadable(self, buffer: Buffer) -> None:
+        """Gives what could not be read to the source's policy, and keeps the offsets of the rest."""
+        values: list[Any] = []
+        offsets: list[int] = []
+        for index, value in enumerate(buffer.values):
+            if type(value) is Unreadable:
+                self._failed(buffer, index, UnreadableError(value.reason))
+            else:
+                values.append(value)
+                offsets.append(buffer.offset_at(index))
+        buffer.values, buffer.offsets = values, offsets

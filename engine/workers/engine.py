@@ -1,0 +1,492 @@
+"""The engine over several processes: the same door, with nobody's code behind it but our own."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from engine.clock import NS_PER_SECOND, Clock, SystemClock
+from engine.data_folder import DataFolder
+from engine.errors import ConfigurationError, PenstockError, TaskFailedError
+from engine.flow.episodes import Episode
+from engine.flow.events import LimitChanged
+from engine.flow.gate import Refusal
+from engine.flow.overrides import Override
+from engine.flow.request.limit import RequestLimiterState
+from engine.flow.settings import FlowControlSettings
+from engine.identity import stable_id
+from engine.intake import Written
+from engine.interruptible import wait_for
+from engine.options import EngineOptions
+from engine.override_file import OverrideFile
+from engine.snapshot import EngineSnapshot, EngineState, VertexBackPressure
+from engine.workers.blueprint import Blueprint, Outline
+from engine.workers.crew import Crew, GivenUpError
+from engine.workers.merging import merged
+from engine.workers.part import PartOrder, PartReport
+from engine.workers.process import WorkerLost
+from engine.workers.seat import Seat
+from engine.workers.spread_intake import SpreadIntake
+
+log = logging.getLogger("penstock.engine")
+
+# How long a look waits for a worker; what was last known stands in for one that does not answer.
+_LOOK_SECONDS = 2.0
+# How often the supervisor looks by itself: what a worker counted since the last look dies with it.
+_LOOK_EVERY_NS = NS_PER_SECOND // 2
+_HISTORY_EVERY_NS = 5 * NS_PER_SECOND
+_IDLE_SECONDS = 0.25
+_END_LOOK_SECONDS = 0.1
+# How long after the drain time workers that still run are ended.
+_END_GRACE_NS = 10 * NS_PER_SECOND
+
+
+class WorkerEngine:
+    """Runs one pipeline in `workers` processes over one data folder; the same to its users as `Engine`.
+
+    Any thread may call any method. This process runs no user code: the pipeline is made in each worker by `blueprint`.
+    A supervisor thread starts the workers, starts those again that die, and ends them.
+    """
+
+    def __init__(
+        self,
+        blueprint: Blueprint,
+        data: Path | str,
+        *,
+        workers: int,
+        name: str = "",
+        flow_control: FlowControlSettings | None = None,
+        options: EngineOptions | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        """`name` is the pipeline's, for who looks before a worker has said it."""
+        if workers < 1:
+            raise ConfigurationError(f"workers must be at least 1, not {workers}")
+        self._name = name
+        self._flow_control = flow_control or FlowControlSettings()
+        self._options = options or EngineOptions()
+        self._clock = clock or SystemClock()
+        self._folder = DataFolder(Path(data))
+        # Guarded by _wake, which also tells the supervisor to look.
+        self._wake = threading.Condition()
+        self._state = EngineState.STARTING
+        self._failure: TaskFailedError | None = None
+        self._stop_requested = False
+        self._drain = True
+        self._news = False
+        self._crew = Crew(blueprint, workers, self._order_of, self._clock, opened=self._set_again, told=self._tell_news)
+        self._intake = SpreadIntake(self._crew.seats)
+        self._outline: Outline | None = None
+        # Held while something is set by hand, so that a worker that comes back has it too.
+        self._configuring = threading.Lock()
+        self._overrides: dict[int, Override] = {}
+        self._paused: set[str] = set()
+        self._paces: dict[str, float | None] = {}
+        self._supervisor = threading.Thread(target=self._supervise, name="penstock-supervisor", daemon=True)
+        self._started = threading.Event()
+        self._start_error: BaseException | None = None
+        self._ended = threading.Event()
+        self._started_wall_ns = self._clock.wall_ns()
+
+    # -- life ---
+
+    def start(self) -> Self:
+        """Starts the workers and every task. Raises `PenstockError` and leaves nothing behind."""
+        self._supervisor.start()
+        self._started.wait()
+        if self._start_error is not None:
+            raise self._start_error
+        return self
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Waits until the engine has ended; False when `timeout` seconds passed before.
+
+        Raises `TaskFailedError` when a task, or a worker that keeps dying, stopped the run.
+        """
+        if not wait_for(self._ended, timeout):
+            return False
+        if self._failure is not None:
+            raise self._failure
+        return True
+
+    def stop(self, *, drain: bool = True) -> None:
+        """Ends the engine and waits for it, as `Engine.stop` does."""
+        with self._wake:
+            if not self._supervisor.is_alive() and not self._started.is_set():
+                return
+            self._stop_requested = True
+            self._drain = self._drain and drain
+            self._wake.notify_all()
+        wait_for(self._ended)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop(drain=error is None)
+
+    @property
+    def state(self) -> EngineState:
+        return self._state
+
+    # -- supervision ---
+
+    def _tell_news(self) -> None:
+        with self._wake:
+            self._news = True
+            self._wake.notify_all()
+
+    def _fail(self, text: str) -> None:
+        with self._wake:
+            if self._failure is None:
+                self._failure = TaskFailedError(text)
+
+    def _supervise(self) -> None:
+        try:
+            if self._begin():
+                self._watch()
+                with self._wake:
+                    self._state = EngineState.STOPPING
+                    drain = self._drain and self._failure is None
+                self._end(drain=drain)
+        except BaseException as error:
+            log.exception("the supervisor failed")
+            self._fail(f"the engine failed: {error!r}")
+        finally:
+            self._crew.kill()
+            self._folder.close()
+            with self._wake:
+                self._state = EngineState.FAILED if self._failure is not None else EngineState.FINISHED
+            self._ended.set()
+            self._started.set()
+
+    def _begin(self) -> bool:
+        """False when nothing can start; who called `start` is told why."""
+        try:
+            self._bring_together()
+        except PenstockError as error:
+            self._start_error = error
+            return False
+        with self._wake:
+            self._state = EngineState.RUNNING
+        self._started.set()
+        return True
+
+    def _bring_together(self) -> None:
+        """Fills all seats, however many die meanwhile. Returns early when a worker's own engine has failed."""
+        while self._crew.has_lost and self._failure is None:
+            try:
+                self._crew.bring_together(self._claim_folder, self._pause, lambda: self._stop_requested)
+            except WorkerLost:
+                # It may also have said last words: that is a run that fails, not a worker to be started again.
+                for seat in self._crew.seats:
+                    self._hear(seat)
+
+    def _claim_folder(self, outline: Outline) -> int:
+        """The lock of the data folder, which is opened the first time."""
+        if self._outline is None:
+            self._folder.open(outline.name, outline.partitions)
+            if self._flow_control.persist_overrides:
+                self._overrides = dict(OverrideFile(self._folder.path).read())
+            self._outline = outline
+        return self._folder.lock
+
+    def _order_of(self, seat: Seat) -> PartOrder:
+        """What a worker is told when it opens its partitions, also after a restart."""
+        with self._configuring:
+            return PartOrder(
+                worker=seat.number,
+                share=seat.share,
+                owners=self._crew.owners,
+                data=self._folder.path,
+                options=self._options,
+                flow_control=self._flow_control,
+                overrides=dict(self._overrides),
+                paused=frozenset(self._paused),
+                paces=dict(self._paces),
+            )
+
+    def _set_again(self, seat: Seat) -> None:
+        """What was set by hand after the order was written, and before the worker had opened its partitions."""
+        with self._configuring:
+            seat.call("set_overrides", {n: self._overrides.get(n) for n in seat.share.partitions}, by=None)
+            for name in self._paused:
+                seat.call("pause_exporter", name, paused=True)
+            for name, records_per_second in self._paces.items():
+                seat.call("pace_exporter", name, records_per_second)
+
+    def _watch(self) -> None:
+        """Returns when everything is done, somebody wants the end, or the run has failed."""
+        outline = self._outline
+        assert outline is not None, "the crew is loaded"
+        bounded = bool(outline.sources) and not self._options.run_forever
+        next_look_ns = next_history_ns = 0
+        while True:
+            with self._wake:
+                if not (self._stop_requested or self._news or self._failure):
+                    self._wake.wait(_END_LOOK_SECONDS if bounded else _IDLE_SECONDS)
+                self._news = False
+            for seat in self._crew.seats:
+                self._hear(seat)
+            if self._failure is not None or self._stop_requested:
+                return
+            if self._crew.has_lost:
+                self._recover()
+                continue
+            # What is known of the workers, for the case that one dies.
+            now_ns = self._clock.monotonic_ns()
+            if now_ns >= next_look_ns:
+                self._take_snapshots()
+                next_look_ns = now_ns + _LOOK_EVERY_NS
+            if now_ns >= next_history_ns:
+                self._take_histories()
+                next_history_ns = now_ns + _HISTORY_EVERY_NS
+            if bounded and self._is_done():
+                return
+
+    def _hear(self, seat: Seat) -> bool:
+        """Takes a worker's last words, where it said any: its engine has ended, by a failure or because it was told."""
+        process = seat.process
+        if process is None or process.ended is None:
+            return False
+        seat.take(process.ended.snapshot)
+        if process.ended.failure is not None:
+            self._fail(process.ended.failure)
+        return True
+
+    def _is_done(self) -> bool:
+        """Nothing is on its way anywhere: seen twice with nothing written between, for partitions talk."""
+        looks: list[list[tuple[int, ...]]] = []
+        for _ in range(2):
+            reports: list[PartReport | None] = self._ask_all("report")
+            if not all(report is not None and report.is_done for report in reports):
+                return False
+            looks.append([report.last_written for report in reports if report is not None])
+        return looks[0] == looks[1]
+
+    def _recover(self) -> None:
+        """Starts those again who died, and then all fronts together; where that cannot be, the run ends."""
+        if self._options.storage == "memory":
+            self._fail(f"{self._crew.bury()}, and with it the partitions that it had in memory")
+            return
+        try:
+            self._bring_together()
+        except GivenUpError as error:
+            if not self._stop_requested:
+                self._fail(str(error))
+        except PenstockError as error:
+            self._fail(f"a worker cannot start again: {error}")
+
+    def _pause(self, ns: int) -> None:
+        with self._wake:
+            self._wake.wait_for(lambda: self._stop_requested, ns / NS_PER_SECOND)
+
+    def _end(self, *, drain: bool) -> None:
+        """Lets every worker end its share, all at the same time: what one still sends another still takes."""
+        for seat in self._crew.seats:
+            if seat.is_open:
+                seat.call("end", drain)
+        deadline_ns = self._clock.monotonic_ns() + self._options.drain_timeout_ns + _END_GRACE_NS
+        halted = False
+        while remaining := [seat for seat in self._crew.seats if seat.process is not None]:
+            for seat in remaining:
+                if seat.process is None or not seat.process.is_gone:
+                    continue
+                if not self._hear(seat) and not halted:
+                    # Who died sends nothing more, not even that nothing more will come.
+                    halted = True
+                    for other in remaining:
+                        other.call("halt")
+                seat.process.reap()
+                seat.emptied(self._clock.wall_ns())
+            if self._clock.monotonic_ns() >= deadline_ns:
+                log.warning("workers have not ended in time; what they had goes on in the next run")
+                return
+            with self._wake:
+                if not self._news:
+                    self._wake.wait(_END_LOOK_SECONDS)
+                self._news = False
+
+    # -- asking ---
+
+    def _ask(self, asked: Sequence[tuple[Seat, Future[Any]]]) -> list[Any]:
+        """The answers; None where there is none in time, or nobody to give one."""
+        answers: list[Any] = []
+        deadline_ns = self._clock.monotonic_ns() + round(_LOOK_SECONDS * NS_PER_SECOND)
+        for _, future in asked:
+            try:
+                answers.append(future.result(max(0, deadline_ns - self._clock.monotonic_ns()) / NS_PER_SECOND))
+            except (WorkerLost, FutureTimeoutError):
+                answers.append(None)
+        return answers
+
+    def _ask_all(self, method: str, *arguments: Any, **keywords: Any) -> list[Any]:
+        """Every worker that has its partitions open; None for those that have not."""
+        return self._ask(
+            [
+                (seat, seat.call(method, *arguments, **keywords) if seat.is_open else _no_answer())
+                for seat in self._crew.seats
+            ]
+        )
+
+    def _by_partition(self, method: str) -> dict[int, Any]:
+        """The answers of all workers, which are by partition each."""
+        answers = [answer for answer in self._ask_all(method) if answer is not None]
+        return dict(sorted((number, said) for answer in answers for number, said in answer.items()))
+
+    def _take_snapshots(self) -> list[EngineSnapshot]:
+        for seat, snapshot in zip(self._crew.seats, self._ask_all("snapshot"), strict=True):
+            if snapshot is not None:
+                seat.take(snapshot)
+        return [known for seat in self._crew.seats if (known := seat.known) is not None]
+
+    def _take_histories(self) -> None:
+        episodes, changes = self._ask_all("throttling_episodes"), self._ask_all("limit_changes")
+        for seat, own_episodes, own_changes in zip(self._crew.seats, episodes, changes, strict=True):
+            if own_episodes is not None and own_changes is not None:
+                seat.take_history(own_episodes, own_changes)
+
+    # -- the door ---
+
+    def snapshot(self) -> EngineSnapshot:
+        """Everything an outsider may see, at this moment; of a worker that is dead or silent, what was last known."""
+        known = self._take_snapshots()
+        name = self._name if self._outline is None else self._outline.name
+        whole = EngineSnapshot(
+            pipeline=name,
+            job_id=stable_id(name),
+            state=self._state,
+            failure=None if self._failure is None else str(self._failure),
+            started_wall_ns=self._started_wall_ns,
+            taken_wall_ns=self._clock.wall_ns(),
+            taken_monotonic_ns=self._clock.monotonic_ns(),
+            vertices=(),
+            edges=(),
+            partitions=(),
+            tasks=(),
+            workers=tuple(seat.snapshot() for seat in self._crew.seats),
+        )
+        return merged(whole, known)
+
+    def look_at_back_pressure(self, vertex_id: str) -> VertexBackPressure:
+        """The back pressure of one vertex; on demand, being looked at is what starts a measurement."""
+        self._ask_all("look_at_back_pressure", vertex_id)
+        for seen in self.snapshot().back_pressure:
+            if seen.vertex_id == vertex_id:
+                return seen
+        raise ConfigurationError(f"there is no vertex {vertex_id!r}")
+
+    def sample_back_pressure(self, vertex_id: str) -> bool:
+        """Starts a fresh measurement of a vertex; False when one is under way or none can be."""
+        return any(self._ask_all("sample_back_pressure", vertex_id))
+
+    def write(self, values: Sequence[Any], *, partition: int | None = None) -> Written | Refusal:
+        """Writes values from outside as user commands, as `Engine.write` does."""
+        return self._intake.write(values, partition=partition)
+
+    def flow_settings(self) -> Mapping[int, FlowControlSettings]:
+        """The settings in force, by partition."""
+        overrides = self.flow_overrides()
+        return {n: self._flow_control if o is None else o.settings for n, o in overrides.items()}
+
+    def request_limiter_states(self) -> Mapping[int, RequestLimiterState | None]:
+        """What each partition's request limiter has come to; None while it is disabled, or its worker is away."""
+        return dict.fromkeys(self._partitions, None) | self._by_partition("request_limiter_states")
+
+    @property
+    def configured_flow_settings(self) -> FlowControlSettings:
+        """The settings that every partition starts with and goes back to."""
+        return self._flow_control
+
+    def flow_overrides(self) -> Mapping[int, Override | None]:
+        """What was set by hand, by partition; None where the configured settings hold."""
+        with self._configuring:
+            known: dict[int, Override | None] = {number: self._overrides.get(number) for number in self._partitions}
+        # The workers know when the time of one is over.
+        return known | self._by_partition("flow_overrides")
+
+    def apply_flow_control(
+        self, settings: Mapping[int, FlowControlSettings], *, ttl_ns: int | None = None, by: str | None = None
+    ) -> None:
+        """Sets the limits of the named partitions by hand, at once; after `ttl_ns` the configured ones come back.
+
+        Raises `ConfigurationError` and changes none. A worker that is away has them when it is back.
+        """
+        now_ns = self._clock.wall_ns()
+        until_ns = None if ttl_ns is None else now_ns + ttl_ns
+        self._override(
+            {
+                number: Override(settings=wanted, since_wall_ns=now_ns, until_wall_ns=until_ns, by=by)
+                for number, wanted in settings.items()
+            },
+            by=by,
+        )
+
+    def revert_flow_control(self, partitions: Iterable[int] | None = None, *, by: str | None = None) -> None:
+        """Brings the configured limits back, on all partitions or those named. Raises as `apply_flow_control`."""
+        self._override(dict.fromkeys(self._partitions if partitions is None else partitions), by=by)
+
+    def _override(self, overrides: Mapping[int, Override | None], *, by: str | None) -> None:
+        unknown = sorted(set(overrides) - set(self._partitions))
+        if unknown:
+            raise ConfigurationError(f"there is no partition {unknown[0]}")
+        with self._configuring:
+            after = {n: kept for n, kept in {**self._overrides, **overrides}.items() if kept is not None}
+            if self._flow_control.persist_overrides:
+                # Before anything changes: what cannot be kept is not done by half.
+                OverrideFile(self._folder.path).write(after)
+            self._overrides = after
+            asked = []
+            for seat in self._crew.seats:
+                own = {number: override for number, override in overrides.items() if number in seat.share.partitions}
+                if own and seat.is_open:
+                    asked.append((seat, seat.call("set_overrides", own, by=by)))
+        self._ask(asked)
+
+    def throttling_episodes(self) -> tuple[Episode, ...]:
+        """The throttling episodes of all partitions by their start; those that still run have no end."""
+        self._take_histories()
+        episodes = (episode for seat in self._crew.seats for episode in seat.episodes)
+        return tuple(sorted(episodes, key=lambda episode: (episode.start_wall_ns, episode.partition)))
+
+    def limit_changes(self) -> tuple[LimitChanged, ...]:
+        """The last changes of the write limits of all partitions with their reasons, oldest first."""
+        self._take_histories()
+        changes = (change for seat in self._crew.seats for change in seat.limit_changes)
+        return tuple(sorted(changes, key=lambda change: change.wall_ns))
+
+    def pause_exporter(self, name: str, *, paused: bool) -> None:
+        """Holds a record exporter where it is, or lets it go on."""
+        self._check_exporter(name)
+        with self._configuring:
+            (self._paused.add if paused else self._paused.discard)(name)
+        self._ask_all("pause_exporter", name, paused=paused)
+
+    def pace_exporter(self, name: str, records_per_second: float | None) -> None:
+        """Limits how fast each partition's instance of an exporter hands records over; None takes it away."""
+        self._check_exporter(name)
+        with self._configuring:
+            self._paces[name] = records_per_second
+        self._ask_all("pace_exporter", name, records_per_second)
+
+    def _check_exporter(self, name: str) -> None:
+        if self._outline is None or name not in self._outline.exporters:
+            raise ConfigurationError(f"there is no exporter {name!r}")
+
+    @property
+    def _partitions(self) -> Iterable[int]:
+        return sorted(self._crew.owners)
+
+
+def _no_answer() -> Future[Any]:
+    future: Future[Any] = Future()
+    future.set_result(None)
+    return future

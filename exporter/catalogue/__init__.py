@@ -1,0 +1,53 @@
+"""The catalogue: every metric once, with its meaning, its bounds and how it is read.
+
+Expositions, pushes, documents, dashboards and rules are all made from it and name nothing else. Importing it
+needs no metrics library and no web framework.
+"""
+
+from exporter.catalogue.index import (
+    ENGINE_METRICS,
+    SCRAPE_METRICS,
+    AnyMetric,
+    UnknownMetricError,
+    metric,
+    metric_of_sample,
+    metrics,
+)
+from exporter.catalogue.labels import (
+    BACK_PRESSURE_LEVELS,
+    BACK_PRESSURE_LOW_MAX,
+    BACK_PRESSURE_OK_MAX,
+    FLOW_CONTROL_TASK,
+    PUSH_OUTCOMES,
+)
+from exporter.catalogue.metric import Combine, Kind, Label, Metric, Sample, Stability, Unit, series_count
+from exporter.catalogue.scrape import SCRAPE_BOUNDS_SECONDS, ScrapeSnapshot
+
+__all__ = [
+    # looking up
+    "metric",
+    "metric_of_sample",
+    "metrics",
+    "UnknownMetricError",
+    # what a metric is
+    "AnyMetric",
+    "Combine",
+    "Kind",
+    "Label",
+    "Metric",
+    "Sample",
+    "Stability",
+    "Unit",
+    "series_count",
+    # reading all of them
+    "ENGINE_METRICS",
+    "SCRAPE_METRICS",
+    "SCRAPE_BOUNDS_SECONDS",
+    "ScrapeSnapshot",
+    # words and thresholds that others draw
+    "BACK_PRESSURE_LEVELS",
+    "BACK_PRESSURE_LOW_MAX",
+    "BACK_PRESSURE_OK_MAX",
+    "FLOW_CONTROL_TASK",
+    "PUSH_OUTCOMES",
+]

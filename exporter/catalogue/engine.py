@@ -1,0 +1,119 @@
+"""The pipeline as a whole: its state, its start, its tasks, its disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from engine.snapshot import EngineSnapshot, EngineState
+from exporter.catalogue.labels import ENGINE_STATE, KIND, PARTITION, PIPELINE, TASK, VERTEX, WORKER
+from exporter.catalogue.metric import Combine, Kind, Metric, Sample, Unit
+from exporter.catalogue.reading import seconds
+
+
+def _engine_state(snapshot: EngineSnapshot) -> Iterable[Sample]:
+    for state in EngineState:
+        yield (snapshot.pipeline, state), int(snapshot.state is state)
+
+
+def _partition_state(snapshot: EngineSnapshot) -> Iterable[Sample]:
+    for partition in snapshot.partitions:
+        for state in EngineState:
+            yield (snapshot.pipeline, str(partition.partition), state), int(partition.state is state)
+
+
+def _task_info(snapshot: EngineSnapshot) -> Iterable[Sample]:
+    for vertex in snapshot.vertices:
+        yield (snapshot.pipeline, vertex.task, vertex.kind, vertex.vertex_id), 1
+
+
+def _disk_free(snapshot: EngineSnapshot) -> Iterable[Sample]:
+    known = [p.disk_free_bytes for p in snapshot.partitions if p.disk_free_bytes is not None]
+    if known:
+        yield (snapshot.pipeline,), min(known)
+
+
+def _worker_up(snapshot: EngineSnapshot) -> Iterable[Sample]:
+    for worker in snapshot.workers:
+        yield (snapshot.pipeline, str(worker.worker)), int(worker.is_up)
+
+
+def _worker_restarts(snapshot: EngineSnapshot) -> Iterable[Sample]:
+    for worker in snapshot.workers:
+        yield (snapshot.pipeline, str(worker.worker)), worker.restarts
+
+
+ENGINE_STATES: Metric[EngineSnapshot] = Metric(
+    name="penstock_engine_state",
+    kind=Kind.STATE_SET,
+    unit=Unit.NONE,
+    labels=(PIPELINE, ENGINE_STATE),
+    help="1 for the state the engine is in, 0 for the others.",
+    combine=Combine.MAX,
+    read=_engine_state,
+)
+PARTITION_STATES: Metric[EngineSnapshot] = Metric(
+    name="penstock_partition_state",
+    kind=Kind.STATE_SET,
+    unit=Unit.NONE,
+    labels=(PIPELINE, PARTITION, ENGINE_STATE),
+    help="1 for the state the partition is in, 0 for the others; a damaged log leaves its partition failed.",
+    combine=Combine.OWNER,
+    read=_partition_state,
+)
+START_TIME: Metric[EngineSnapshot] = Metric(
+    name="penstock_start_time_seconds",
+    kind=Kind.GAUGE,
+    unit=Unit.SECONDS,
+    labels=(PIPELINE,),
+    help="Unix time at which the engine started.",
+    combine=Combine.MIN,
+    read=lambda snapshot: [((snapshot.pipeline,), seconds(snapshot.started_wall_ns))],
+)
+TASK_INFO: Metric[EngineSnapshot] = Metric(
+    name="penstock_task_info",
+    kind=Kind.INFO,
+    unit=Unit.NONE,
+    labels=(PIPELINE, TASK, KIND, VERTEX),
+    help="Always 1; what kind of vertex of the job graph a task is, and its id under /jobs.",
+    combine=Combine.LAST,
+    read=_task_info,
+)
+DISK_FREE: Metric[EngineSnapshot] = Metric(
+    name="penstock_disk_free_bytes",
+    kind=Kind.GAUGE,
+    unit=Unit.BYTES,
+    labels=(PIPELINE,),
+    help="Free space on the disk of the data folder; of several disks, on the fullest.",
+    combine=Combine.MIN,
+    read=_disk_free,
+)
+
+WORKER_UP: Metric[EngineSnapshot] = Metric(
+    name="penstock_worker_up",
+    kind=Kind.GAUGE,
+    unit=Unit.NONE,
+    labels=(PIPELINE, WORKER),
+    help="1 while the worker process runs and has its partitions open, 0 while it is away and started again. Absent "
+    "where all runs in one process.",
+    combine=Combine.MAX,
+    read=_worker_up,
+)
+WORKER_RESTARTS: Metric[EngineSnapshot] = Metric(
+    name="penstock_worker_restarts_total",
+    kind=Kind.COUNTER,
+    unit=Unit.NONE,
+    labels=(PIPELINE, WORKER),
+    help="How often the worker died and was started again. Absent where all runs in one process.",
+    combine=Combine.MAX,
+    read=_worker_restarts,
+)
+
+METRICS: tuple[Metric[EngineSnapshot], ...] = (
+    ENGINE_STATES,
+    PARTITION_STATES,
+    START_TIME,
+    TASK_INFO,
+    DISK_FREE,
+    WORKER_UP,
+    WORKER_RESTARTS,
+)

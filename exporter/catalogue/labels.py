@@ -1,0 +1,46 @@
+"""The labels of all metrics. Configuration or a closed list bounds their values, never the data."""
+
+from __future__ import annotations
+
+from engine.snapshot import BlockReason, EngineState, ExporterState, Outcome, VertexKind
+from exporter.catalogue.metric import Label
+from exporter.door import WriteSource
+
+# Upper ends of the levels `ok` and `low`, as Flink draws them; what lies above is `high`.
+BACK_PRESSURE_OK_MAX = 0.10
+BACK_PRESSURE_LOW_MAX = 0.5
+BACK_PRESSURE_LEVELS = ("ok", "low", "high")
+
+# Whom to blame when the write limit itself, not an exporter, holds writers back.
+FLOW_CONTROL_TASK = "flow-control"
+
+COLLECTORS = ("engine", "flow_control", "log", "exporting", "tasks")
+
+PIPELINE = Label(name="pipeline", bound="configuration: the name of the pipeline")
+PARTITION = Label(name="partition", bound="configuration: `partitions`, numbered from 1")
+EXPORTER = Label(name="exporter", bound="configuration: the names under `exporters`")
+TASK = Label(name="task", bound="configuration: one for each source, transform, processor and exporter")
+CULPRIT = Label(name="task", bound="configuration: the tasks, and `flow-control`")
+SUBTASK = Label(name="subtask", bound="configuration: the parallelism of the task, numbered from 0")
+VERTEX = Label(name="vertex_id", bound="configuration: one for each task")
+
+WORKER = Label(name="worker", bound="configuration: `workers`, numbered from 1")
+
+SOURCE = Label(name="source", bound="closed", values=tuple(WriteSource))
+OUTCOME = Label(name="outcome", bound="closed", values=tuple(Outcome))
+BLOCK_REASON = Label(name="reason", bound="closed", values=tuple(BlockReason))
+LEVEL = Label(name="level", bound="closed", values=BACK_PRESSURE_LEVELS)
+BASIS = Label(name="basis", bound="closed", values=("stack", "transitions", "discarded"))
+ACTION = Label(name="action", bound="closed", values=("exported", "skipped"))
+EXPORTER_STATE = Label(name="state", bound="closed", values=tuple(ExporterState))
+ENGINE_STATE = Label(name="state", bound="closed", values=tuple(EngineState))
+KIND = Label(name="kind", bound="closed", values=tuple(VertexKind))
+PUSH_OUTCOMES = ("success", "failure", "skipped")
+PUSH_OUTCOME = Label(name="outcome", bound="closed", values=PUSH_OUTCOMES)
+COLLECTOR = Label(name="collector", bound="closed", values=COLLECTORS)
+
+REJECTION_REASON = Label(name="reason", bound="the engine: its short list of ways to reject, never a text")
+FAILURE_REASON = Label(name="reason", bound="the engine: its short list of ways to fail, never a text")
+
+VERSION = Label(name="version", bound="the build: one value")
+PYTHON_VERSION = Label(name="python_version", bound="the build: one value")

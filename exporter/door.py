@@ -1,0 +1,171 @@
+"""Where the exporter meets the engine: the only module that names what it uses of it, besides the snapshot.
+
+`EngineDoor` is the whole of an engine as the management port knows it, so that a test, a worker process or an
+embedder can stand in for one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+from engine import (
+    AimdSettings,
+    Clock,
+    ConfigurationError,
+    Episode,
+    FixedSettings,
+    FlowControlSettings,
+    Gradient2Settings,
+    GradientSettings,
+    LegacyVegasSettings,
+    Override,
+    PenstockError,
+    Place,
+    Refusal,
+    RequestAlgorithm,
+    RequestLimiterState,
+    RequestLimitSettings,
+    SettingError,
+    SystemClock,
+    ThrottlingAlgorithm,
+    ThrottlingSettings,
+    VegasSettings,
+    WriteFailedError,
+    WriteLimitSettings,
+    WriteSource,
+    Written,
+    WrongRecordError,
+    flow_control_document,
+    format_duration,
+    parse_duration_ns,
+)
+from engine.measures import AGE_BOUNDS_SECONDS, LATENCY_BOUNDS_SECONDS, Histogram
+from engine.snapshot import EngineSnapshot, Outcome, VertexBackPressure
+
+__all__ = [
+    # what the exporter asks of an engine
+    "BackPressureDoor",
+    "EngineDoor",
+    "ExportersDoor",
+    "IntakeDoor",
+    "Episode",
+    "Override",
+    "RequestLimiterState",
+    "SnapshotSource",
+    # records from outside
+    "Outcome",
+    "Place",
+    "Refusal",
+    "WriteFailedError",
+    "Written",
+    "WrongRecordError",
+    # settings of flow control
+    "AimdSettings",
+    "FixedSettings",
+    "FlowControlSettings",
+    "Gradient2Settings",
+    "GradientSettings",
+    "LegacyVegasSettings",
+    "RequestAlgorithm",
+    "RequestLimitSettings",
+    "SettingError",
+    "ThrottlingAlgorithm",
+    "ThrottlingSettings",
+    "VegasSettings",
+    "WriteLimitSettings",
+    "flow_control_document",
+    # shared words
+    "AGE_BOUNDS_SECONDS",
+    "Clock",
+    "ConfigurationError",
+    "Histogram",
+    "LATENCY_BOUNDS_SECONDS",
+    "NS_PER_MS",
+    "NS_PER_SECOND",
+    "PenstockError",
+    "SystemClock",
+    "WriteSource",
+    "format_duration",
+    "parse_duration_ns",
+]
+
+NS_PER_SECOND = 1_000_000_000
+NS_PER_MS = 1_000_000
+
+
+class SnapshotSource(Protocol):
+    """Whoever can say how an engine is doing."""
+
+    def snapshot(self) -> EngineSnapshot:
+        """One frozen value; cheap, pure, callable from any thread."""
+        ...
+
+
+class BackPressureDoor(SnapshotSource, Protocol):
+    """Whoever can say how hard its tasks are pushed back. Unknown vertices raise `ConfigurationError`."""
+
+    def look_at_back_pressure(self, vertex_id: str) -> VertexBackPressure:
+        """What is known of a vertex; where tasks are sampled on demand, a look is what starts a measurement."""
+        ...
+
+    def sample_back_pressure(self, vertex_id: str) -> bool:
+        """Starts a fresh measurement of a vertex; False when one is under way or none can be."""
+        ...
+
+
+class ExportersDoor(SnapshotSource, Protocol):
+    """Whoever can hold a record exporter. Unknown names raise `ConfigurationError`."""
+
+    def pause_exporter(self, name: str, *, paused: bool) -> None:
+        """Holds an exporter where it is, or lets it go on."""
+        ...
+
+
+class EngineDoor(BackPressureDoor, ExportersDoor, Protocol):
+    """An engine as the management port knows it. Every method may be called from any thread."""
+
+    def flow_settings(self) -> Mapping[int, FlowControlSettings]:
+        """The settings in force, by partition."""
+        ...
+
+    def request_limiter_states(self) -> Mapping[int, RequestLimiterState | None]:
+        """The request limiters, by partition; None where the request limit is disabled."""
+        ...
+
+    @property
+    def configured_flow_settings(self) -> FlowControlSettings:
+        """The settings that every partition starts with and goes back to."""
+        ...
+
+    def flow_overrides(self) -> Mapping[int, Override | None]:
+        """What was set by hand, by partition; None where the configured settings hold."""
+        ...
+
+    def apply_flow_control(
+        self, settings: Mapping[int, FlowControlSettings], *, ttl_ns: int | None = None, by: str | None = None
+    ) -> None:
+        """Puts settings into force on all the partitions named, or raises and changes none.
+
+        After `ttl_ns` the configured ones come back by themselves.
+        """
+        ...
+
+    def revert_flow_control(self, partitions: Iterable[int] | None = None, *, by: str | None = None) -> None:
+        """Brings the configured settings back, on all partitions or on those named; or raises and changes none."""
+        ...
+
+    def throttling_episodes(self) -> tuple[Episode, ...]:
+        """When the throttle held the limits down, by start; episodes that still run have no end."""
+        ...
+
+
+class IntakeDoor(Protocol):
+    """An engine as the gateway knows it."""
+
+    def write(self, values: Sequence[Any], *, partition: int | None = None) -> Written | Refusal:
+        """Makes durable records of values, or says which limit refused them, and then wrote none.
+
+        From any thread; may take as long as a commit. Raises `WrongRecordError` and `WriteFailedError`.
+        """
+        ...

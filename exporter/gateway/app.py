@@ -1,0 +1,211 @@
+"""`POST /v1/records` as an ASGI application: reads, hands over, answers.
+
+Written against ASGI itself: each record that comes alone passes here, and a framework would cost more than the work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from functools import partial
+from urllib.parse import parse_qsl
+
+from starlette.types import Message, Receive, Scope, Send
+
+from exporter.door import IntakeDoor, Refusal, WriteFailedError, WrongRecordError
+from exporter.gateway import answers
+from exporter.gateway.answers import Answer
+from exporter.gateway.body import BodyMemory, Disconnected, RefusedBody
+from exporter.gateway.parsing import MalformedError, Values, line_of_record, read_json, read_lines
+from exporter.gateway.settings import GatewaySettings
+from exporter.management.workers import OverloadedError, Workers
+from exporter.web_config import Access
+
+ROUTE = "/v1/records"
+_LINES = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines")
+# How long a refused client may go on sending before it is cut off; one that is cut off at once may not see why.
+_LINGER_SECONDS = 5.0
+_CHALLENGE = {"www-authenticate": 'Basic realm="penstock", charset="UTF-8"'}
+_log = logging.getLogger("penstock.gateway")
+
+
+class GatewayApp:
+    """The application for one engine. Parsing and writing happen in `workers`, the event loop only moves bytes."""
+
+    def __init__(
+        self, engine: IntakeDoor, settings: GatewaySettings, access: Access, workers: Workers, checks: Workers
+    ) -> None:
+        """Passwords are checked in `checks`, few at a time: who guesses waits, and nobody else with him."""
+        self._engine = engine
+        self._settings = settings
+        self._access = access
+        self._workers = workers
+        self._checks = checks
+        self._path = settings.context_path + ROUTE
+        self._memory = BodyMemory(body_bytes_max=settings.body_bytes_max, bytes_max=settings.bodies_bytes_max)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        assert scope["type"] == "http", "the server is told to bring nothing else"
+        reader = _Reader(receive)
+        with self._memory.holding() as holding:
+            try:
+                head = self._head(scope)
+                if self._access.needs_user:
+                    await self._check_user(head.authorization)
+                body = await self._memory.read(reader.receive, holding, head.declared_bytes)
+                write = partial(self._write, body, head)
+                answer = await self._workers.run(write)
+            except RefusedBody as refusal:
+                answer = refusal.answer
+            except OverloadedError:
+                answer = answers.come_back(503, "too many requests at once", 1)
+            except Disconnected:
+                return
+            except Exception:
+                _log.exception("%s %s failed", scope["method"], scope["path"])
+                answer = answers.problem(500, "something went wrong here; the log says what")
+        await self._send(answer, reader, send)
+
+    async def _check_user(self, authorization: str | None) -> None:
+        """Raises `RefusedBody` for strangers (401) and for users who may only read (403)."""
+        known = self._access.known(authorization)
+        user = await self._checks.run(lambda: self._access.check(authorization)) if known is None else known.user
+        if user is None:
+            raise _refusal(401, "who writes records must say who it is", _CHALLENGE)
+        if not self._access.may_change(user):
+            raise _refusal(403, f"{user} may read and not write")
+
+    def _head(self, scope: Scope) -> _Head:
+        """What the head of the request asks for. Raises `RefusedBody` for what is not here or may not be."""
+        path = scope["path"]
+        if path != self._path:
+            raise _refusal(404, f"there is nothing at {path}; records go to {self._path}")
+        if scope["method"] != "POST":
+            raise _refusal(405, f"{scope['method']} is not possible here; possible is POST", {"allow": "POST"})
+        head = _Head()
+        for name, value in scope["headers"]:
+            if name == b"content-type":
+                head.is_lines = _is_lines(value)
+            elif name == b"content-length":
+                head.declared_bytes = int(value)
+            elif name == b"content-encoding" and value.strip().lower() != b"identity":
+                raise _refusal(415, "the body must not be compressed")
+            elif name == b"origin":
+                # No page is served here, so this one is from elsewhere.
+                raise _refusal(403, "web pages may not write records")
+            elif name == b"authorization":
+                head.authorization = value.decode("latin-1")
+        if head.is_lines is None:
+            raise _refusal(415, "the body must be application/json or application/x-ndjson, in UTF-8")
+        if scope["query_string"]:
+            head.partition = _partition(scope["query_string"])
+        return head
+
+    async def _send(self, answer: Answer, reader: _Reader, send: Send) -> None:
+        headers = [*answer.headers, (b"content-length", b"%d" % len(answer.body))]
+        for name, value in self._access.config.headers.items():
+            headers.append((name.lower().encode(), value.encode()))
+        if reader.is_done:
+            await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+            await send({"type": "http.response.body", "body": answer.body})
+            return
+        # The client is still sending. It gets its answer now, and a moment to notice it.
+        headers.append((b"connection", b"close"))
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": answer.body, "more_body": True})
+        # Ends with the body, with the time, or with the server.
+        with suppress(TimeoutError, asyncio.CancelledError):
+            async with asyncio.timeout(_LINGER_SECONDS):
+                while not reader.is_done:
+                    await reader.receive()
+        await send({"type": "http.response.body", "body": b""})
+
+    # -- in a thread of the pool ---
+
+    def _write(self, body: bytes, head: _Head) -> Answer:
+        try:
+            values = self._values(body, head)
+            written = self._engine.write(values, partition=head.partition)
+        except MalformedError as error:
+            return answers.problem(400, str(error), more={"line": error.line})
+        except RefusedBody as refusal:
+            return refusal.answer
+        except WrongRecordError as error:
+            if error.index is None:
+                return answers.problem(400, str(error))
+            line = line_of_record(body, error.index)
+            return answers.problem(400, f"line {line}: {error}", more={"line": line})
+        except WriteFailedError as error:
+            return answers.failed(error)
+        return answers.refused(written) if isinstance(written, Refusal) else answers.positions(written)
+
+    def _values(self, body: bytes, head: _Head) -> Values:
+        records_max = self._settings.records_max
+        # Lines can be counted before they cost anything.
+        if head.is_lines and len(body) > records_max and body.count(b"\n") > 2 * records_max:
+            raise _too_many(records_max)
+        values = read_lines(body) if head.is_lines else read_json(body)
+        if not values:
+            raise MalformedError(1, "the body holds no record")
+        if len(values) > records_max:
+            raise _too_many(records_max)
+        return values
+
+
+class _Head:
+    """What a request says before its body."""
+
+    __slots__ = ("authorization", "declared_bytes", "is_lines", "partition")
+
+    def __init__(self) -> None:
+        self.authorization: str | None = None
+        self.declared_bytes: int | None = None
+        # NDJSON or one JSON text; None for anything else.
+        self.is_lines: bool | None = None
+        self.partition: int | None = None
+
+
+class _Reader:
+    """Knows whether the body has been read to its end."""
+
+    __slots__ = ("_receive", "is_done")
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.is_done = False
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self.is_done = not message.get("more_body", False)
+        return message
+
+
+def _is_lines(content_type: bytes) -> bool | None:
+    if content_type == b"application/json":
+        return False
+    media_type, _, parameters = content_type.decode("latin-1").lower().partition(";")
+    charset = parameters.strip().removeprefix("charset=").strip('"')
+    if charset not in ("", "utf-8", "utf8"):
+        return None
+    media_type = media_type.strip()
+    return True if media_type in _LINES else False if media_type == "application/json" else None
+
+
+def _partition(query: bytes) -> int:
+    pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+    for name, _ in pairs:
+        if name != "partition":
+            raise _refusal(400, f"there is no query parameter {name!r}; there is only partition")
+    written = pairs[0][1] if len(pairs) == 1 else ""
+    if not (written.isascii() and written.isdecimal()) or len(written) > 4:
+        raise _refusal(400, "partition must be given once, as a whole number from 1")
+    return int(written)
+
+
+def _refusal(status: int, detail: str, headers: dict[str, str] | None = None) -> RefusedBody:
+    return RefusedBody(answers.problem(status, detail, headers=headers))
+
+
+def _too_many(records_max: int) -> RefusedBody:
+    return _refusal(413, f"the body must not hold more than {records_max} records")

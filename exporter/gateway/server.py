@@ -1,0 +1,129 @@
+"""Serves the gateway from a thread of its own, beside the engine and the management port."""
+
+from __future__ import annotations
+
+import logging
+import resource
+from functools import partial
+from threading import Thread
+from types import TracebackType
+from typing import Self
+
+import uvicorn
+
+from exporter.door import NS_PER_SECOND, IntakeDoor, PenstockError
+from exporter.gateway.app import GatewayApp
+from exporter.gateway.connection import Connection, Door
+from exporter.gateway.settings import GatewaySettings
+from exporter.http_server import HttpServer, listen, url_of
+from exporter.management.workers import Workers
+from exporter.web_config import Access
+
+# Each holds one request while it is parsed and committed. They mostly wait for the disk, and those who wait together
+# share a commit: with fewer of them durable writes fall behind (benchmarks/gateway.py).
+_WRITING_AT_ONCE = 128
+_CHECKS_AT_ONCE = 1
+_CHECKS_WAITING_MAX = 20
+_BACKLOG = 1024
+_KEEP_ALIVE_SECONDS = 75
+_GRACE_SECONDS = 2
+_START_SECONDS_MAX = 10
+_STOP_SECONDS_MAX = 4
+# Descriptors that are left to the engine when clients want all of them.
+_DESCRIPTORS_KEPT = 256
+_log = logging.getLogger("penstock.gateway")
+
+
+class GatewayServer:
+    """The gateway of one engine. `start` and `stop` are for one thread; both return within seconds.
+
+    Open as long as it was started and not stopped; while the engine does not run it answers 503. Port 0 takes a free
+    one, which `port` tells from `start` on. `access` brings TLS and users, of whom those who may change may write.
+    """
+
+    def __init__(
+        self, engine: IntakeDoor, settings: GatewaySettings | None = None, *, access: Access | None = None
+    ) -> None:
+        self.settings = settings or GatewaySettings()
+        self.port = self.settings.port
+        self._engine = engine
+        self._access = access or Access()
+        self._tls = self._access.config.tls()
+        self._server: HttpServer | None = None
+        self._thread: Thread | None = None
+        self._workers: tuple[Workers, ...] = ()
+
+    @property
+    def url(self) -> str:
+        scheme = "http" if self._tls is None else "https"
+        return url_of(self.settings.host, self.port, scheme) + self.settings.context_path
+
+    def start(self) -> Self:
+        """Returns once requests are answered. Raises `PenstockError` if the port cannot be had."""
+        assert self._thread is None, "started once"
+        listener = listen(self.settings.host, self.port, _BACKLOG)
+        self.port = listener.getsockname()[1]
+        connections_max = _affordable(self.settings.connections_max)
+        writers = Workers("gateway", threads=_WRITING_AT_ONCE, waiting_max=connections_max)
+        checks = Workers("gateway-passwords", threads=_CHECKS_AT_ONCE, waiting_max=_CHECKS_WAITING_MAX)
+        self._workers = (writers, checks)
+        tls = self._tls
+        door = Door(connections_max, self.settings.request_timeout_ns / NS_PER_SECOND)
+        config = uvicorn.Config(
+            GatewayApp(self._engine, self.settings, self._access, writers, checks),
+            loop="uvloop",
+            # uvicorn calls what it is given with the arguments of its own protocol.
+            http=partial(Connection, door=door),  # type: ignore[arg-type]
+            interface="asgi3",
+            lifespan="off",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=_GRACE_SECONDS,
+            ssl_context_factory=None if tls is None else lambda _config, _default: tls,
+        )
+        self._server = server = HttpServer(config)
+        self._thread = Thread(target=server.serve_on, args=(listener,), name="penstock-gateway", daemon=True)
+        self._thread.start()
+        if not server.settled.wait(_START_SECONDS_MAX) or not server.started:
+            self.stop()
+            listener.close()
+            raise PenstockError(f"the gateway's port {self.port} could not be opened; the log says why")
+        return self
+
+    def stop(self) -> None:
+        """Closes the port; what is being written is answered first. Does nothing when it is closed."""
+        if self._server is None or self._thread is None:
+            return
+        self._server.should_exit = True
+        self._thread.join(_STOP_SECONDS_MAX)
+        if self._thread.is_alive():
+            self._server.force_exit = True
+            self._thread.join(_STOP_SECONDS_MAX)
+        for workers in self._workers:
+            workers.stop()
+        self._server = self._thread = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def _affordable(connections: int) -> int:
+    """As many connections as this process may have descriptors for, and leave some to the engine."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return connections
+    affordable = max(soft // 4, soft - _DESCRIPTORS_KEPT)
+    if connections > affordable:
+        _log.warning(
+            "at most %d connections instead of %d: the limit of open files is %d", affordable, connections, soft
+        )
+    return min(connections, affordable)

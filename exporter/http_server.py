@@ -1,0 +1,71 @@
+"""What every port of ours needs: a socket with a clear reason when it cannot be had, and a server that tells."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from threading import Event
+
+import uvicorn
+
+from exporter.door import PenstockError
+
+_PORT_MAX = 65535
+
+
+class HttpServer(uvicorn.Server):
+    """uvicorn in a thread of the caller's, telling when it has started or given up."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.settled = Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.settled.set()
+
+    def serve_on(self, listener: socket.socket) -> None:
+        """Serves until `should_exit` is set, and closes the socket."""
+        try:
+            self.run(sockets=[listener])
+        finally:
+            listener.close()
+            self.settled.set()
+
+
+def listen(host: str, port: int, backlog: int) -> socket.socket:
+    """A listening socket. Raises `PenstockError` with one sentence when it cannot be had."""
+    if not 0 <= port <= _PORT_MAX:
+        raise PenstockError(f"a port lies between 0 and {_PORT_MAX}, not at {port}")
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except socket.gaierror:
+        raise PenstockError(f"host {host!r} cannot be resolved") from None
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        # A port that was open a moment ago may be taken again at once.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(backlog)
+    except OSError as error:
+        listener.close()
+        raise PenstockError(_why(error, host, port)) from None
+    return listener
+
+
+def url_of(host: str, port: int, scheme: str = "http") -> str:
+    """How a client on this machine reaches a port."""
+    name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"{scheme}://{f'[{name}]' if ':' in name else name}:{port}"
+
+
+def _why(error: OSError, host: str, port: int) -> str:
+    match error.errno:
+        case errno.EADDRINUSE:
+            return f"port {port} on {host} is in use"
+        case errno.EACCES:
+            return f"port {port} on {host} may not be opened by this user"
+        case errno.EADDRNOTAVAIL:
+            return f"{host} is not an address of this machine"
+        case _:
+            return f"port {port} on {host} cannot be opened: {error.strerror or error}"

@@ -1,0 +1,103 @@
+"""`/api/exporters`: how each record exporter is doing, and pausing one."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from engine.snapshot import EngineSnapshot, ExporterSnapshot, ExporterState, PartitionSnapshot
+from exporter.door import NS_PER_SECOND, ExportersDoor
+from exporter.management.replies import json_reply, problem
+from exporter.management.workers import Workers
+
+PATH = "/api/exporters"
+# What all partitions of an exporter come to: the first of these that one of them is in.
+STATES_BY_CONCERN = (ExporterState.RETRYING, ExporterState.PAUSED, ExporterState.EXPORTING, ExporterState.CLOSED)
+Json = dict[str, object]
+
+
+def routes(engine: ExportersDoor, workers: Workers) -> list[Route]:
+    route = _ExportersRoute(engine, workers)
+    return [
+        Route(PATH, route.get, methods=["GET"]),
+        Route(f"{PATH}/{{name}}/pause", route.pause, methods=["POST"]),
+        Route(f"{PATH}/{{name}}/resume", route.resume, methods=["POST"]),
+    ]
+
+
+class _ExportersRoute:
+    """GET is a pure look. Pausing what is paused already changes nothing; a pause ends with the run."""
+
+    def __init__(self, engine: ExportersDoor, workers: Workers) -> None:
+        self._engine = engine
+        self._workers = workers
+
+    async def get(self, _request: Request) -> Response:
+        return json_reply(await self._workers.run(lambda: exporters_document(self._engine.snapshot())))
+
+    async def pause(self, request: Request) -> Response:
+        return await self._paused(request, paused=True)
+
+    async def resume(self, request: Request) -> Response:
+        return await self._paused(request, paused=False)
+
+    async def _paused(self, request: Request, *, paused: bool) -> Response:
+        name = request.path_params["name"]
+        found = await self._workers.run(partial(self._pause, name, paused=paused))
+        if not found:
+            return problem(404, f"there is no exporter {name!r}")
+        return json_reply({"exporter": name, "paused": paused}, 202)
+
+    def _pause(self, name: str, *, paused: bool) -> bool:
+        if all(e.exporter != name for p in self._engine.snapshot().partitions for e in p.exporters):
+            return False
+        self._engine.pause_exporter(name, paused=paused)
+        return True
+
+
+def exporters_document(snapshot: EngineSnapshot) -> Json:
+    """All exporters in the pipeline's order, each with its partitions."""
+    by_name: dict[str, list[tuple[PartitionSnapshot, ExporterSnapshot]]] = {}
+    for partition in snapshot.partitions:
+        for exporter in partition.exporters:
+            by_name.setdefault(exporter.exporter, []).append((partition, exporter))
+    return {
+        "takenAt": snapshot.taken_wall_ns / NS_PER_SECOND,
+        "exporters": [_exporter(name, parts, snapshot.taken_wall_ns) for name, parts in by_name.items()],
+    }
+
+
+def _exporter(name: str, parts: list[tuple[PartitionSnapshot, ExporterSnapshot]], now_ns: int) -> Json:
+    states = {exporter.state for _, exporter in parts}
+    return {
+        "exporter": name,
+        "state": next(state for state in STATES_BY_CONCERN if state in states),
+        "backlog": sum(exporter.backlog_records for _, exporter in parts),
+        "oldestUnexportedAgeSeconds": max(_age_seconds(exporter, now_ns) for _, exporter in parts),
+        "partitions": [_partition(partition, exporter, now_ns) for partition, exporter in parts],
+    }
+
+
+def _partition(partition: PartitionSnapshot, exporter: ExporterSnapshot, now_ns: int) -> Json:
+    at_ns = exporter.last_error_wall_ns
+    return {
+        "partition": partition.partition,
+        "state": exporter.state,
+        "acknowledgedPosition": exporter.acknowledged_position,
+        "lastWrittenPosition": partition.last_written_position,
+        "backlog": exporter.backlog_records,
+        "oldestUnexportedAgeSeconds": _age_seconds(exporter, now_ns),
+        "exportedRecords": exporter.exported_records,
+        "skippedRecords": exporter.skipped_records,
+        "errors": exporter.errors,
+        "retries": exporter.retries,
+        "lastError": exporter.last_error,
+        "lastErrorAt": None if at_ns is None else at_ns / NS_PER_SECOND,
+    }
+
+
+def _age_seconds(exporter: ExporterSnapshot, now_ns: int) -> float:
+    return max(0, now_ns - exporter.oldest_unexported_wall_ns) / NS_PER_SECOND

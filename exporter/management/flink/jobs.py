@@ -1,0 +1,160 @@
+"""The job: its overview, its details, its plan. There is one job, the pipeline."""
+
+from __future__ import annotations
+
+import html
+
+from engine.snapshot import EngineSnapshot, EngineState, TaskSnapshot, VertexSnapshot
+from exporter.management.flink.vertices import subtasks_of, times_of, vertex_metrics
+from exporter.management.flink.words import (
+    JOB_STATES,
+    Json,
+    counts,
+    execution_state,
+    job_state,
+    milliseconds,
+    milliseconds_or_never,
+    vertex_state,
+)
+
+LOG = "LOG"
+
+
+def overview(snapshot: EngineSnapshot, version: str) -> Json:
+    """One process with a slot for every subtask."""
+    state = job_state(snapshot.state)
+    running = state in ("INITIALIZING", "RUNNING")
+    slots = len(snapshot.tasks)
+    return {
+        "taskmanagers": 1,
+        "slots-total": slots,
+        "slots-available": 0 if running else slots,
+        "jobs-running": int(running),
+        "jobs-finished": int(state == "FINISHED"),
+        "jobs-cancelled": 0,
+        "jobs-failed": int(state == "FAILED"),
+        "flink-version": version,
+        "flink-commit": "",
+    }
+
+
+def jobs(snapshot: EngineSnapshot) -> Json:
+    return {"jobs": [{"id": snapshot.job_id, "status": job_state(snapshot.state)}]}
+
+
+def jobs_overview(snapshot: EngineSnapshot) -> Json:
+    tasks = counts(execution_state(task.status) for task in snapshot.tasks)
+    return {
+        "jobs": [
+            {
+                "jid": snapshot.job_id,
+                "name": snapshot.pipeline,
+                **_life(snapshot),
+                "last-modification": milliseconds(_last_change_ns(snapshot)),
+                "tasks": {"total": len(snapshot.tasks), **{state.lower(): n for state, n in tasks.items()}},
+            }
+        ]
+    }
+
+
+def job(snapshot: EngineSnapshot) -> Json:
+    life = _life(snapshot)
+    by_vertex = {vertex.vertex_id: subtasks_of(snapshot, vertex) for vertex in snapshot.vertices}
+    states = {vertex_id: vertex_state(task.status for task in subtasks) for vertex_id, subtasks in by_vertex.items()}
+    return {
+        "jid": snapshot.job_id,
+        "name": snapshot.pipeline,
+        "isStoppable": False,
+        **life,
+        "maxParallelism": -1,
+        "now": milliseconds(snapshot.taken_wall_ns),
+        "timestamps": _timestamps(snapshot),
+        "vertices": [
+            _vertex(snapshot, vertex, by_vertex[vertex.vertex_id], states[vertex.vertex_id])
+            for vertex in snapshot.vertices
+        ],
+        "status-counts": counts(states.values()),
+        "plan": plan(snapshot),
+    }
+
+
+def plan(snapshot: EngineSnapshot) -> Json:
+    """The job graph; sources have no inputs."""
+    return {
+        "jid": snapshot.job_id,
+        "name": snapshot.pipeline,
+        "type": "STREAMING",
+        "nodes": [_node(snapshot, vertex) for vertex in snapshot.vertices],
+    }
+
+
+def _node(snapshot: EngineSnapshot, vertex: VertexSnapshot) -> Json:
+    edges = [edge for edge in snapshot.edges if edge.target_id == vertex.vertex_id]
+    inputs = [
+        {
+            "num": number,
+            "id": edge.source_id,
+            "ship_strategy": edge.ship_strategy,
+            # What goes through the log waits there as long as it must.
+            "exchange": "persistent" if edge.ship_strategy == LOG else "pipelined_bounded",
+        }
+        for number, edge in enumerate(edges)
+    ]
+    return {
+        "id": vertex.vertex_id,
+        "parallelism": vertex.parallelism,
+        "operator": "",
+        "operator_strategy": "",
+        "description": html.escape(vertex.task),
+        **({"inputs": inputs} if inputs else {}),
+        "optimizer_properties": {},
+    }
+
+
+def _vertex(snapshot: EngineSnapshot, vertex: VertexSnapshot, subtasks: list[TaskSnapshot], state: str) -> Json:
+    return {
+        "id": vertex.vertex_id,
+        "name": vertex.task,
+        "maxParallelism": vertex.parallelism,
+        "parallelism": vertex.parallelism,
+        "status": state,
+        **times_of(subtasks, snapshot.taken_wall_ns),
+        "tasks": counts(execution_state(task.status) for task in subtasks),
+        "metrics": vertex_metrics(subtasks),
+    }
+
+
+def _ended_ns(snapshot: EngineSnapshot) -> int | None:
+    if snapshot.state not in (EngineState.FINISHED, EngineState.FAILED):
+        return None
+    return max((task.ended_wall_ns or 0 for task in snapshot.tasks), default=snapshot.taken_wall_ns)
+
+
+def _last_change_ns(snapshot: EngineSnapshot) -> int:
+    changes = [t for task in snapshot.tasks for t in (task.started_wall_ns, task.ended_wall_ns) if t is not None]
+    return max(changes, default=snapshot.started_wall_ns)
+
+
+def _life(snapshot: EngineSnapshot) -> Json:
+    ended_ns = _ended_ns(snapshot)
+    until_ns = snapshot.taken_wall_ns if ended_ns is None else ended_ns
+    return {
+        "state": job_state(snapshot.state),
+        "start-time": milliseconds(snapshot.started_wall_ns),
+        "end-time": milliseconds_or_never(ended_ns),
+        "duration": milliseconds(until_ns - snapshot.started_wall_ns),
+    }
+
+
+def _timestamps(snapshot: EngineSnapshot) -> Json:
+    """When the job entered each state; 0 for those it was never in."""
+    state = job_state(snapshot.state)
+    entered = dict.fromkeys(JOB_STATES, 0)
+    entered["INITIALIZING"] = milliseconds(snapshot.started_wall_ns)
+    started = min((task.started_wall_ns for task in snapshot.tasks if task.started_wall_ns is not None), default=None)
+    if started is not None:
+        entered["CREATED"] = entered["RUNNING"] = milliseconds(started)
+    ended_ns = _ended_ns(snapshot)
+    if ended_ns is not None:
+        entered[state] = milliseconds(ended_ns)
+    return dict(entered)

@@ -1,0 +1,115 @@
+"""Health, readiness and what is running, in the words of Spring Boot's actuator."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from engine.snapshot import EngineSnapshot, EngineState
+from exporter.build import penstock_version, python_version
+from exporter.door import NS_PER_SECOND, Clock, SnapshotSource
+from exporter.management.replies import json_reply
+from exporter.management.workers import Workers
+
+# Snapshots are taken on demand; one this old says that whoever takes them no longer does.
+SNAPSHOT_AGE_MAX_NS = 15 * NS_PER_SECOND
+_log = logging.getLogger("penstock.management")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A status of the actuator (`UP`, `DOWN`, `OUT_OF_SERVICE`) and the reason in a few words."""
+
+    status: str
+    reason: str
+
+    @property
+    def http_status(self) -> int:
+        return 200 if self.status == "UP" else 503
+
+
+_SILENT = Verdict("DOWN", "the engine gives no snapshot; the log says why")
+
+
+def health_of(snapshot: EngineSnapshot) -> Verdict:
+    """DOWN when the engine or one of its partitions has failed; everything else is its normal life."""
+    if snapshot.state is EngineState.FAILED:
+        return Verdict("DOWN", snapshot.failure or "the engine has failed")
+    failed = [str(p.partition) for p in snapshot.partitions if p.state is EngineState.FAILED]
+    if failed:
+        return Verdict("DOWN", f"failed partitions: {', '.join(failed)}")
+    return Verdict("UP", f"the engine is {snapshot.state}")
+
+
+def readiness_of(snapshot: EngineSnapshot, now_ns: int) -> Verdict:
+    """UP while the engine runs and what is known of it is fresh. `now_ns` is monotonic."""
+    age_ns = now_ns - snapshot.taken_monotonic_ns
+    if age_ns > SNAPSHOT_AGE_MAX_NS:
+        return Verdict("OUT_OF_SERVICE", f"the newest snapshot is {age_ns // NS_PER_SECOND} s old")
+    health = health_of(snapshot)
+    if health.status != "UP":
+        return health
+    if snapshot.state is EngineState.RUNNING:
+        return health
+    return Verdict("OUT_OF_SERVICE", health.reason)
+
+
+class HealthRoutes:
+    """The health paths. Liveness asks nobody: who answers is alive."""
+
+    def __init__(self, engine: SnapshotSource, workers: Workers, clock: Clock) -> None:
+        self._engine = engine
+        self._workers = workers
+        self._clock = clock
+
+    async def health(self, _request: Request) -> Response:
+        return _reply(await self._workers.run(self._health), groups=["liveness", "readiness"])
+
+    async def liveness(self, _request: Request) -> Response:
+        return _reply(Verdict("UP", "the process answers"))
+
+    async def readiness(self, _request: Request) -> Response:
+        return _reply(await self._workers.run(self._readiness))
+
+    async def info(self, _request: Request) -> Response:
+        snapshot = await self._workers.run(self._engine.snapshot)
+        return json_reply(
+            {
+                "build": {
+                    "name": "penstock",
+                    "version": penstock_version(),
+                    "python": python_version(),
+                },
+                "pipeline": {
+                    "name": snapshot.pipeline,
+                    "jobId": snapshot.job_id,
+                    "state": snapshot.state,
+                    "partitions": len(snapshot.partitions),
+                    "startedAt": snapshot.started_wall_ns / NS_PER_SECOND,
+                },
+                "engine": dict(snapshot.info),
+            }
+        )
+
+    def _health(self) -> Verdict:
+        snapshot = self._snapshot()
+        return _SILENT if snapshot is None else health_of(snapshot)
+
+    def _readiness(self) -> Verdict:
+        snapshot = self._snapshot()
+        return _SILENT if snapshot is None else readiness_of(snapshot, self._clock.monotonic_ns())
+
+    def _snapshot(self) -> EngineSnapshot | None:
+        try:
+            return self._engine.snapshot()
+        except Exception:
+            _log.exception("the engine gives no snapshot")
+            return None
+
+
+def _reply(verdict: Verdict, **more: object) -> Response:
+    content = {"status": verdict.status, "details": {"reason": verdict.reason}, **more}
+    return json_reply(content, verdict.http_status)

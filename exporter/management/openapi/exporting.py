@@ -1,0 +1,86 @@
+"""The record exporters."""
+
+from __future__ import annotations
+
+from engine.snapshot import ExporterState
+from exporter.management.exporters import PATH
+from exporter.management.openapi.operation import PROBLEM, Answer, Operation, Parameter, json
+from exporter.management.openapi.schema import (
+    BOOLEAN,
+    COUNT,
+    NUMBER,
+    STRING,
+    Schema,
+    array,
+    component,
+    nullable,
+    obj,
+    one_of,
+    said,
+    unix_seconds,
+)
+
+_NAME = Parameter("name", "path", "the exporter's name", STRING)
+_AGE = said(NUMBER, "age of the oldest record that is not acknowledged; 0 when there is none")
+
+
+def operations() -> list[Operation]:
+    return [
+        Operation(
+            path=PATH,
+            method="get",
+            name="exporters",
+            tag="exporting",
+            summary="How each record exporter is doing, partition by partition",
+            answers={200: json("as it is now", component("Exporters"))},
+        ),
+        *(
+            Operation(
+                path=f"{PATH}/{{name}}/{verb}",
+                method="post",
+                name=f"{verb}Exporter",
+                tag="exporting",
+                summary=summary,
+                parameters=(_NAME,),
+                answers={
+                    202: json(
+                        "as asked; at the next batch at the latest", obj({"exporter": STRING, "paused": BOOLEAN})
+                    ),
+                    404: Answer("there is no such exporter", {PROBLEM: component("Problem")}),
+                },
+            )
+            for verb, summary in (
+                ("pause", "Holds an exporter where it is; its backlog and its records stay"),
+                ("resume", "Lets a paused exporter go on"),
+            )
+        ),
+    ]
+
+
+def schemas() -> dict[str, Schema]:
+    partition = obj(
+        {
+            "partition": said(COUNT, "its number, from 1"),
+            "state": one_of(ExporterState),
+            "acknowledgedPosition": said(COUNT, "everything up to here is safe outside"),
+            "lastWrittenPosition": COUNT,
+            "backlog": said(COUNT, "records written and not acknowledged"),
+            "oldestUnexportedAgeSeconds": _AGE,
+            "exportedRecords": COUNT,
+            "skippedRecords": said(COUNT, "left out by the filter"),
+            "errors": COUNT,
+            "retries": COUNT,
+            "lastError": nullable(said(STRING, "also after it is over")),
+            "lastErrorAt": nullable(unix_seconds()),
+        }
+    )
+    exporter = obj(
+        {
+            "exporter": said(STRING, "its name"),
+            "state": said(one_of(ExporterState), "of the partition that needs most attention"),
+            "backlog": said(COUNT, "of all partitions"),
+            "oldestUnexportedAgeSeconds": _AGE,
+            "partitions": array(partition),
+        }
+    )
+    return {"Exporters": obj({"takenAt": unix_seconds(), "exporters": array(exporter)})}

@@ -1,0 +1,146 @@
+"""Pushes every few seconds, from a thread of its own that nobody ever waits for."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Mapping
+from threading import Event, Thread
+from types import TracebackType
+from typing import Self
+
+from opentelemetry.exporter.otlp.proto.http import Compression
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.sdk.metrics.export import MetricExportResult, MetricsData
+from opentelemetry.sdk.resources import Resource
+
+from exporter.catalogue import PUSH_OUTCOMES
+from exporter.door import NS_PER_SECOND, Clock, SnapshotSource, SystemClock
+from exporter.otlp.points import metrics_data, resource
+from exporter.otlp.settings import OtlpSettings
+from exporter.scraper import Scraper
+
+_COMPRESSIONS = {"gzip": Compression.Gzip, "none": Compression.NoCompression}
+# The last push, when the engine has ended; an exit must not wait longer.
+_LAST_SECONDS_MAX = 2.0
+_NO_ANSWER = "no answer in time"
+_log = logging.getLogger("penstock.otlp")
+_library_log = logging.getLogger("opentelemetry.exporter.otlp.proto.http.metric_exporter")
+
+
+class OtlpPusher:
+    """Pushes all metrics of one engine, from `start` to `stop`, which are for one thread.
+
+    A push that fails is tried again with growing pauses, or after the pause that the collector asks for, until
+    `timeout_ns` is over; then the next one has everything, because all counts are since the start. So nothing is
+    queued, and an interval that a slow push overran is left out and counted.
+    """
+
+    def __init__(self, engine: SnapshotSource, settings: OtlpSettings, *, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self._settings = settings
+        self._scraper = Scraper(engine, clock=self._clock)
+        self._exporter = OTLPMetricExporter(
+            endpoint=settings.url,
+            timeout=settings.timeout_ns / NS_PER_SECOND,
+            compression=_COMPRESSIONS[settings.compression],
+            headers=dict(settings.headers),
+        )
+        # Written by the pushing thread alone.
+        self._outcomes: Counter[str] = Counter(dict.fromkeys(PUSH_OUTCOMES, 0))
+        self._failures_in_a_row = 0
+        self._resource: Resource | None = None
+        self._stop = Event()
+        self._thread = Thread(target=self._run, name="penstock-otlp", daemon=True)
+
+    @property
+    def outcomes(self) -> Mapping[str, int]:
+        """How pushes ended, since the start: `success`, `failure`, `skipped`."""
+        return dict(self._outcomes)
+
+    def start(self) -> Self:
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """Pushes what came since the last push, if the collector can be reached, and ends. May be repeated."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(_LAST_SECONDS_MAX)
+            # Ends a try that is still under way.
+            self._exporter.shutdown()
+
+    def push(self) -> bool:
+        """One push, now; False if it failed. Never raises: who watches must not disturb who runs."""
+        try:
+            data = self._scraper.read(lambda reading: metrics_data(reading, self._who(reading.pipeline)))
+            is_done, reason = self._export(data)
+        except Exception as error:
+            _log.debug("a push failed", exc_info=True)
+            is_done, reason = False, f"{type(error).__name__}: {error}"
+        self._outcomes["success" if is_done else "failure"] += 1
+        self._say(is_done, reason)
+        return is_done
+
+    def _export(self, data: MetricsData) -> tuple[bool, str]:
+        overheard = _Overheard()
+        _library_log.addFilter(overheard)
+        try:
+            is_done = self._exporter.export(data) is MetricExportResult.SUCCESS
+        finally:
+            _library_log.removeFilter(overheard)
+        return is_done, overheard.reason
+
+    def _run(self) -> None:
+        due_ns = self._clock.monotonic_ns()
+        while not self._stop.is_set():
+            self.push()
+            now_ns = self._clock.monotonic_ns()
+            overrun = (now_ns - due_ns) // self._settings.interval_ns
+            self._outcomes["skipped"] += overrun
+            due_ns += self._settings.interval_ns * (overrun + 1)
+            self._stop.wait((due_ns - now_ns) / NS_PER_SECOND)
+        # A collector that was away a moment ago is not waited for.
+        if self._failures_in_a_row == 0:
+            self.push()
+
+    def _who(self, pipeline: str) -> Resource:
+        if self._resource is None:
+            self._resource = resource(pipeline)
+        return self._resource
+
+    def _say(self, is_done: bool, reason: str) -> None:
+        """One line when it begins to fail and one when it has recovered, never one a push."""
+        url = self._settings.url
+        if is_done:
+            if self._failures_in_a_row:
+                _log.info("%s is reached again after %d pushes that failed", url, self._failures_in_a_row)
+            self._failures_in_a_row = 0
+            return
+        self._failures_in_a_row += 1
+        if self._failures_in_a_row == 1:
+            _log.warning("metrics cannot be pushed to %s: %s; it is tried again and again", url, reason)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+class _Overheard(logging.Filter):
+    """Keeps what OpenTelemetry says of a push that fails, instead of letting it say so at every try."""
+
+    reason = _NO_ANSWER
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        match record.args:
+            # "Failed to export %s batch code: %s, reason: %s"
+            case (_, code, reason) if record.levelno >= logging.ERROR:
+                self.reason = str(reason) if code is None else f"{code} {reason}"
+            # "Transient error %s encountered while exporting %s batch, retrying in %.2fs."
+            case (error, _, _):
+                self.reason = str(error)
+        return False

@@ -1,0 +1,142 @@
+// Lines over the last fifteen minutes, and a yellow band wherever the throttle was on.
+
+const HEIGHT = 320;
+const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
+const exact = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+const share = new Intl.NumberFormat("en", { style: "percent", maximumFractionDigits: 0 });
+
+/** Backlog on the left axis, limits and rates on the right one. */
+export const FLOW = {
+  axes: [
+    { scale: "records", label: "records", format: compact },
+    { scale: "rate", label: "records/s", format: compact, side: 1, grid: { show: false } },
+  ],
+  lines: [
+    { column: "backlogRecords", label: "Backlog", scale: "records", colour: "backlog", width: 2 },
+    { column: "acceptableBacklogRecords", label: "Acceptable", scale: "records", colour: "acceptable", dash: [4, 4] },
+    { column: "writeLimitPerSecond", label: "Write limit", scale: "rate", colour: "limit", width: 2 },
+    { column: "writeLimitMaxPerSecond", label: "Maximum limit", scale: "rate", colour: "maximum", dash: [4, 4] },
+    { column: "exportingRatePerSecond", label: "Exporting rate", scale: "rate", colour: "rate", width: 2 },
+    { column: "acceptedPerSecond", label: "Accepted writes", scale: "rate", colour: "accepted" },
+  ],
+};
+
+/** How a task spends its time, and what the stacks say. */
+export const TASK = {
+  axes: [{ scale: "share", label: "share of the time", format: share, max: 1 }],
+  lines: [
+    { column: "backPressuredRatioMax", label: "Back-pressured (max)", scale: "share", colour: "held", width: 2 },
+    { column: "busyRatio", label: "Busy", scale: "share", colour: "busy" },
+    { column: "idleRatio", label: "Idle", scale: "share", colour: "idle" },
+    { column: "sampledBackPressureRatio", label: "Sampled ratio", scale: "share", colour: "rate", dash: [4, 4] },
+  ],
+};
+
+export class Chart {
+  #plot = null;
+  #place;
+  #kind;
+  #height;
+  #throttled = [];
+  #resized;
+  #themed = new AbortController();
+
+  constructor(place, kind, height = HEIGHT) {
+    this.#place = place;
+    this.#kind = kind;
+    this.#height = height;
+    this.#resized = new ResizeObserver(() => this.#plot?.setSize(this.#size()));
+    this.#resized.observe(place);
+    // Colours are drawn, not styled: another theme needs another chart.
+    const scheme = matchMedia("(prefers-color-scheme: dark)");
+    scheme.addEventListener("change", () => this.#again(), { signal: this.#themed.signal });
+  }
+
+  /** `throttled` holds 1 where a band stands; all columns are as long as `times`. */
+  show(times, columns, throttled) {
+    this.#throttled = throttled;
+    this.#draw([times, ...this.#kind.lines.map((line) => columns[line.column])]);
+  }
+
+  /** Gives back what the browser holds for it. */
+  close() {
+    this.#resized.disconnect();
+    this.#themed.abort();
+    this.#plot?.destroy();
+    this.#plot = null;
+  }
+
+  #again() {
+    const data = this.#plot?.data;
+    this.#plot?.destroy();
+    this.#plot = null;
+    if (data) this.#draw(data);
+  }
+
+  #draw(data) {
+    if (this.#plot) this.#plot.setData(data);
+    else this.#plot = new uPlot(this.#options(), data, this.#place);
+  }
+
+  #size() {
+    return { width: Math.max(260, this.#place.clientWidth), height: this.#height };
+  }
+
+  #options() {
+    const grid = { stroke: colour("line"), width: 1 };
+    const look = { stroke: colour("quiet"), grid, ticks: grid, font: "12px system-ui, sans-serif" };
+    const axis = ({ format, max, ...rest }) => ({
+      ...look,
+      size: 64,
+      labelSize: 20,
+      values: (_, ticks) => ticks.map((tick) => format.format(tick)),
+      ...rest,
+    });
+    const range = ({ max }) => (max ? () => [0, max] : fromZero);
+    const formats = new Map(this.#kind.axes.map((a) => [a.scale, a.format === compact ? exact : a.format]));
+    return {
+      ...this.#size(),
+      cursor: { drag: { x: false, y: false } },
+      scales: Object.fromEntries(this.#kind.axes.map((a) => [a.scale, { range: range(a) }])),
+      axes: [{ ...look, values: "{HH}:{mm}:{ss}", space: 90 }, ...this.#kind.axes.map(axis)],
+      series: [
+        { label: "Time", value: "{HH}:{mm}:{ss}" },
+        ...this.#kind.lines.map((line) => series(line, formats.get(line.scale))),
+      ],
+      hooks: { drawClear: [(plot) => this.#band(plot)] },
+    };
+  }
+
+  /** Each throttled sample colours the time up to the next one. */
+  #band(plot) {
+    const times = plot.data[0];
+    const { ctx, bbox } = plot;
+    ctx.save();
+    ctx.fillStyle = colour("throttled-band");
+    for (let i = 0; i < times.length; i++) {
+      if (this.#throttled[i] !== 1) continue;
+      const begin = i;
+      while (i + 1 < times.length && this.#throttled[i + 1] === 1) i++;
+      const left = plot.valToPos(times[begin], "x", true);
+      const right = plot.valToPos(times[Math.min(i + 1, times.length - 1)], "x", true);
+      ctx.fillRect(left, bbox.top, Math.max(right - left, devicePixelRatio), bbox.height);
+    }
+    ctx.restore();
+  }
+}
+
+function series(line, format) {
+  return {
+    label: line.label,
+    scale: line.scale,
+    stroke: colour(line.colour),
+    width: line.width ?? 1,
+    dash: line.dash,
+    points: { show: false },
+    value: (_, value) => (value === null || value === undefined ? "–" : format.format(value)),
+  };
+}
+
+// A little room above the highest line; 0 to 1 when all is zero or nothing is known.
+const fromZero = (_, _min, max) => [0, max > 0 ? max * 1.08 : 1];

@@ -1,0 +1,106 @@
+// The Exporting tab: how far each record exporter is on each partition, and holding one.
+
+import { send } from "./api.js";
+import { byId, make, say } from "./dom.js";
+import { UNKNOWN, duration, rate, timeOfDay, whole } from "./words.js";
+
+export class ExportingTab {
+  #refresh;
+  #before = null;
+  #asked = null;
+
+  /** `refresh` asks for the state anew. */
+  constructor(refresh) {
+    this.#refresh = refresh;
+    byId("exporters").addEventListener("click", (event) => {
+      const button = event.target.closest("button[data-exporter]");
+      if (button) this.#ask(button.dataset.exporter, button.dataset.action);
+    });
+    byId("confirm").addEventListener("close", (event) => {
+      if (event.target.returnValue === "yes") this.#change(...this.#asked);
+    });
+  }
+
+  /** Draws `/api/exporters`. */
+  show(state) {
+    const held = document.activeElement?.dataset?.exporter;
+    const rows = state.exporters.flatMap((exporter) => this.#rows(exporter, state.takenAt));
+    const none = make("tr", {}, make("td", { colspan: 10 }, "there are no record exporters"));
+    byId("exporters").replaceChildren(...(rows.length ? rows : [none]));
+    // The button that had the focus is another one now.
+    const again = [...byId("exporters").querySelectorAll("button")].find((each) => each.dataset.exporter === held);
+    if (held !== undefined) again?.focus();
+    this.#before = positions(state);
+  }
+
+  #rows(exporter, takenAt) {
+    return exporter.partitions.map((part, i) => {
+      const row = make("tr");
+      row.dataset.exporter = exporter.exporter;
+      row.dataset.partition = part.partition;
+      const span = { rowspan: exporter.partitions.length, scope: "row" };
+      if (i === 0) row.append(make("th", span, exporter.exporter));
+      const failed = part.lastError === null ? UNKNOWN : `${timeOfDay(part.lastErrorAt)}: ${part.lastError}`;
+      const cells = [
+        String(part.partition),
+        part.state,
+        `${whole(part.acknowledgedPosition)} of ${whole(part.lastWrittenPosition)}`,
+        whole(part.backlog),
+        part.backlog === 0 ? UNKNOWN : duration(part.oldestUnexportedAgeSeconds),
+        rate(this.#rate(exporter.exporter, part, takenAt)),
+        `${whole(part.errors)}, ${whole(part.retries)} retries`,
+        failed,
+      ].map((text) => make("td", {}, text));
+      cells[1].className = `state-${part.state}`;
+      cells.at(-1).className = "said";
+      row.append(...cells);
+      if (i === 0) row.append(make("td", { rowspan: exporter.partitions.length, class: "changes" }, action(exporter)));
+      return row;
+    });
+  }
+
+  /** Records acknowledged a second since the answer before; positions rise by one. */
+  #rate(name, part, takenAt) {
+    const before = this.#before?.acknowledged.get(`${part.partition} ${name}`);
+    const seconds = takenAt - (this.#before?.takenAt ?? takenAt);
+    return before === undefined || seconds <= 0 ? null : Math.max(0, part.acknowledgedPosition - before) / seconds;
+  }
+
+  #ask(name, action) {
+    const dialog = byId("confirm");
+    const consequence =
+      action === "pause"
+        ? "Its backlog grows, and writes are held back when it is too long. A pause ends with the run."
+        : "It goes on where it stopped.";
+    say(byId("question"), `${action === "pause" ? "Pause" : "Resume"} ${name}? ${consequence}`);
+    dialog.returnValue = "no";
+    this.#asked = [name, action];
+    dialog.showModal();
+  }
+
+  async #change(name, action) {
+    try {
+      await send("POST", `api/exporters/${encodeURIComponent(name)}/${action}`);
+      say(byId("exporting-error"), "");
+    } catch (error) {
+      say(byId("exporting-error"), error.message);
+    }
+    await this.#refresh();
+  }
+}
+
+function action(exporter) {
+  const name = exporter.partitions.some((part) => part.state === "paused") ? "resume" : "pause";
+  const button = make("button", { type: "button" }, name === "pause" ? "Pause" : "Resume");
+  button.dataset.exporter = exporter.exporter;
+  button.dataset.action = name;
+  button.setAttribute("aria-label", `${button.textContent} ${exporter.exporter}`);
+  return button;
+}
+
+function positions(state) {
+  const entries = state.exporters.flatMap((exporter) =>
+    exporter.partitions.map((part) => [`${part.partition} ${exporter.exporter}`, part.acknowledgedPosition]),
+  );
+  return { takenAt: state.takenAt, acknowledged: new Map(entries) };
+}

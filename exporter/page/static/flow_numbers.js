@@ -1,0 +1,48 @@
+// The four numbers and the chart of flow control, for one partition or all together.
+
+import { Chart, FLOW } from "./chart.js";
+import { byId, make } from "./dom.js";
+import { whole } from "./words.js";
+
+const ALL = "all";
+
+export class FlowNumbers {
+  #choice = byId("partition");
+  #chart = new Chart(byId("chart"), FLOW);
+
+  /** `chosen` is called when the reader picks another partition. */
+  constructor(chosen) {
+    this.#choice.addEventListener("change", chosen);
+  }
+
+  show(history) {
+    this.#offer(history.partitionNumbers());
+    const value = this.#choice.value;
+    const columns = value === ALL || !value ? history.total() : history.ofPartition(Number(value));
+    if (!columns) return;
+    const last = (name) => columns[name]?.at(-1) ?? null;
+    tell("backlog", last("backlogRecords"), "records", last("acceptableBacklogRecords"), "acceptable");
+    tell("limit", last("writeLimitPerSecond"), "records/s", last("writeLimitMaxPerSecond"), "at most");
+    tell("rate", last("exportingRatePerSecond"), "records/s");
+    const throttled = last("throttled") === 1;
+    const text = throttled ? "throttled" : "not throttled";
+    byId("throttle").replaceChildren(make("span", { class: throttled ? "is-throttled" : null }, text));
+    this.#chart.show(history.times, columns, columns.throttled);
+  }
+
+  #offer(numbers) {
+    const offered = [...this.#choice.options].slice(1).map((option) => Number(option.value));
+    if (this.#choice.options.length && numbers.join() === offered.join()) return;
+    const before = this.#choice.value;
+    const options = numbers.map((number) => new Option(String(number), String(number)));
+    this.#choice.replaceChildren(new Option("all", ALL), ...options);
+    this.#choice.value = numbers.includes(Number(before)) ? before : ALL;
+    byId("choice").hidden = numbers.length < 2;
+  }
+}
+
+function tell(id, value, unit, bound = null, ofBound = "") {
+  const small = make("small", {}, value === null ? "" : ` ${unit}`);
+  if (value !== null && bound !== null) small.append(`, ${ofBound} ${whole(bound)}`);
+  byId(id).replaceChildren(whole(value), small);
+}

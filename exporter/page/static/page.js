@@ -1,0 +1,118 @@
+// Puts the page together: the job graph, and below it one view at a time, all of them as the events come in.
+
+import { ask, mayChange } from "./api.js";
+import { BackPressureTab } from "./back_pressure.js";
+import { byId, say } from "./dom.js";
+import { ExportingTab } from "./exporting.js";
+import { FlowNumbers } from "./flow_numbers.js";
+import { JobGraph, graphKey } from "./graph.js";
+import { History } from "./history.js";
+import { follow } from "./live.js";
+import { LimitsForm } from "./limits_form.js";
+import { showEpisodes, showPartitions } from "./partitions.js";
+import { Poll } from "./poll.js";
+import { Tabs } from "./tabs.js";
+import { rate, timeOfDay } from "./words.js";
+import { Writes } from "./writes.js";
+
+const history = new History();
+const flow = new FlowNumbers(() => flow.show(history));
+let mayAct = false;
+let plan = null;
+let pressure = null;
+
+// The sentence that says that the engine is away; null while it is there.
+let away = null;
+const pressures = new Poll("api/back-pressure", tellPressure, tellFreshness);
+const limits = new Poll("api/flow-control", tellLimits, tellFreshness);
+const episodes = new Poll("api/throttling/episodes", showEpisodes, tellFreshness);
+const exporters = new Poll("api/exporters", (state) => exporting.show(state), tellFreshness);
+const writes = new Writes();
+const form = new LimitsForm(() => limits.now());
+const exporting = new ExportingTab(() => exporters.now());
+const tasks = new BackPressureTab(byId("tasks"), { mayChange: () => mayAct, refresh: () => pressures.now() });
+const graph = new JobGraph(byId("graph"), openTask);
+const tabs = new Tabs(byId("tabs"));
+
+byId("graph-key").replaceChildren(...graphKey());
+
+function openTask(id) {
+  tabs.open("back-pressure");
+  tasks.open(id);
+}
+
+async function tellPressure(state) {
+  pressure = state;
+  if (plan?.jid !== state.jobId) plan = (await ask(`jobs/${state.jobId}/plan`)).plan;
+  graph.show(plan, pressure, history);
+  tasks.show(pressure, history);
+  say(byId("bottleneck"), explained(state.bottleneck));
+}
+
+function tellLimits(state) {
+  showPartitions(state, writes);
+  form.show(state);
+}
+
+/** Who is to blame, and since when writes are held back for it. */
+function explained(bottleneck) {
+  const since = history.throttledSince();
+  const limit = history.total()?.writeLimitPerSecond.at(-1);
+  const limited = since === null ? "" : `Writes are limited to ${rate(limit)} since ${timeOfDay(since)}.`;
+  return [bottleneck === null ? "" : `${bottleneck.text}.`, limited].filter(Boolean).join(" ");
+}
+
+function draw() {
+  // A page that nobody sees costs nothing.
+  if (document.hidden || !history.times.length) return;
+  byId("state").hidden = !history.state;
+  say(byId("state"), history.state ?? "");
+  if (tabs.current === "flow-control") flow.show(history);
+}
+
+/** Grey, and said so, while anything that can be seen is not of now. What failed is asked for with the next sample. */
+function tellFreshness() {
+  const failed = [pressures, ...inView()].find((poll) => poll.failure !== null);
+  const last = history.times.at(-1);
+  const asOf = last === undefined ? "" : ` What you see is of ${timeOfDay(last)}.`;
+  const missing = failed ? `Not all could be read: ${failed.failure.message}. Trying again.` : "";
+  say(byId("notice"), away === null ? missing : away + asOf);
+  document.body.classList.toggle("is-stale", away !== null || failed !== undefined);
+}
+
+/** What the open view is drawn from. */
+function inView() {
+  return { "back-pressure": [], exporting: [exporters] }[tabs.current] ?? [limits, episodes];
+}
+
+function refresh() {
+  draw();
+  if (document.hidden) return;
+  pressures.now();
+  for (const poll of inView()) poll.now();
+  if (tabs.current === "back-pressure") tasks.look();
+  if (tabs.current === "flow-control") writes.refresh();
+}
+
+tabs.follow(refresh);
+
+follow({
+  loaded(told) {
+    history.replace(told);
+    plan = null;
+    mayChange().then((may) => {
+      mayAct = may;
+      document.body.classList.toggle("may-change", may);
+    });
+    refresh();
+  },
+  sampled(told) {
+    history.append(told);
+    refresh();
+  },
+  lost(sentence) {
+    away = sentence;
+    tellFreshness();
+  },
+});
+document.addEventListener("visibilitychange", refresh);

@@ -1,0 +1,117 @@
+"""Penstock: a stream engine whose flow you can see. `from penstock import Pipeline, lines, jsonl, serve`.
+
+What stands in `__all__` is imported when it is first asked for, so that `penstock --help` does not load an engine.
+"""
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from engine import (
+        AimdSettings,
+        BackPressureMode,
+        BackPressureSettings,
+        ConfigurationError,
+        Engine,
+        EngineOptions,
+        Exporter,
+        ExporterContext,
+        FixedSettings,
+        FlowControlSettings,
+        Gradient2Settings,
+        GradientSettings,
+        LegacyVegasSettings,
+        PenstockError,
+        Pipeline,
+        ProcessingContext,
+        Processor,
+        Record,
+        RecordFilter,
+        RecordType,
+        RequestAlgorithm,
+        RequestLimitSettings,
+        Source,
+        SourceBatch,
+        SourceStart,
+        State,
+        TaskFailedError,
+        ThrottlingAlgorithm,
+        ThrottlingSettings,
+        VegasSettings,
+        WriteLimitSettings,
+        WriteSource,
+        parse_duration_ns,
+    )
+    from engine.errors import RefusedRecordsError, RetryLaterError
+    from engine.exporting.elasticsearch import elasticsearch
+    from engine.exporting.http import http
+    from engine.exporting.jsonl import jsonl
+    from engine.exporting.postgres import postgres
+    from engine.exporting.protocol import LaterExporter, Safe
+    from engine.exporting.retry import RetryPolicy
+    from engine.exporting.rotation import Rotation
+    from engine.sources.generator import generator
+    from engine.sources.lines import lines
+    from engine.workers.blueprint import Blueprint
+    from engine.workers.engine import WorkerEngine
+    from penstock.serving import gateway, serve
+    from penstock.watching import Watch, watch
+
+try:
+    __version__ = version("penstock")
+except PackageNotFoundError:  # run from a checkout that was never installed
+    __version__ = "0+unknown"
+
+__all__ = [
+    # a pipeline and what it is made of
+    "Pipeline", "lines", "generator", "RecordFilter", "serve", "gateway", "Engine", "EngineOptions",
+    "WorkerEngine", "Blueprint",
+    "jsonl", "postgres", "elasticsearch", "http",
+    # back pressure
+    "BackPressureSettings", "BackPressureMode", "watch", "Watch",
+    # flow control
+    "FlowControlSettings", "WriteLimitSettings", "ThrottlingSettings", "ThrottlingAlgorithm",
+    "RequestLimitSettings", "RequestAlgorithm", "AimdSettings", "FixedSettings", "VegasSettings",
+    "GradientSettings", "Gradient2Settings", "LegacyVegasSettings", "parse_duration_ns",
+    # what a processor meets
+    "Processor", "ProcessingContext", "State", "Record", "RecordType", "WriteSource",
+    # what a source or an exporter of one's own is
+    "Source", "SourceBatch", "SourceStart", "Exporter", "ExporterContext",
+    "LaterExporter", "Safe", "RetryPolicy", "Rotation", "RefusedRecordsError", "RetryLaterError",
+    # what can go wrong
+    "PenstockError", "ConfigurationError", "TaskFailedError",
+]  # fmt: skip
+
+_HOMES = {
+    "lines": "engine.sources.lines",
+    "generator": "engine.sources.generator",
+    "jsonl": "engine.exporting.jsonl",
+    "postgres": "engine.exporting.postgres",
+    "elasticsearch": "engine.exporting.elasticsearch",
+    "http": "engine.exporting.http",
+    "LaterExporter": "engine.exporting.protocol",
+    "Safe": "engine.exporting.protocol",
+    "RetryPolicy": "engine.exporting.retry",
+    "Rotation": "engine.exporting.rotation",
+    "RefusedRecordsError": "engine.errors",
+    "RetryLaterError": "engine.errors",
+    "WorkerEngine": "engine.workers.engine",
+    "Blueprint": "engine.workers.blueprint",
+    "serve": "penstock.serving",
+    "gateway": "penstock.serving",
+    "watch": "penstock.watching",
+    "Watch": "penstock.watching",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(_HOMES.get(name, "engine")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

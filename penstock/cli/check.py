@@ -1,0 +1,29 @@
+"""`penstock check`: says what would run, or what is wrong."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+def check(file: Path) -> None:
+    """Check FILE and say what would run. Nothing is started, no folder is made.
+
+    User code is imported, sources are looked at, and every value is held against its rule; the environment
+    (PENSTOCK_…) counts as it would in a run.
+    """
+    from engine.wiring import check as check_wiring
+    from penstock.cli.outline import outline
+    from penstock.serving import access_of
+    from penstock.settings import load_settings
+
+    settings = load_settings(file, os.environ)
+    check_wiring(settings.pipeline)
+    access_of(settings.management.web_config, settings.management.access)
+    for warning in settings.warnings:
+        click.echo(f"penstock: {warning}", err=True)
+    click.echo(outline(settings))

@@ -1,0 +1,161 @@
+"""`penstock flow-control`: looks at the limits of a running pipeline, and changes them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import click
+import msgspec
+
+from penstock.cli.management_client import ManagementClient, url_option
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PATH = "/api/flow-control"
+Command = TypeVar("Command", bound=Callable[..., Any])
+Query = list[tuple[str, object]]
+
+_partition = click.option(
+    "--partition", "partitions", type=click.IntRange(1), multiple=True, help="Only this one; may be given again."
+)
+_json = click.option("--json", "as_json", is_flag=True, help="The answer of the management port as it is.")
+_dry_run = click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
+
+
+@click.group("flow-control")
+def flow_control() -> None:
+    """Look at the limits of a running pipeline, or change them.
+
+    What is set here holds at once, until it is reverted, its time is over or the pipeline ends
+    (flowControl.persistOverrides keeps it over a restart).
+    """
+
+
+@flow_control.command()
+@url_option
+@_partition
+@click.option("--watch", is_flag=True, help="Look again and again, until Ctrl-C.")
+@click.option("--every", type=click.FloatRange(0.1), default=2.0, show_default=True, help="Seconds between two looks.")
+@_json
+def get(url: str, partitions: tuple[int, ...], watch: bool, every: float, as_json: bool) -> None:
+    """Show the effective limits, the backlog, and why."""
+    client = ManagementClient(url)
+
+    def look() -> Any:
+        return client.get(PATH, _query(partitions))
+
+    if watch:
+        _watch(look, every, as_json=as_json)
+    elif as_json:
+        _echo_json(look(), indent=2)
+    else:
+        from penstock.cli.flow_control_table import console, limits
+
+        console().print(limits(look()))
+
+
+@flow_control.command("set")
+@click.argument("settings", metavar="KEY=VALUE...", nargs=-1, required=True)
+@url_option
+@_partition
+@click.option("--ttl", metavar="DURATION", help="For how long, such as 15m; the configured limits come back then.")
+@_dry_run
+@_json
+def set_(
+    settings: tuple[str, ...], url: str, partitions: tuple[int, ...], ttl: str | None, dry_run: bool, as_json: bool
+) -> None:
+    """Set values of flow control, such as write.limit=2000.
+
+    The keys are those of the file, below flowControl: write.limit, write.throttling.enabled, request.algorithm.
+    VALUE null brings the configured value back.
+    """
+    query = _query(partitions, dry_run=dry_run)
+    if ttl is not None:
+        query.append(("ttl", ttl))
+    _tell(ManagementClient(url).patch(PATH, merge_patch(settings), query), as_json=as_json)
+
+
+@flow_control.command()
+@url_option
+@_partition
+@_dry_run
+@_json
+def revert(url: str, partitions: tuple[int, ...], dry_run: bool, as_json: bool) -> None:
+    """Bring the configured limits back."""
+    _tell(ManagementClient(url).delete(PATH, _query(partitions, dry_run=dry_run)), as_json=as_json)
+
+
+def merge_patch(settings: tuple[str, ...]) -> dict[str, Any]:
+    """`write.limit=2000` and the like as one JSON merge patch. A value is JSON, or else text."""
+    root: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, written = setting.partition("=")
+        *above, last = key.split(".")
+        if not equals or not all((*above, last)):
+            raise click.UsageError(f"{setting!r} must be a key and a value, such as write.limit=2000")
+        section = root
+        for name in above:
+            section = section.setdefault(name, {})
+            if not isinstance(section, dict):
+                raise click.UsageError(f"{key}: {name} is set to a value already")
+        if last in section:
+            raise click.UsageError(f"{key} is set twice")
+        section[last] = _value(written)
+    return root
+
+
+def _value(written: str) -> Any:
+    try:
+        return msgspec.json.decode(written)
+    except msgspec.DecodeError:
+        return written
+
+
+def _query(partitions: tuple[int, ...], *, dry_run: bool = False) -> Query:
+    query: Query = [("partition", number) for number in partitions]
+    return [*query, ("dry_run", "true")] if dry_run else query
+
+
+def _tell(answer: Any, *, as_json: bool) -> None:
+    if as_json:
+        _echo_json(answer, indent=2)
+        return
+    from penstock.cli.flow_control_table import changes
+
+    for line in changes(answer):
+        click.echo(line)
+
+
+def _watch(look: Callable[[], Any], every: float, *, as_json: bool) -> None:
+    """Until Ctrl-C, which is how it is meant to end. Into a file or a pipe each look goes behind the last."""
+    from penstock.cli.flow_control_table import console, limits
+
+    page = console()
+    with suppress(KeyboardInterrupt):
+        if page.is_terminal and not as_json:
+            _live(look, every, page)
+        while True:
+            if as_json:
+                _echo_json(look())
+            else:
+                page.print(limits(look()))
+            time.sleep(every)
+
+
+def _live(look: Callable[[], Any], every: float, page: Console) -> NoReturn:
+    from rich.live import Live
+
+    from penstock.cli.flow_control_table import limits
+
+    with Live(limits(look()), console=page, auto_refresh=False) as live:
+        while True:
+            time.sleep(every)
+            live.update(limits(look()), refresh=True)
+
+
+def _echo_json(answer: Any, *, indent: int = -1) -> None:
+    click.echo(msgspec.json.format(msgspec.json.encode(answer), indent=indent).decode())

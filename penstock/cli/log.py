@@ -1,0 +1,175 @@
+"""`penstock log`: what is in a data folder's log, and whether it is whole."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from engine.data_folder import DataFolder
+    from engine.log.inspection import Damage, Overview, PartitionInspection, Verdict
+
+_FOLDER = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+_PARTITION = click.option("--partition", type=click.IntRange(1), help="Only this partition.")
+
+
+@click.group()
+def log() -> None:
+    """Look into the log of a data folder, DIR.
+
+    Everything here may be done while a pipeline runs over the folder, except `verify --repair`.
+    """
+
+
+@log.command()
+@_FOLDER
+def ls(folder: Path) -> None:
+    """List the partitions: positions, sizes, times, and who stands where."""
+    from engine.data_folder import DataFolder
+
+    data = DataFolder(folder)
+    description = data.description()
+    click.echo(f"pipeline {description.pipeline}, {_count(description.partitions, 'partition')}")
+    for inspection in _inspections(data, None):
+        with inspection:
+            click.echo("\n".join(_listed(inspection.overview())))
+
+
+@log.command()
+@_FOLDER
+@_PARTITION
+@click.option("--from", "first", type=click.IntRange(0), default=1, help="First position.")
+@click.option("--to", "last", type=click.IntRange(0), help="Last position.")
+@click.option("--limit", type=click.IntRange(0), help="At most so many records of each partition.")
+def cat(folder: Path, partition: int | None, first: int, last: int | None, limit: int | None) -> None:
+    """Print records as JSON lines, partition by partition."""
+    from itertools import islice
+
+    from engine.data_folder import DataFolder
+    from engine.exporting.document import encoded_lines
+
+    try:
+        for inspection in _inspections(DataFolder(folder), partition):
+            with inspection:
+                for record in islice(inspection.records(first, last), limit):
+                    sys.stdout.buffer.write(encoded_lines([record], inspection.partition))
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        # Whoever reads has seen enough; the interpreter must not try to flush again at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@log.command()
+@_FOLDER
+@_PARTITION
+@click.option("--repair", "mend", is_flag=True, help="Put records that say so in the place of what is lost.")
+@click.option("--yes", is_flag=True, help="Repair without asking.")
+def verify(folder: Path, partition: int | None, mend: bool, yes: bool) -> int:
+    """Check every batch's checksum and that no position is missing.
+
+    Exit code 1 when something is damaged. With --repair, and after saying exactly what is lost, the damaged records are
+    replaced by records with the intent `lost`, so that the pipeline can go on: all that is whole stays, and so do
+    all positions. Not while a pipeline runs over the folder.
+    """
+    from engine.data_folder import DataFolder
+
+    if yes and not mend:
+        raise click.UsageError("--yes goes with --repair")
+    data = DataFolder(folder)
+    data.description()
+    if mend:
+        data.hold()
+    try:
+        verdicts = list(_verified(data, partition))
+        damages = [damage for verdict in verdicts for damage in verdict.damages]
+        if not damages or not mend:
+            return 1 if damages else 0
+        return _repaired(verdicts, yes)
+    finally:
+        data.close()
+
+
+def _repaired(verdicts: Sequence[Verdict], yes: bool) -> int:
+    from engine.log.inspection import repair
+
+    if not yes and not sys.stdin.isatty():
+        raise click.UsageError("--repair needs --yes where nobody can be asked")
+    if not yes and not click.confirm("These records cannot be brought back. Put records that say so in their place?"):
+        click.echo("nothing was changed")
+        return 1
+    for verdict in verdicts:
+        if verdict.damages:
+            repair(verdict.overview.path, verdict.damages)
+    click.echo("repaired; the pipeline can go on")
+    return 0
+
+
+def _inspections(data: DataFolder, partition: int | None) -> Iterator[PartitionInspection]:
+    from engine.log.inspection import PartitionInspection
+
+    partitions = data.description().partitions
+    if partition is not None and partition > partitions:
+        raise click.UsageError(f"there are {_count(partitions, 'partition')}, and none is {partition}")
+    for number in range(1, partitions + 1) if partition is None else (partition,):
+        yield PartitionInspection(number, data.partition_path(number))
+
+
+def _verified(data: DataFolder, partition: int | None) -> Iterator[Verdict]:
+    for inspection in _inspections(data, partition):
+        with inspection:
+            verdict = inspection.verify()
+        overview = verdict.overview
+        held = f"{_count(overview.records, 'record')} in {_count(overview.batches, 'batch', 'batches')}"
+        where = f", positions {overview.oldest_position} to {overview.last_position}" if overview.records else ""
+        state = "all whole" if not verdict.damages else "DAMAGED"
+        click.echo(f"partition {overview.partition}: {held}{where}: {state}")
+        for damage in verdict.damages:
+            click.echo("\n".join(_lost(damage, overview)))
+        yield verdict
+
+
+def _lost(damage: Damage, overview: Overview) -> Iterator[str]:
+    """What cannot be read any more, and who had no use of it yet."""
+    first, last = damage.first_position, damage.last_position
+    which = f"position {first}" if first == last else f"positions {first} to {last}"
+    yield f"  {which}: {damage.why} ({_count(damage.records, 'record')}, written about {_time(damage.timestamp_ns)})"
+    if overview.processed_position < last:
+        begin = max(first, overview.processed_position + 1)
+        yield f"    not processed, if there is a processor: {_count(last - begin + 1, 'record')} from {begin} on"
+    for name, position in overview.exporters.items():
+        if position < last:
+            begin = max(first, position + 1)
+            yield f"    not exported by {name}: {_count(last - begin + 1, 'record')} from {begin} on"
+
+
+def _listed(overview: Overview) -> Iterable[str]:
+    rows = [
+        ("records", f"{overview.records} in {_count(overview.batches, 'batch', 'batches')}"),
+        ("positions", f"{overview.oldest_position} to {overview.last_position}" if overview.records else "none"),
+        ("written", f"{_time(overview.oldest_timestamp_ns)} to {_time(overview.last_timestamp_ns)}"),
+        ("size", f"{overview.size_bytes / 1_000_000:.1f} MB, {overview.path}"),
+        ("processed", f"{overview.processed_position}"),
+        *((f"exporter {name}", f"{position}") for name, position in overview.exporters.items()),
+        ("waiting", f"{_count(overview.timers, 'timer')}, {_count(overview.outbox, 'message')} to other partitions"),
+    ]
+    if not overview.records:
+        rows.pop(2)
+    width = max(len(name) for name, _ in rows)
+    yield f"partition {overview.partition}"
+    yield from (f"  {name:{width}}  {what}" for name, what in rows)
+
+
+def _count(number: int, one: str, many: str | None = None) -> str:
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def _time(wall_ns: Any) -> str:
+    if wall_ns is None:
+        return "never"
+    return datetime.fromtimestamp(wall_ns / 1e9, UTC).isoformat(sep=" ", timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,48 @@
+"""The command's frame: its commands, and how it ends."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+import penstock
+from penstock.cli.back_pressure import back_pressure
+from penstock.cli.check import check
+from penstock.cli.dashboards import dashboards
+from penstock.cli.demo import demo
+from penstock.cli.ending import ended
+from penstock.cli.exporters import exporters
+from penstock.cli.flow_control import flow_control
+from penstock.cli.log import log
+from penstock.cli.run import run
+from penstock.cli.simulate import simulate
+
+
+@click.group(
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 it went well, 1 the run failed, 2 wrong usage or configuration.",
+)
+@click.version_option(penstock.__version__, prog_name="penstock")
+@click.pass_context
+def commands(context: click.Context) -> None:
+    """A stream engine whose flow you can see."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+commands.add_command(demo)
+commands.add_command(run)
+commands.add_command(check)
+commands.add_command(flow_control)
+commands.add_command(simulate)
+commands.add_command(back_pressure)
+commands.add_command(exporters)
+commands.add_command(log)
+commands.add_command(dashboards)
+
+
+def main() -> None:
+    """Runs the command that the shell asked for, and exits."""
+    sys.exit(ended(lambda: commands.main(prog_name="penstock", standalone_mode=False)))

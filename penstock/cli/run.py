@@ -1,0 +1,145 @@
+"""`penstock run`: runs a pipeline until it has ended or is told to."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from engine.runtime import Engine
+    from engine.workers.engine import WorkerEngine
+    from penstock.settings import RunSettings
+
+# How pushes ended, by outcome.
+Pushes = Callable[[], Mapping[str, int]]
+
+log = logging.getLogger("penstock.run")
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--data", type=click.Path(path_type=Path), help="Folder of the log, instead of the file's `data`.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), help="Management port, instead of the file's; 0 takes a free one."
+)
+@click.option("--no-management", is_flag=True, help="Open no management port.")
+def run(file: Path, data: Path | None, port: int | None, no_management: bool) -> None:
+    """Run the pipeline of FILE.
+
+    Ends by itself when everything that the sources bring is read, processed and exported. Ctrl-C and SIGTERM let
+    it finish what is under way, for at most 8 seconds (engine.drainTimeout); a second one ends it at once. Nothing
+    is lost either way: the next run goes on where this one stood.
+    """
+    from penstock.cli.log_output import configure
+    from penstock.settings import load_settings
+
+    if no_management and port is not None:
+        raise click.UsageError("--port and --no-management exclude each other")
+    settings = load_settings(file, os.environ, leave_code_to_workers=True)
+    management = settings.management
+    if no_management or port is not None:
+        management = dataclasses.replace(
+            management, enabled=not no_management, port=management.port if port is None else port
+        )
+    settings = dataclasses.replace(settings, data=data or settings.data, management=management)
+    configure(settings.logging)
+    for warning in settings.warnings:
+        log.warning(warning)
+    _run(settings)
+
+
+def _run(settings: RunSettings) -> None:
+    from engine.errors import TaskFailedError
+    from penstock.cli.ending import RunFailed
+    from penstock.cli.stopping import stopped_by_signals
+    from penstock.cli.summary import summary
+
+    engine = _engine(settings)
+    began = time.monotonic()
+    # The port first: one that is in use is said before anything runs.
+    with (
+        _pushes(engine, settings) as pushes,
+        _management(engine, settings, pushes),
+        _gateway(engine, settings),
+        stopped_by_signals(engine),
+    ):
+        engine.start()
+        log.info("pipeline %s runs over %s", settings.pipeline.name, settings.data)
+        try:
+            engine.wait()
+        except TaskFailedError as error:
+            raise RunFailed(str(error)) from error
+        finally:
+            click.echo(summary(engine.snapshot(), time.monotonic() - began))
+
+
+def _engine(settings: RunSettings) -> Engine | WorkerEngine:
+    if settings.workers == 1:
+        return settings.pipeline.run(settings.data, flow_control=settings.flow_control, options=settings.options)
+    from engine.workers.blueprint import Blueprint
+    from engine.workers.engine import WorkerEngine
+
+    return WorkerEngine(
+        Blueprint("penstock.working:pipeline_of_file", (str(settings.file),)),
+        settings.data,
+        workers=settings.workers,
+        name=settings.pipeline.name,
+        flow_control=settings.flow_control,
+        options=settings.options,
+    )
+
+
+@contextmanager
+def _pushes(engine: Engine | WorkerEngine, settings: RunSettings) -> Iterator[Pushes | None]:
+    """Metrics go to a collector, once more after the engine has ended; gives how that went."""
+    if settings.otlp is None:
+        yield None
+        return
+    from exporter.otlp.pusher import OtlpPusher
+
+    with OtlpPusher(engine, settings.otlp) as pusher:
+        log.info("metrics are pushed to %s", settings.otlp.url)
+        yield lambda: pusher.outcomes
+
+
+@contextmanager
+def _management(engine: Engine | WorkerEngine, settings: RunSettings, pushes: Pushes | None) -> Iterator[None]:
+    if not settings.management.enabled:
+        yield
+        return
+    from exporter.management import ManagementServer
+    from penstock.serving import access_of
+
+    where = settings.management
+    access = access_of(where.web_config, where.access)
+    server = ManagementServer(
+        engine, host=where.host, port=where.port, allowed_hosts=where.hosts, access=access, pushes=pushes
+    )
+    server.start()
+    log.info("%s shows what happens", server.url)
+    try:
+        yield
+    finally:
+        server.stop()
+
+
+@contextmanager
+def _gateway(engine: Engine | WorkerEngine, settings: RunSettings) -> Iterator[None]:
+    if settings.gateway is None:
+        yield
+        return
+    from exporter.gateway.server import GatewayServer
+    from penstock.serving import access_of
+
+    access = access_of(settings.management.web_config, settings.management.access)
+    with GatewayServer(engine, settings.gateway, access=access) as server:
+        log.info("%s/v1/records takes records", server.url)
+        yield

@@ -1,0 +1,24 @@
+"""What a run came to, in a few words."""
+
+from __future__ import annotations
+
+from engine.snapshot import EngineSnapshot, Outcome, VertexKind
+
+
+def summary(snapshot: EngineSnapshot, seconds: float) -> str:
+    """`flights: 27,004 read, 53,402 processed, 53,410 exported, 0 rejected in 17.3 s (…)`."""
+    read = sum(task.records_out for task in snapshot.tasks if task.kind is VertexKind.SOURCE)
+    processed = sum(sum(partition.processing_duration.counts) for partition in snapshot.partitions)
+    rejected = sum(sum(task.rejected.values()) for task in snapshot.tasks)
+    exported = sum(e.exported_records for p in snapshot.partitions for e in p.exporters)
+    written = sum(
+        count
+        for partition in snapshot.partitions
+        for (_, outcome), count in partition.flow.writes.items()
+        if outcome is Outcome.ACCEPTED
+    )
+    rate = f"{written / seconds:,.0f} records per second written" if seconds > 0 else "at once"
+    return (
+        f"{snapshot.pipeline}: {read:,} read, {processed:,} processed, {exported:,} exported, "
+        f"{rejected:,} rejected in {seconds:.1f} s ({rate})"
+    )

@@ -1,0 +1,70 @@
+"""The management port beside an engine, for as long as a `with` lasts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from engine.runtime import Engine
+    from engine.workers.engine import WorkerEngine
+    from exporter.web_config import Access
+
+
+@contextmanager
+def serve(
+    engine: Engine | WorkerEngine,
+    port: int = 9600,
+    *,
+    host: str = "127.0.0.1",
+    hosts: Iterable[str] = (),
+    web_config: Path | str | None = None,
+    access: Mapping[str, Literal["read", "change"]] | None = None,
+) -> Iterator[None]:
+    """Serves the page, the metrics and the API of `engine`. Raises `PenstockError` when the port is in use.
+
+    `hosts` are names besides the host's own under which it may be asked. `web_config` is a file with TLS and users,
+    `access` says which of them may change something.
+    """
+    # Here, because a pipeline without it needs no web server.
+    from exporter.management import ManagementServer
+
+    guard = access_of(None if web_config is None else Path(web_config), access or {})
+    server = ManagementServer(engine, host=host, port=port, allowed_hosts=hosts, access=guard)
+    server.start()
+    try:
+        yield
+    finally:
+        server.stop()
+
+
+@contextmanager
+def gateway(
+    engine: Engine | WorkerEngine,
+    port: int = 8600,
+    *,
+    host: str = "127.0.0.1",
+    context_path: str = "",
+    web_config: Path | str | None = None,
+    access: Mapping[str, Literal["read", "change"]] | None = None,
+) -> Iterator[None]:
+    """Takes records for `engine` over HTTP. Raises `PenstockError` when the port is in use.
+
+    The engine should have been told to `run_forever`, or it ends with its sources.
+    """
+    from exporter.gateway.server import GatewayServer
+    from exporter.gateway.settings import GatewaySettings
+
+    guard = access_of(None if web_config is None else Path(web_config), access or {})
+    settings = GatewaySettings(host=host, port=port, context_path=context_path)
+    with GatewayServer(engine, settings, access=guard):
+        yield
+
+
+def access_of(web_config: Path | None, rights: Mapping[str, Literal["read", "change"]]) -> Access:
+    """TLS, users and rights of all ports. Raises `ConfigurationError` for a file that cannot be used."""
+    from exporter.web_config import Access, Right, WebConfig
+
+    return Access(WebConfig(web_config), {user: Right(right) for user, right in rights.items()})

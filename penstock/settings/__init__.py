@@ -1,0 +1,13 @@
+"""Settings: one YAML file, the environment over it, every mistake one clear line."""
+
+from engine.backpressure.settings import BackPressureMode, BackPressureSettings
+from penstock.settings.run import LoggingSettings, ManagementSettings, RunSettings, load_settings
+
+__all__ = [
+    "BackPressureMode",
+    "BackPressureSettings",
+    "LoggingSettings",
+    "ManagementSettings",
+    "RunSettings",
+    "load_settings",
+]

@@ -1,0 +1,176 @@
+"""What a run needs, read from a file and the environment: `load_settings`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
+
+from engine.backpressure.settings import BackPressureSettings
+from engine.errors import SettingError
+from engine.flow.settings import FlowControlSettings
+from engine.options import EngineOptions
+from engine.pipeline import Pipeline
+from exporter.gateway.settings import GatewaySettings
+from exporter.otlp.settings import OtlpSettings
+from penstock.settings.composition import Composer, TaskOutline
+from penstock.settings.document import read_document
+from penstock.settings.entries import Mistake, Place
+from penstock.settings.environment import read_environment
+from penstock.settings.mistakes import mistake_of, mistake_of_rule
+from penstock.settings.schema import GatewaySection, OtlpSection, Root
+from penstock.settings.sections import BrokenRule, settings_of
+from penstock.settings.spelling import understand
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManagementSettings:
+    """Where the management port listens, if it does."""
+
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    port: int = 9600
+    # Names by which it may be asked for, besides the host's own; * is any.
+    hosts: tuple[str, ...] = ()
+    # TLS, headers and users of all ports.
+    web_config: Path | None = None
+    # What users of the web config may do; those not named may read.
+    access: Mapping[str, Literal["read", "change"]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggingSettings:
+    """How much is logged, and for whom."""
+
+    format: Literal["text", "json"] = "text"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSettings:
+    """All of it, checked. Nothing has started and no folder was made."""
+
+    file: Path
+    # User code in it is imported, unless it was left to the workers.
+    pipeline: Pipeline
+    workers: int
+    # The pipeline's tasks in words, from left to right.
+    outline: tuple[TaskOutline, ...]
+    data: Path
+    flow_control: FlowControlSettings
+    options: EngineOptions
+    back_pressure: BackPressureSettings
+    management: ManagementSettings
+    # None where no port takes records.
+    gateway: GatewaySettings | None
+    # None where nothing is pushed.
+    otlp: OtlpSettings | None
+    logging: LoggingSettings
+    # One sentence each, for the log.
+    warnings: tuple[str, ...]
+
+
+def load_settings(file: Path, environment: Mapping[str, str], *, leave_code_to_workers: bool = False) -> RunSettings:
+    """Reads `file`, puts the environment over it and checks everything before anything runs.
+
+    Where there are workers user code may be left to them: this process then never imports it.
+    Raises `ConfigurationError` with one line: the place, the rule, the value.
+    """
+    understood = understand(read_document(file), read_environment(environment))
+    entries = understood.entries
+    try:
+        root = Root.model_validate(entries.nested())
+        flow_control = settings_of(FlowControlSettings, root.flow_control, ("flowControl",))
+        back_pressure = settings_of(BackPressureSettings, root.web.backpressure, ("web", "backpressure"))
+    except ValidationError as error:
+        raise mistake_of(error, entries, str(file)) from None
+    except BrokenRule as error:
+        raise mistake_of_rule(error, entries, str(file)) from None
+    composer = Composer(entries, file, imports_code=root.workers == 1 or not leave_code_to_workers)
+    gateway = _gateway(root.gateway, composer)
+    if not root.pipeline.sources and gateway is None:
+        raise Mistake(composer.place(("pipeline", "sources")), "is missing, and there is no gateway to bring records")
+    pipeline = composer.compose(root.pipeline)
+    if root.workers > pipeline.partitions:
+        place = entries.place(("workers",)) or Place(str(file), ("workers",))
+        raise Mistake(place, f"must not exceed the number of partitions ({pipeline.partitions}), not {root.workers}")
+    return RunSettings(
+        file=file,
+        pipeline=pipeline,
+        workers=root.workers,
+        outline=tuple(composer.outline),
+        data=composer.path(root.data.path, ("data", "path")),
+        flow_control=flow_control,
+        options=EngineOptions(
+            synchronous=root.data.synchronous,
+            storage=root.data.storage,
+            free_space_bytes=root.data.free_space,
+            retained_records=root.data.retained_records,
+            buffer_records=root.engine.buffer_records,
+            processing_batch_records=root.engine.processing_batch_records,
+            export_batch_records=root.engine.export_batch_records,
+            outbox_records_max=root.engine.outbox_records,
+            drain_timeout_ns=root.engine.drain_timeout,
+            run_forever=gateway is not None,
+            back_pressure=back_pressure,
+        ),
+        back_pressure=back_pressure,
+        management=ManagementSettings(
+            enabled=root.management.enabled,
+            host=root.management.host,
+            port=root.management.port,
+            hosts=tuple(root.management.hosts),
+            web_config=_web_config(composer, root.management.web_config),
+            access=root.management.access,
+        ),
+        gateway=gateway,
+        otlp=_otlp(root.otlp, composer),
+        logging=LoggingSettings(format=root.logging.format, level=root.logging.level),
+        warnings=_warnings(understood.ignored),
+    )
+
+
+def _gateway(section: GatewaySection, composer: Composer) -> GatewaySettings | None:
+    if not section.is_on:
+        return None
+    try:
+        return GatewaySettings(
+            host=section.host,
+            port=section.port,
+            context_path=section.context_path,
+            body_bytes_max=section.max_body_size,
+            bodies_bytes_max=section.max_bodies_size,
+            records_max=section.max_records,
+            connections_max=section.max_connections,
+            request_timeout_ns=section.request_timeout,
+        )
+    except SettingError as error:
+        raise Mistake(composer.place(("gateway", error.field)), f"{error.rule}, not {error.value}") from None
+
+
+def _otlp(section: OtlpSection, composer: Composer) -> OtlpSettings | None:
+    if section.endpoint is None:
+        return None
+    try:
+        return OtlpSettings(
+            endpoint=section.endpoint,
+            interval_ns=section.interval,
+            timeout_ns=section.timeout,
+            compression=section.compression,
+            headers=section.headers,
+        )
+    except SettingError as error:
+        raise Mistake(composer.place(("otlp", *error.field.split("."))), f"{error.rule}, not {error.value}") from None
+
+
+def _web_config(composer: Composer, written: str | None) -> Path | None:
+    return None if written is None else composer.path(written, ("management", "webConfig"))
+
+
+def _warnings(ignored: tuple[str, ...]) -> tuple[str, ...]:
+    if not ignored:
+        return ()
+    return (f"only flow control is read below zeebe and camunda; ignored: {', '.join(ignored)}",)

@@ -1,0 +1,60 @@
+"""A running pipeline at full speed, and many who look at it at once."""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+
+from engine import Pipeline, ProcessingContext, Record
+from exporter.management import ManagementServer
+from tests.support.pipelines import CollectingExporter, ListSource
+from tests.support.waiting import wait_until
+
+
+class Echo:
+    def process(self, record: Record, context: ProcessingContext) -> None:
+        context.emit("echo", record.value)
+
+
+def numbers(text: str) -> dict[str, float]:
+    samples = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
+    return {series: float(value) for series, _, value in samples}
+
+
+def total(found: dict[str, float], name: str, **labels: str) -> float:
+    wanted = [f'{label}="{value}"' for label, value in labels.items()]
+    return sum(v for series, v in found.items() if re.match(rf"{name}\{{", series) and all(w in series for w in wanted))
+
+
+def test_twenty_scrapes_at_once_during_full_load_tell_the_same_families_and_numbers_that_fit(tmp_path: Path) -> None:
+    pipeline = (
+        Pipeline("load", partitions=2)
+        .source("numbers", ListSource([{"n": n} for n in range(1_000_000)], batch=200))
+        .process(Echo, key="n")
+        .export("all", CollectingExporter().factory)
+    )
+    with pipeline.run(tmp_path / "data") as engine, ManagementServer(engine, port=0) as server:
+        assert wait_until(lambda: min(p.last_written_position for p in engine.snapshot().partitions) > 1000)
+        with ThreadPoolExecutor(20) as pool:
+            scrapes = [pool.submit(httpx.get, f"{server.url}/metrics", timeout=60) for _ in range(20)]
+            answers = [scrape.result(timeout=60) for scrape in scrapes]
+        assert {answer.status_code for answer in answers} == {200}
+        families = {tuple(re.findall(r"^# TYPE (\S+)", answer.text, re.M)) for answer in answers}
+        assert len(families) == 1
+        for answer in answers:
+            found = numbers(answer.text)
+            for partition in "12":
+                written = total(found, "penstock_last_written_position", partition=partition)
+                assert written >= total(found, "penstock_last_processed_position", partition=partition)
+                backlog = total(found, "penstock_exporting_backlog_records", partition=partition)
+                acknowledged = total(found, "penstock_exporter_last_acknowledged_position", partition=partition)
+                assert backlog == written - acknowledged >= 0
+        # What counts never goes back, from the first answer to one more.
+        later = numbers(httpx.get(f"{server.url}/metrics", timeout=60).text)
+        for answer in answers:
+            counters = {s: v for s, v in numbers(answer.text).items() if re.match(r"\w+_(total|count|bucket)\{", s)}
+            assert not {s: (v, later[s]) for s, v in counters.items() if later[s] < v}
+        engine.stop(drain=False)

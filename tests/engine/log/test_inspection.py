@@ -1,0 +1,226 @@
+"""What `penstock log` finds in a partition, whole or damaged, and what a repair leaves."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.clock import ManualClock
+from engine.errors import DataFolderError
+from engine.log.inspection import LOST_INTENT, PartitionInspection, repair
+from engine.log.partition_log import PartitionLog
+from engine.log.sqlite import SqliteStorage
+from tests.support.logs import change, commands, damage, fill
+
+START_NS = ManualClock().wall_ns()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "1.db"
+    fill(path, [3, 1, 4, 2])
+    return path
+
+
+def inspected(path: Path) -> PartitionInspection:
+    return PartitionInspection(1, path)
+
+
+def damages(path: Path) -> list[tuple[int, int, str]]:
+    with inspected(path) as inspection:
+        return [(d.first_position, d.last_position, d.why) for d in inspection.verify().damages]
+
+
+def test_the_overview_says_what_is_there(path: Path) -> None:
+    with inspected(path) as inspection:
+        overview = inspection.overview()
+    assert (overview.batches, overview.records) == (4, 10)
+    assert (overview.oldest_position, overview.last_position) == (1, 10)
+    assert overview.oldest_timestamp_ns == START_NS
+    assert overview.last_timestamp_ns == START_NS + 3_000_000_000
+    assert overview.processed_position == 9
+    assert overview.exporters == {"file": 5}
+    assert overview.size_bytes >= path.stat().st_size > 0
+
+
+def test_an_empty_partition_has_no_records_and_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "1.db"
+    fill(path, [])
+    with inspected(path) as inspection:
+        overview = inspection.overview()
+    assert (overview.records, overview.oldest_position, overview.last_position) == (0, 1, 0)
+    assert overview.oldest_timestamp_ns is None
+    assert damages(path) == []
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "positions"),
+    [(1, None, [*range(1, 11)]), (3, 5, [3, 4, 5]), (4, 4, [4]), (10, None, [10]), (11, None, []), (5, 2, [])],
+)
+def test_records_come_from_any_position_to_any_other(
+    path: Path, first: int, last: int | None, positions: list[int]
+) -> None:
+    with inspected(path) as inspection:
+        found = list(inspection.records(first, last))
+    assert [record.position for record in found] == positions
+    assert [record.value["n"] for record in found] == [position - 1 for position in positions]
+
+
+def test_many_batches_are_read_a_few_at_a_time_without_a_gap(tmp_path: Path) -> None:
+    path = tmp_path / "1.db"
+    fill(path, [1] * 450)
+    with inspected(path) as inspection:
+        assert [record.position for record in inspection.records(7)] == list(range(7, 451))
+    assert damages(path) == []
+
+
+def test_a_whole_log_is_whole(path: Path) -> None:
+    assert damages(path) == []
+
+
+def test_a_damaged_batch_is_found_with_its_positions(path: Path) -> None:
+    damage(path, 5)
+    assert damages(path) == [(5, 8, "its checksum does not match its content")]
+
+
+@pytest.mark.parametrize(
+    ("statement", "first", "last"),
+    [
+        ("UPDATE batch SET count = 1000 WHERE first_position = 5", 5, 8),
+        ("UPDATE batch SET count = 1 WHERE first_position = 5", 5, 8),
+        ("UPDATE batch SET blob = x'' WHERE first_position = 9", 9, 10),
+        ("UPDATE batch SET source = 'nobody' WHERE first_position = 1", 1, 3),
+    ],
+)
+def test_a_batch_that_lies_about_itself_is_damaged_up_to_the_next_one(
+    path: Path, statement: str, first: int, last: int
+) -> None:
+    change(path, statement)
+    assert [(a, b) for a, b, _ in damages(path)] == [(first, last)]
+
+
+@pytest.mark.parametrize(("first", "found"), [(4, (4, 4)), (5, (5, 8))])
+def test_positions_that_are_missing_are_found(path: Path, first: int, found: tuple[int, int]) -> None:
+    change(path, "DELETE FROM batch WHERE first_position = ?", first)
+    assert damages(path) == [(*found, "they are missing")]
+
+
+def test_positions_that_retention_has_deleted_are_not_missing(path: Path) -> None:
+    storage = SqliteStorage(path)
+    storage.recover()
+    assert storage.delete_before(5, 100) == 2
+    storage.close()
+    assert damages(path) == []
+    with inspected(path) as inspection:
+        assert inspection.overview().oldest_position == 5
+
+
+def test_reading_at_a_damaged_batch_stops_with_its_position(path: Path) -> None:
+    damage(path, 5)
+    with inspected(path) as inspection:
+        records = inspection.records(1)
+        assert [next(records).position for _ in range(4)] == [1, 2, 3, 4]
+        with pytest.raises(DataFolderError, match="batch at position 5 is damaged"):
+            next(records)
+
+
+@pytest.mark.parametrize("look", [PartitionInspection.verify, PartitionInspection.overview])
+def test_a_database_that_is_damaged_itself_is_beyond_repair_and_says_so(
+    path: Path, look: Callable[[PartitionInspection], object]
+) -> None:
+    db = sqlite3.connect(path)
+    (page,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'batch'").fetchone()
+    (size,) = db.execute("PRAGMA page_size").fetchone()
+    db.close()
+    content = bytearray(path.read_bytes())
+    content[(page - 1) * size : page * size] = b"\xa5" * size
+    path.write_bytes(content)
+    with pytest.raises(DataFolderError, match=r"1\.db: the database itself is damaged"), inspected(path) as inspection:
+        look(inspection)
+
+
+@pytest.mark.parametrize("content", [b"no database at all, just text" * 300, b""])
+def test_what_is_no_log_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "1.db"
+    path.write_bytes(content)
+    with pytest.raises(DataFolderError, match=r"cannot be opened as a log|has format None"), inspected(path):
+        pass
+
+
+@pytest.mark.parametrize("version", [0, 2])
+def test_another_format_is_refused_with_both_numbers(path: Path, version: int) -> None:
+    change(path, "UPDATE meta SET value = ? WHERE key = 'format'", version)
+    with pytest.raises(DataFolderError, match=f"has format {version}, this version reads format 1"), inspected(path):
+        pass
+
+
+def test_looking_changes_nothing_and_works_beside_a_writer(path: Path) -> None:
+    log = PartitionLog(1, SqliteStorage(path), ManualClock(), committed=lambda _: None)
+    log.open()
+    with inspected(path) as inspection:
+        assert inspection.overview().records == 10
+        log.append(commands(["while it is looked at"]))
+        assert inspection.overview().records == 11
+        assert [record.value for record in inspection.records(11)] == ["while it is looked at"]
+        assert inspection.verify().damages == ()
+    log.close()
+    before = path.read_bytes()
+    assert damages(path) == []
+    assert path.read_bytes() == before
+
+
+@settings(deadline=None)
+@given(
+    sizes=st.lists(st.integers(1, 5), min_size=1, max_size=12),
+    hit=st.sets(st.integers(0, 11), max_size=4),
+    gone=st.sets(st.integers(1, 10), max_size=3),
+)
+def test_a_repair_makes_any_damaged_log_whole_and_loses_nothing_but_the_damaged_batches(
+    tmp_path_factory: pytest.TempPathFactory, sizes: list[int], hit: set[int], gone: set[int]
+) -> None:
+    path = tmp_path_factory.mktemp("repair") / "1.db"
+    fill(path, sizes)
+    firsts = [1 + sum(sizes[:i]) for i in range(len(sizes))]
+    # The first and the last batch tell how far the log reaches; what is missing lies between.
+    missing = {i for i in gone if i < len(sizes) - 1}
+    damaged = {i for i in hit if i < len(sizes)} - missing
+    for index in damaged:
+        damage(path, firsts[index])
+    for index in missing:
+        change(path, "DELETE FROM batch WHERE first_position = ?", firsts[index])
+    with inspected(path) as inspection:
+        verdict = inspection.verify()
+    lost = {firsts[i] + n for i in damaged | missing for n in range(sizes[i])}
+    assert {p for d in verdict.damages for p in range(d.first_position, d.last_position + 1)} == lost
+
+    repair(path, verdict.damages)
+
+    assert damages(path) == []
+    with inspected(path) as inspection:
+        records = list(inspection.records(1))
+    assert [record.position for record in records] == list(range(1, sum(sizes) + 1))
+    for record in records:
+        if record.position in lost:
+            assert (record.record_type, record.value_type, record.intent) == ("event", "penstock", LOST_INTENT)
+        else:
+            assert record.value == {"n": record.position - 1}
+    told = [record.value for record in records if record.position in lost and record.value is not None]
+    assert [(t["firstPosition"], t["lastPosition"]) for t in told] == [
+        (d.first_position, d.last_position) for d in verdict.damages
+    ]
+
+
+def test_a_repaired_log_is_written_and_read_on_behind_all_it_ever_held(path: Path) -> None:
+    damage(path, 9)
+    with inspected(path) as inspection:
+        repair(path, inspection.verify().damages)
+    log = PartitionLog(1, SqliteStorage(path), ManualClock(), committed=lambda _: None)
+    assert log.open().last_position == 10
+    log.append(commands(["after"]))
+    assert [r.position for b in log.read(1, 100) for r in b.records] == list(range(1, 12))
+    log.close()

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from engine.clock import NS_PER_SECOND, ManualClock
+from engine.processing.timers import TimerQueue
+from engine.unit import Timer
+
+
+def timer(clock: ManualClock, number: int, seconds: float) -> Timer:
+    return Timer(number, clock.wall_ns() + round(seconds * NS_PER_SECOND), b"")
+
+
+def test_timers_are_due_in_the_order_of_their_time() -> None:
+    clock = ManualClock()
+    queue = TimerQueue(clock, [timer(clock, 1, 10), timer(clock, 2, 5)])
+    assert queue.due(10) == []
+    assert queue.next_due_ns() == 5 * NS_PER_SECOND
+    clock.advance(10)
+    assert [t.timer_id for t in queue.due(10)] == [2, 1]
+    assert [t.timer_id for t in queue.due(1)] == [2]
+    queue.fired(1)
+    assert [t.timer_id for t in queue.due(10)] == [1]
+    queue.fired(1)
+    assert len(queue) == 0
+    assert queue.next_due_ns() is None
+
+
+def test_a_jump_of_the_wall_clock_neither_fires_a_timer_nor_holds_it_back() -> None:
+    clock = ManualClock()
+    queue = TimerQueue(clock, [timer(clock, 1, 10)])
+    clock.jump_wall(3600)
+    assert queue.due(10) == []
+    clock.jump_wall(-7200)
+    clock.advance(10)
+    assert [t.timer_id for t in queue.due(10)] == [1]
+
+
+def test_a_timer_whose_time_passed_while_nobody_ran_is_due_at_once() -> None:
+    clock = ManualClock()
+    stored = timer(clock, 1, 10)
+    clock.advance(100)
+    assert [t.timer_id for t in TimerQueue(clock, [stored]).due(10)] == [1]

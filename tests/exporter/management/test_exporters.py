@@ -1,0 +1,73 @@
+"""`/api/exporters` says how each exporter is doing, and holds one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from engine.snapshot import EngineSnapshot, ExporterState
+from exporter.management.exporters import exporters_document
+from tests.support.management import OpenPort
+from tests.support.snapshots import busy_snapshot, engine_snapshot, partition, record_exporter
+
+
+def failing() -> EngineSnapshot:
+    """Two exporters on two partitions, one of which fails on the second."""
+    now_ns = busy_snapshot().taken_wall_ns
+    bad = record_exporter(
+        "search",
+        state=ExporterState.RETRYING,
+        acknowledged_position=40,
+        backlog_records=60,
+        oldest_unexported_wall_ns=now_ns - 5_500_000_000,
+        errors=3,
+        last_error="http://search answers 503",
+        last_error_wall_ns=now_ns - 1_000_000_000,
+    )
+    good = record_exporter("search", acknowledged_position=10, oldest_unexported_wall_ns=now_ns)
+    file = record_exporter("file", oldest_unexported_wall_ns=now_ns, state=ExporterState.PAUSED)
+    return replace(
+        engine_snapshot(),
+        taken_wall_ns=now_ns,
+        partitions=(
+            partition(1, exporters=(good, file), last_written_position=10),
+            partition(2, exporters=(bad, file), last_written_position=100),
+        ),
+    )
+
+
+def test_each_exporter_is_told_with_its_partitions_and_the_worst_of_their_states(port: OpenPort) -> None:
+    port.engine.told = failing()
+    answer = port.client.get("/api/exporters").json()
+    search, file = answer["exporters"]
+    assert (search["exporter"], search["state"], search["backlog"]) == ("search", "retrying", 60)
+    assert search["oldestUnexportedAgeSeconds"] == 5.5
+    assert [part["state"] for part in search["partitions"]] == ["exporting", "retrying"]
+    second = search["partitions"][1]
+    assert (second["acknowledgedPosition"], second["lastWrittenPosition"], second["errors"]) == (40, 100, 3)
+    assert second["lastError"] == "http://search answers 503"
+    assert answer["takenAt"] - second["lastErrorAt"] == 1
+    assert (file["state"], file["oldestUnexportedAgeSeconds"]) == ("paused", 0)
+
+
+def test_a_pipeline_without_exporters_has_an_empty_list() -> None:
+    assert exporters_document(engine_snapshot(partitions=(partition(1),)))["exporters"] == []
+
+
+def test_an_exporter_is_paused_and_let_go_on(port: OpenPort) -> None:
+    port.engine.told = failing()
+    answer = port.client.post("/api/exporters/search/pause")
+    assert (answer.status_code, answer.json()) == (202, {"exporter": "search", "paused": True})
+    assert port.client.post("/api/exporters/search/resume").json() == {"exporter": "search", "paused": False}
+    assert port.engine.paused == [("search", True), ("search", False)]
+
+
+def test_an_exporter_that_is_not_there_is_404(port: OpenPort) -> None:
+    port.engine.told = failing()
+    answer = port.client.post("/api/exporters/serach/pause")
+    assert (answer.status_code, answer.json()["detail"]) == (404, "there is no exporter 'serach'")
+    assert port.engine.paused == []
+
+
+def test_a_look_never_pauses(port: OpenPort) -> None:
+    assert port.client.get("/api/exporters/file/pause").status_code == 405
+    assert port.engine.paused == []

@@ -1,0 +1,118 @@
+"""A real PostgreSQL of the machine's own, in a folder of the test's, without TCP."""
+
+from __future__ import annotations
+
+import glob
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from tests.support.waiting import wait_until
+
+PROGRAMS = next((Path(path).parent for path in sorted(glob.glob("/usr/lib/postgresql/*/bin/postgres"))[::-1]), None)
+
+
+class PostgresServer:
+    """Runs as the user `postgres` where the test is root, which the server refuses to be."""
+
+    def __init__(self, folder: Path) -> None:
+        assert PROGRAMS is not None
+        self._folder = folder
+        self._data = folder / "data"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._user = pwd.getpwnam("postgres") if os.getuid() == 0 else None
+        if self._user is not None:
+            os.chown(folder, self._user.pw_uid, self._user.pw_gid)
+        self._run("initdb", "-D", str(self._data), "-U", "penstock", "-A", "trust", "--no-sync", "--no-instructions")
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://penstock@/postgres?host={self._folder}"
+
+    def _command(self, program: str, *arguments: str) -> list[str]:
+        assert PROGRAMS is not None
+        return [str(PROGRAMS / program), *arguments]
+
+    def _as_user(self) -> dict[str, Any]:
+        if self._user is None:
+            return {}
+        return {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
+
+    def _run(self, program: str, *arguments: str) -> None:
+        subprocess.run(
+            self._command(program, *arguments), check=True, capture_output=True, cwd=self._folder, **self._as_user()
+        )
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(
+            self._command("postgres", "-D", str(self._data), "-k", str(self._folder), "-c", "listen_addresses="),
+            stdout=subprocess.DEVNULL,
+            stderr=(self._folder / "log").open("ab"),
+            cwd=self._folder,
+            **self._as_user(),
+        )
+        assert wait_until(self._answers), (self._folder / "log").read_text()
+
+    def _answers(self) -> bool:
+        try:
+            psycopg.connect(self.url).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def stop(self) -> None:
+        """Ends it at once, with the connections that stand; a crash, seen from them."""
+        self._signal(signal.SIGQUIT)
+
+    def hang(self) -> None:
+        """Stops all its processes, so that connections stand and nothing answers."""
+        for process in self._family():
+            os.kill(process, signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        for process in self._family():
+            os.kill(process, signal.SIGCONT)
+
+    def _family(self) -> list[int]:
+        assert self._process is not None
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        return [self._process.pid, *map(int, children)]
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.wait(20)
+            self._process = None
+
+    def query(self, text: str) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.url) as connection:
+            return connection.execute(text.encode()).fetchall()
+
+    def execute(self, text: str) -> None:
+        with psycopg.connect(self.url) as connection:
+            connection.execute(text.encode())
+
+
+@contextmanager
+def postgres_server() -> Iterator[PostgresServer]:
+    # Short, for a socket's path may have 107 bytes, and where everybody may look in.
+    folder = Path(tempfile.mkdtemp(prefix="pg", dir="/tmp"))
+    try:
+        server = PostgresServer(folder)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.go_on()
+            server.stop()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

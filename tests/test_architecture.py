@@ -1,0 +1,180 @@
+"""The rules of the house that a machine can check: who imports whom, and that importing does nothing."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("engine", "exporter", "dashboards", "penstock")
+
+# The one file or folder that may import each outside library; "" is everywhere.
+HOMES: dict[str, tuple[str, ...]] = {
+    "prometheus_client": ("exporter/prometheus/",),
+    "opentelemetry": ("exporter/otlp/",),
+    "starlette": ("exporter/management/", "exporter/gateway/"),
+    "uvicorn": ("exporter/management/", "exporter/gateway/", "exporter/http_server.py"),
+    "h11": ("exporter/management/",),
+    "uvloop": ("exporter/gateway/",),
+    "httptools": ("exporter/gateway/",),
+    "psycopg": ("engine/exporting/",),
+    "httpx": ("engine/exporting/",),
+    "bcrypt": ("exporter/web_config/",),
+    "grafanalib": ("dashboards/",),
+    "pydantic": ("penstock/settings/",),
+    "pydantic_core": ("penstock/settings/",),
+    "yaml": ("penstock/settings/", "dashboards/", "exporter/web_config/"),
+    "click": ("penstock/cli/", "penstock/demo/"),
+    "rich": ("penstock/cli/", "penstock/demo/"),
+    "msgspec": ("engine/", "exporter/", "penstock/"),
+}
+
+
+def sources(*folders: str) -> list[Path]:
+    return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+
+
+def name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """The modules that a file imports, wherever in it; relative imports stay inside and do not count."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+
+
+def parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+def test_the_contracts_of_import_linter_hold() -> None:
+    found = subprocess.run(
+        [Path(sys.executable).parent / "lint-imports", "--no-cache"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 0, found.stdout + found.stderr
+
+
+@pytest.mark.parametrize("path", sources(*PACKAGES), ids=name)
+def test_an_outside_library_is_imported_only_in_its_home(path: Path) -> None:
+    outside = {
+        module.split(".")[0]
+        for module in imported(parse(path))
+        # _typeshed exists for the type checker alone.
+        if module.split(".")[0] not in (*sys.stdlib_module_names, *PACKAGES, "_typeshed")
+    }
+    assert outside <= set(HOMES), f"{outside - set(HOMES)} has no home; name it in HOMES, with pyproject.toml's reason"
+    strangers = {library for library in outside if not name(path).startswith(HOMES[library])}
+    assert not strangers
+
+
+def test_each_library_of_pyproject_has_a_home_and_each_home_a_library() -> None:
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    required = {re.split(r"[\[<>]", text)[0].strip() for text in project["dependencies"]}
+    import_names = {library.replace("-", "_") for library in required}
+    renamed = {
+        "pyyaml": "yaml",
+        "opentelemetry_sdk": "opentelemetry",
+        "opentelemetry_exporter_otlp_proto_http": "opentelemetry",
+    }
+    import_names = {renamed.get(library, library) for library in import_names}
+    # pydantic brings pydantic_core along.
+    assert import_names == set(HOMES) - {"pydantic_core"}
+
+
+# What a module may do at its top level besides defining: each is a value and changes nothing outside the module.
+_DEFINING = (
+    ast.Import,
+    ast.ImportFrom,
+    ast.ClassDef,
+    ast.FunctionDef,
+    ast.AsyncFunctionDef,
+    ast.Assign,
+    ast.AnnAssign,
+    ast.TypeAlias if sys.version_info >= (3, 12) else ast.Assign,
+)
+# Calls that stand alone at the top level and only put together what the module defines.
+_COMPOSING = {
+    "dashboards/__main__.py": {"sys.exit"},
+    "penstock/__main__.py": {"main"},
+    "penstock/cli/main.py": {"commands.add_command"},
+}
+
+
+@pytest.mark.parametrize("path", sources(*PACKAGES), ids=name)
+def test_importing_a_module_only_defines(path: Path) -> None:
+    def check(statements: list[ast.stmt]) -> None:
+        for statement in statements:
+            match statement:
+                case ast.Expr(value=ast.Constant()):
+                    pass
+                case ast.Expr(value=ast.Call(func=function)):
+                    assert ast.unparse(function) in _COMPOSING.get(name(path), set()), ast.unparse(statement)
+                case ast.If():
+                    # `if TYPE_CHECKING` and `if __name__ == "__main__"`.
+                    if "__name__" not in ast.unparse(statement.test):
+                        check(statement.body + statement.orelse)
+                case ast.Try():
+                    check(statement.body + [s for handler in statement.handlers for s in handler.body])
+                case ast.For():
+                    check(statement.body)
+                case _:
+                    assert isinstance(statement, _DEFINING), ast.unparse(statement)
+
+    check(parse(path).body)
+
+
+def test_importing_everything_starts_no_thread_and_registers_nothing() -> None:
+    modules = [name(path).removesuffix(".py").replace("/", ".") for path in sources(*PACKAGES)]
+    modules = [m.removesuffix(".__init__") for m in modules if not m.endswith("__main__")]
+    program = f"""
+import atexit, importlib, logging, signal, threading
+from prometheus_client import REGISTRY
+collectors = len(list(REGISTRY.collect()))
+handlers = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
+for module in {modules!r}:
+    importlib.import_module(module)
+assert threading.enumerate() == [threading.main_thread()], threading.enumerate()
+assert len(list(REGISTRY.collect())) == collectors, "a metric was registered globally"
+assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == handlers, "a signal was taken"
+assert logging.root.handlers == [], "logging was configured"
+"""
+    found = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
+
+
+@pytest.mark.parametrize("path", sources("tests"), ids=name)
+def test_a_test_never_sleeps(path: Path) -> None:
+    sleeps = [
+        node.lineno
+        for node in ast.walk(parse(path))
+        if isinstance(node, ast.Attribute)
+        and node.attr == "sleep"
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "time"
+    ]
+    from_time = [
+        node.lineno
+        for node in ast.walk(parse(path))
+        if isinstance(node, ast.ImportFrom) and node.module == "time" and "sleep" in {a.name for a in node.names}
+    ]
+    assert not sleeps + from_time, f"{name(path)} sleeps on lines {sleeps + from_time}"
+
+
+@pytest.mark.parametrize("module", ["click", "engine", "pydantic", "yaml", "starlette", "rich"])
+def test_penstock_itself_imports_nothing_until_it_is_asked(module: str) -> None:
+    program = f"import penstock, sys; sys.exit({module!r} in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode == 0
