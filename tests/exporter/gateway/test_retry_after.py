@@ -10,7 +10,7 @@ from engine import Engine, EngineOptions, FlowControlSettings, ManualClock, Pipe
 from engine.identity import partition_of
 from exporter.gateway.answers import refused
 
-SECONDS = 120
+SECONDS = 30
 KEYS = ["first", "second"] if partition_of("first", 2) != partition_of("second", 2) else ["first", "third"]
 
 
