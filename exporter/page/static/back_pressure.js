@@ -17,7 +17,7 @@ export class BackPressureTab {
   #rows = new Map();
   #state = null;
 
-  /** `refresh` asks for the state anew. */
+  /** `mayChange` promises whether the reader may start a measurement; `refresh` asks for the state anew. */
   constructor(body, { mayChange, refresh }) {
     this.#body = body;
     this.#mayChange = mayChange;
@@ -67,7 +67,7 @@ export class BackPressureTab {
 
   async #measure(id) {
     try {
-      if (this.#mayChange()) await send("POST", `api/back-pressure/${id}/sample`);
+      if (await this.#mayChange()) await send("POST", `api/back-pressure/${id}/sample`);
       else await this.#look(id);
       await this.#refresh();
     } catch (error) {

@@ -17,7 +17,8 @@ import { Writes } from "./writes.js";
 
 const history = new History();
 const flow = new FlowNumbers(() => flow.show(history));
-let mayAct = false;
+// The promise of whether this reader may change things: a click that comes before the answer waits for it.
+let mayAct = Promise.resolve(false);
 let plan = null;
 let pressure = null;
 
@@ -100,10 +101,8 @@ follow({
   loaded(told) {
     history.replace(told);
     plan = null;
-    mayChange().then((may) => {
-      mayAct = may;
-      document.body.classList.toggle("may-change", may);
-    });
+    mayAct = mayChange();
+    mayAct.then((may) => document.body.classList.toggle("may-change", may));
     refresh();
   },
   sampled(told) {
