@@ -7,10 +7,10 @@ STAMP := $(VENV)/.installed
 ARGS  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install check lint types imports generated generate test format demo crash soak bench clean
+.PHONY: help install check lint types imports generated generate test format demo crash crash-workers soak bench clean
 
 help: ## say what there is to make
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
 
 install: $(STAMP) ## make .venv with Penstock and its tools
 
@@ -65,10 +65,15 @@ demo: install ## a month of flights through throttling and back
 crash: install ## fifty rounds of kill -9 (CRASH_ROUNDS=50, TEST_SEED=… for the same again)
 	CRASH_ROUNDS=$${CRASH_ROUNDS:-50} $(BIN)/python -m pytest -s tests/end_to_end/test_flights.py -k kill_9 $(ARGS)
 
+crash-workers: install ## the same of random workers and of their parent, over two workers
+	CRASH_ROUNDS=$${CRASH_ROUNDS:-50} $(BIN)/python -m pytest -s tests/end_to_end/test_workers.py \
+	  -k "kill_9_of_workers or nor_with_two_sources" $(ARGS)
+
 soak: install ## ten minutes at full rate, memory and disk looked at (ARGS="--minutes 3")
 	$(BIN)/python -m benchmarks.soak $(ARGS)
 
-bench: install ## the benchmarks, with machine and commit
+bench: install ## every goal against its limit or peer (ARGS="--quick", "--only gate flights", "--json FILE")
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	$(BIN)/python -m benchmarks $(ARGS)
 
 clean: ## remove what was made

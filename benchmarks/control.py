@@ -5,6 +5,7 @@ Simulated time, no chance: the figures are the same on every machine and in ever
 
 from __future__ import annotations
 
+from benchmarks.study import Pace, Report
 from engine.clock import NS_PER_SECOND
 from engine.flow.plant import SimulationResult, simulate, steps
 from engine.flow.queue_plant import QueueSecond, simulate_queue
@@ -105,6 +106,6 @@ def request_limit() -> list[str]:
     ]
 
 
-def main() -> str:
-    """Both tables as text."""
-    return "\n".join([*throttle(), "", *request_limit()])
+def run(_pace: Pace) -> Report:
+    """The same however much time there is."""
+    return Report("\n".join([*throttle(), "", *request_limit()]))

@@ -76,21 +76,31 @@ def penstock(options: EngineOptions) -> Callable[[Path, Path], int]:
     return run
 
 
+def peer() -> Callable[[Path, Path], int]:
+    """The same by bytewax, which the bench extra brings."""
+    from benchmarks.flights_bytewax import bytewax
+
+    return bytewax
+
+
 def engine_options(synchronous: Literal["FULL", "NORMAL"], storage: Literal["sqlite", "memory"]) -> EngineOptions:
     return EngineOptions(synchronous=synchronous, storage=storage, buffer_records=1000)
 
 
-VARIANTS: dict[str, Callable[[Path, Path], int]] = {
-    "plain": plain,
-    "full": penstock(engine_options("FULL", "sqlite")),
-    "normal": penstock(engine_options("NORMAL", "sqlite")),
-    "memory": penstock(engine_options("FULL", "memory")),
+PEER = "bytewax"
+VARIANTS: dict[str, Callable[[], Callable[[Path, Path], int]]] = {
+    "plain": lambda: plain,
+    "full": lambda: penstock(engine_options("FULL", "sqlite")),
+    "normal": lambda: penstock(engine_options("NORMAL", "sqlite")),
+    "memory": lambda: penstock(engine_options("FULL", "memory")),
+    PEER: peer,
 }
 
 
 def main(variant: str, source: str, folder: str) -> None:
+    job = VARIANTS[variant]()
     began = time.perf_counter()
-    records = VARIANTS[variant](Path(source), Path(folder))
+    records = job(Path(source), Path(folder))
     seconds = time.perf_counter() - began
     print(json.dumps({"records": records, "seconds": seconds, "peak_mb": peak_mb()}))
 

@@ -1,4 +1,4 @@
-"""What flow control costs: one admission against a hand-made gate and two libraries, and appends with and without.
+"""What flow control costs: one admission against a hand-made gate and three libraries, and appends with and without.
 
 `python -m benchmarks gate`; the libraries come with `pip install -e '.[bench]'`.
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 from threading import Lock
 
 from benchmarks.conditions import Spread, conditions, ratios
+from benchmarks.study import Pace, Report
 from engine.clock import SystemClock
 from engine.flow.gate import FlowControl, Permit
 from engine.flow.settings import (
@@ -153,14 +154,25 @@ def with_pyrate() -> Call:
     return lambda: limiter.try_acquire("key", blocking=False)
 
 
+def with_token_bucket() -> Call:
+    from token_bucket import Limiter, MemoryStorage
+
+    limiter = Limiter(10**8, 10**8, MemoryStorage())
+    return lambda: limiter.consume(b"key")
+
+
+HAND, BOTH_WAYS, ENTER = "hand-made gate, enter and leave", "our gate, enter and leave", "our gate, enter"
+LIMITS, PYRATE = "limits, fixed window (rate only)", "pyrate-limiter, in memory (rate only)"
+TOKEN_BUCKET = "token-bucket, in memory (rate only)"
 CANDIDATES: dict[str, tuple[Callable[[], Call], int]] = {
-    "hand-made gate, enter and leave": (hand_gate, CALLS),
-    "our gate, enter and leave": (enter_and_leave, CALLS),
-    "our gate, enter": (enter, CALLS),
+    HAND: (hand_gate, CALLS),
+    BOTH_WAYS: (enter_and_leave, CALLS),
+    ENTER: (enter, CALLS),
     "our gate, a command's whole life": (whole_life, CALLS),
     "our gate, a batch without a slot": (without_slot, CALLS),
-    "limits, fixed window (rate only)": (with_limits, SLOW_CALLS),
-    "pyrate-limiter, in memory (rate only)": (with_pyrate, SLOW_CALLS),
+    TOKEN_BUCKET: (with_token_bucket, CALLS),
+    LIMITS: (with_limits, SLOW_CALLS),
+    PYRATE: (with_pyrate, SLOW_CALLS),
 }
 
 
@@ -171,23 +183,25 @@ def ns_per_call(call: Call, calls: int) -> float:
     return (time.perf_counter_ns() - began) / calls
 
 
-def admissions(repetitions: int) -> list[str]:
+def admissions(pace: Pace) -> tuple[list[str], dict[str, Spread]]:
     """Every candidate once in each repetition, so that what slows one down slows down all."""
     calls = {name: (make(), number) for name, (make, number) in CANDIDATES.items()}
     times: dict[str, list[float]] = {name: [] for name in CANDIDATES}
     for call, number in calls.values():
         ns_per_call(call, number // 10)
-    for _ in range(repetitions):
+    for _ in pace.repetitions(25, 7, "admissions"):
         for name, (call, number) in calls.items():
             times[name].append(ns_per_call(call, number))
-    hand, *_ = CANDIDATES
     rows = ["| admission | ns | ÷ hand-made gate |", "|---|---|---|"]
     for name, taken in times.items():
-        rows.append(f"| {name} | {Spread.of(taken).text('{:.0f}')} | {ratios(taken, times[hand]).text()} |")
-    ours = times["our gate, enter"]
-    for name in ("limits, fixed window (rate only)", "pyrate-limiter, in memory (rate only)"):
-        rows.append(f"| {name.split(',')[0]} ÷ our gate, enter | | {ratios(times[name], ours).text()} |")
-    return rows
+        rows.append(f"| {name} | {Spread.of(taken).text('{:.0f}')} | {ratios(taken, times[HAND]).text()} |")
+    for name in (TOKEN_BUCKET, LIMITS, PYRATE):
+        rows.append(f"| {name.split(',')[0]} ÷ our gate, enter | | {ratios(times[name], times[ENTER]).text()} |")
+    return rows, {
+        "gate": ratios(times[BOTH_WAYS], times[HAND]),
+        "gate, limits": ratios(times[LIMITS], times[ENTER]),
+        "gate, pyrate": ratios(times[PYRATE], times[ENTER]),
+    }
 
 
 class Appends:
@@ -216,7 +230,7 @@ class Appends:
         return BATCH * BATCHES_PER_RUN * 1e9 / (time.perf_counter_ns() - began)
 
 
-def throughput(pairs: int) -> list[str]:
+def throughput(pace: Pace) -> tuple[list[str], Spread]:
     """Appends with everything on and with everything off, in turn; which goes first changes with each pair."""
     with tempfile.TemporaryDirectory() as folder:
         sides = {}
@@ -225,20 +239,23 @@ def throughput(pairs: int) -> list[str]:
             sides[name] = Appends(Path(folder) / name, settings)
             sides[name].per_second()
         rates: dict[str, list[float]] = {"on": [], "off": []}
-        for pair in range(pairs):
+        for pair in pace.repetitions(400, 60, "throughput"):
             for name in ("on", "off") if pair % 2 else ("off", "on"):
                 rates[name].append(sides[name].per_second())
         for side in sides.values():
             side.partition.close()
+    on_off = ratios(rates["on"], rates["off"])
     return [
-        f"| appends of {BATCH} records without a sync, {pairs} pairs | thousand records/s |",
+        f"| appends of {BATCH} records without a sync, {len(on_off.values)} pairs | thousand records/s |",
         "|---|---|",
         *(f"| flow control {name} | {Spread.of([r / 1000 for r in rates[name]]).text('{:.0f}')} |" for name in rates),
-        f"| on ÷ off | {ratios(rates['on'], rates['off']).text()} |",
-    ]
+        f"| on ÷ off | {on_off.text()} |",
+    ], on_off
 
 
-def main(*, repetitions: int = 25, pairs: int = 400) -> str:
-    """Both tables as text."""
-    heading = f"flow control, n = {repetitions}; {conditions()}"
-    return "\n".join([heading, "", *admissions(repetitions), "", *throughput(pairs)])
+def run(pace: Pace) -> Report:
+    admission_rows, found = admissions(pace)
+    throughput_rows, on_off = throughput(pace)
+    heading = f"flow control, n = {len(found['gate'].values)}; {conditions()}"
+    samples = {name: spread.values for name, spread in found.items()} | {"flow control": on_off.values}
+    return Report("\n".join([heading, "", *admission_rows, "", *throughput_rows]), samples)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.conditions import Spread, conditions, ratios
+from benchmarks.study import Pace, Report
 
 ROOT = Path(__file__).parents[1]
 _FIELDS = ",".join(f'"f{n}":"abcdefghijklmnop"' for n in range(40))
@@ -43,6 +44,13 @@ LOADS = (
     Load("1 KB JSON, 128 connections", ONE, "application/json", 128, 1),
     Load("100 rows of NDJSON, 32 connections", ROWS, "application/x-ndjson", 32, 100),
 )
+
+# Each goal's load, and the two servers whose ratio it is about.
+GOALS = {
+    "post, 32": (LOADS[0].name, ("full", "normal")),
+    "post, 128": (LOADS[1].name, ("full", "normal")),
+    "ingest": (LOADS[2].name, ("normal", "bare")),
+}
 
 
 @dataclass(frozen=True)
@@ -94,12 +102,13 @@ def knock(port: int, load: Load, seconds: int) -> Outcome:
     return Outcome(float(rate[1]), float(p99[1]) * scale)
 
 
-def main(*, repetitions: int = 5, seconds: int = 3) -> str:
-    """The table as text."""
+def run(pace: Pace) -> Report:
     if shutil.which("wrk") is None:
-        return "gateway: wrk is not installed (apt install wrk)"
+        missing = "wrk is not installed (apt install wrk)"
+        return Report(f"gateway: {missing}", missing=dict.fromkeys(GOALS, missing))
+    seconds = pace.of(3, 1)
     found: dict[tuple[str, str], list[Outcome]] = {}
-    for _ in range(repetitions):
+    for _ in pace.repetitions(5, 2):
         for load in LOADS:
             kinds = ("full", "normal") if load.records == 1 else ("full", "normal", "bare")
             for kind in kinds:
@@ -112,16 +121,24 @@ def main(*, repetitions: int = 5, seconds: int = 3) -> str:
             outcomes = found.get((load.name, kind))
             if outcomes is not None:
                 rows.append(_row(load, kind, outcomes, found))
+    repetitions = len(found[LOADS[0].name, "full"])
     head = f"gateway, n = {repetitions} of {seconds} s, wrk with one thread on the same cores; {conditions()}"
-    return "\n".join([head, "", *rows])
+    samples = {
+        goal: ratios(*(_rates(found[load, kind]) for kind in kinds)).values for goal, (load, kinds) in GOALS.items()
+    }
+    return Report("\n".join([head, "", *rows]), samples)
+
+
+def _rates(outcomes: list[Outcome]) -> list[float]:
+    return [outcome.requests_per_second for outcome in outcomes]
 
 
 def _row(load: Load, kind: str, outcomes: list[Outcome], found: dict[tuple[str, str], list[Outcome]]) -> str:
-    rates = [outcome.requests_per_second for outcome in outcomes]
+    rates = _rates(outcomes)
     against = {"full": "normal", "normal": "bare"}.get(kind, "")
     ratio = "–"
     if (load.name, against) in found:
-        other = [outcome.requests_per_second for outcome in found[load.name, against]]
+        other = _rates(found[load.name, against])
         ratio = f"{ratios(rates, other).text()} of {against}"
     return (
         f"| {load.name} | {kind} | {Spread.of(rates).text('{:.0f}')} | "

@@ -10,6 +10,7 @@ from itertools import count
 from threading import Event, Thread
 
 from benchmarks.conditions import conditions
+from benchmarks.study import Pace, Report
 from engine.clock import NS_PER_SECOND, SystemClock
 from engine.flow.gate import FlowControl, Permit
 from engine.flow.settings import (
@@ -109,14 +110,14 @@ def hammer(*, limit: int, seconds: float) -> Hammered:
     )
 
 
-def main(*, seconds: float = 10, repetitions: int = 3) -> str:
-    """The table as text."""
+def run(pace: Pace) -> Report:
+    seconds = pace.of(10, 2)
     rows = [
         "| limit/s | granted ÷ limit | least and most of an even share | tried beside them | admitted of those |",
         "|---|---|---|---|---|",
     ]
     for limit in (500, 2000, 10_000):
-        for _ in range(repetitions):
+        for _ in pace.repetitions(1, 1, f"{limit}/s"):
             found = hammer(limit=limit, seconds=seconds)
             rows.append(
                 f"| {limit} | {found.granted_share:.4f} | {found.least_even_share:.3f} to {found.most_even_share:.3f} "
@@ -124,4 +125,4 @@ def main(*, seconds: float = 10, repetitions: int = 3) -> str:
             )
     writers = len(WAITING_SOURCES) * THREADS_PER_SOURCE
     heading = f"{writers} waiting and {TRYING} trying threads at one gate for {seconds:g} s; {conditions()}"
-    return "\n".join([heading, "", *rows])
+    return Report("\n".join([heading, "", *rows]))

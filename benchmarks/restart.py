@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.conditions import Spread, conditions
+from benchmarks.study import Pace, Report
 from engine import EngineOptions, Pipeline, ProcessingContext, Record, RecordType, WriteSource
 from engine.clock import SystemClock
 from engine.data_folder import DataFolder
@@ -22,7 +24,9 @@ from engine.log.sqlite import SqliteStorage
 from engine.unit import Acknowledgement, Unit
 
 LENGTHS = (10_000, 100_000, 1_000_000)
+QUICK_LENGTHS = (10_000, 100_000)
 BATCH = 100
+_TIMED_BATCHES = 100
 KEEP_ALL = EngineOptions(retained_records=None, run_forever=True)
 
 
@@ -42,28 +46,36 @@ class Nothing:
         return
 
 
-def fill(folder: Path, length: int) -> None:
-    """A log of so many records with as many keys of state as a tenth of them, all processed and acknowledged."""
+def fill(folder: Path, length: int, *, after: int = 0) -> float:
+    """A log of so many records with as many keys of state as a tenth of them, all processed and acknowledged.
+
+    Goes on `after` what an earlier call has left. Returns the seconds that one record took, over the last batches.
+    """
     data = DataFolder(folder)
     data.open("restart", 1)
     path = data.partition_path(1)
-    path.parent.mkdir()
+    path.parent.mkdir(exist_ok=True)
     log = PartitionLog(1, SqliteStorage(path, synchronous="NORMAL"), SystemClock(), committed=lambda _: None)
     log.open()
-    for first in range(1, length + 1, BATCH):
+    taken: deque[float] = deque(maxlen=_TIMED_BATCHES)
+    for first in range(after + 1, length + 1, BATCH):
         records = [
             Record(RecordType.COMMAND, "row", "create", f"key-{n}", {"n": n, "filling": "x" * 100})
             for n in range(first, first + BATCH)
         ]
-        state = {f"key/{n}": b"\x01" for n in range(first, first + BATCH, 10)}
+        state: dict[str, bytes | None] = {f"key/{n}": b"\x01" for n in range(first, first + BATCH, 10)}
+        began = time.perf_counter()
         log.append(Unit(source=WriteSource.USER_COMMAND, records=records, state=state))
-    end = Unit(source=WriteSource.INTERNAL, processed_position=length)
-    end.acknowledged["out"] = Acknowledgement("out", length, None)
+        taken.append(time.perf_counter() - began)
+    reached = log.last_position
+    end = Unit(source=WriteSource.INTERNAL, processed_position=reached)
+    end.acknowledged["out"] = Acknowledgement("out", reached, None)
     log.append(end)
     log.close()
     data.close()
     # What the filling has left in memory must not be written out in the restart's time.
     os.sync()
+    return sum(taken) / len(taken) / BATCH
 
 
 def restart_seconds(folder: Path) -> float:
@@ -80,14 +92,13 @@ def restart_seconds(folder: Path) -> float:
     return seconds
 
 
-def main(*, repetitions: int = 7, lengths: Sequence[int] = LENGTHS) -> str:
-    """The table as text."""
+def run(pace: Pace) -> Report:
     rows = ["| records in the log | restart ms | log MB |", "|---|---|---|"]
-    for length in lengths:
+    for length in QUICK_LENGTHS if pace.quick else LENGTHS:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name) / "data"
             fill(folder, length)
-            found = [restart_seconds(folder) * 1000 for _ in range(repetitions)]
+            found = [restart_seconds(folder) * 1000 for _ in pace.repetitions(7, 3, f"{length} records")]
             megabytes = (folder / "partitions" / "1.db").stat().st_size / 1e6
             rows.append(f"| {length} | {Spread.of(found).text('{:.1f}')} | {megabytes:.0f} |")
-    return "\n".join([f"restart, batches of {BATCH}, n = {repetitions}; {conditions()}", "", *rows])
+    return Report("\n".join([f"restart, batches of {BATCH}, n = {len(found)}; {conditions()}", "", *rows]))

@@ -1,6 +1,6 @@
 """What sampling costs, and how near it comes to the truth.
 
-    python -m benchmarks.sampler [repetitions]
+    python -m benchmarks sampler
 
 Cost: CPU time of the monitor's thread ÷ wall time, for subtasks that wait 25 frames deep, beside the limit: the bare
 `sys._current_frames()` and one comparison a thread. Truth: tasks that are held back a known share of their time.
@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 
 from benchmarks.conditions import Spread, conditions
+from benchmarks.study import Pace, Report
 from engine.backpressure.markers import Markers
 from engine.backpressure.monitor import BackPressureMonitor
 from engine.backpressure.settings import BackPressureSettings
@@ -103,40 +104,48 @@ class Bench:
             subtask.join(20)
 
 
-def cost(repetitions: int) -> list[str]:
+def cost(pace: Pace) -> tuple[list[str], dict[str, list[float]]]:
     lines = [
-        f"cost: samples 50 ms apart, for ever; n = {repetitions} times {_SECONDS:g} s",
+        f"cost: samples 50 ms apart, for ever; n = {pace.of(5, 2)} times {_SECONDS:g} s",
         f"{'subtasks':>10}{'CPU ÷ wall, %':>24}{'goal':>8}{'look alone, %':>24}",
     ]
+    found: dict[str, list[float]] = {}
     threading.stack_size(256 * 1024)
     for subtasks, goal in ((100, 0.8), (1000, 6.0)):
         shares, limits = [], []
-        for _ in range(repetitions):
+        for _ in pace.repetitions(5, 2, f"{subtasks} threads"):
             with Bench(subtasks) as bench:
                 shares.append(100 * bench.cpu_share())
                 limits.append(100 * bench.limit_share())
+        found[f"sampler, {subtasks}"] = shares
         lines.append(f"{subtasks:>10}{Spread.of(shares).text():>24}{goal:>8}{Spread.of(limits).text():>24}")
     threading.stack_size(0)
-    return lines
+    return lines, found
 
 
-def truth(repetitions: int) -> list[str]:
+def truth(pace: Pace) -> tuple[list[str], dict[str, list[float]]]:
     settings = BackPressureSettings(num_samples=500, delay_between_samples_ns=10 * NS_PER_MS)
     lines = [
-        f"truth: {settings.num_samples} samples, 10 ms apart, cycles of 20 ms; n = {repetitions}; the middle one of "
+        f"truth: {settings.num_samples} samples, 10 ms apart, cycles of 20 ms; n = {pace.of(3, 1)}; the middle one of "
         "them, and the worst error of all (goal: 0.06)",
         f"{'task':>11}{'wanted':>8}{'truth':>8}{'sampled':>9}{'timers':>8}{'worst':>8}{'stack alone':>13}"
         f"{'by transitions':>16}{'disagree':>10}{'mean lateness':>15}",
     ]
+    found: dict[str, list[float]] = {}
     for name, work in (("waiting", sleeping), ("computing", computing)):
+        # Of each repetition the worst error of all shares.
+        worst = [0.0] * pace.of(3, 1)
         # Tasks that wait run side by side; each that computes has the interpreter to itself.
         for shares in [SHARES] if work is sleeping else [[share] for share in SHARES]:
             runs = []
-            for _ in range(repetitions):
+            for repetition in pace.repetitions(3, 1, f"{name} threads"):
                 with running(shares, work, settings=settings, cycle_ns=20 * NS_PER_MS, also_foreign=True) as outcomes:
                     runs.append(outcomes())
+                errors = (abs(outcome.sampled - outcome.truth) for outcome in runs[-1])
+                worst[repetition] = max(worst[repetition], *errors)
             lines += [_row(name, [run[number] for run in runs]) for number in range(len(shares))]
-    return lines
+        found[f"truth, {name}"] = worst
+    return lines, found
 
 
 def _row(name: str, seen: list[Outcome]) -> str:
@@ -151,10 +160,8 @@ def _row(name: str, seen: list[Outcome]) -> str:
     )
 
 
-def main(repetitions: int = 3) -> str:
-    lines = [conditions(), f"switch interval {sys.getswitchinterval() * 1000:g} ms", ""]
-    return "\n".join([*lines, *cost(repetitions), "", *truth(repetitions)])
-
-
-if __name__ == "__main__":
-    print(main(*map(int, sys.argv[1:])))
+def run(pace: Pace) -> Report:
+    head = [conditions(), f"switch interval {sys.getswitchinterval() * 1000:g} ms", ""]
+    cost_lines, costs = cost(pace)
+    truth_lines, errors = truth(pace)
+    return Report("\n".join([*head, *cost_lines, "", *truth_lines]), costs | errors)

@@ -5,7 +5,8 @@
 Rendering: our exposition of a snapshot beside prometheus_client's `generate_latest` over as many direct metrics, same
 number of series, in turns. Stall: the longest pause between two beats of the management port's own event loop (a
 callback every 2 ms) while 10,000 series are scraped over HTTP without a break, in an idle process and beside a
-pipeline at full speed, the latter also without a scrape. CPU: the time that one scrape keeps a core, every 5 seconds.
+pipeline at full speed, the latter also without a scrape. CPU: what the threads of the management port use beside that
+pipeline while 10,000 series are scraped every 5 seconds.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterator
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,7 @@ from prometheus_client import CollectorRegistry, Counter, generate_latest
 
 import exporter.management.server as management
 from benchmarks.conditions import Spread, conditions, ratios
+from benchmarks.study import Pace, Report
 from engine import Pipeline, ProcessingContext, Record
 from engine.clock import NS_PER_SECOND
 from exporter.http_server import HttpServer
@@ -35,8 +39,9 @@ from tests.support.pipelines import ListSource
 from tests.support.snapshots import wide_snapshot
 
 _BEAT_SECONDS = 0.002
-_STALL_SECONDS = 6.0
-_REPETITIONS = 7
+_SCRAPE_EVERY_SECONDS = 5.0
+# The event loop, the pool of calls, the pool that renders.
+_MANAGEMENT_THREADS = ("penstock-management", "penstock-scrape")
 
 
 def series_in(body: bytes) -> int:
@@ -60,7 +65,7 @@ def direct(series: int) -> CollectorRegistry:
     return registry
 
 
-def rendering(partitions: int, subtasks: int, repetitions: int = _REPETITIONS) -> str:
+def rendering(partitions: int, subtasks: int, repetitions: Iterable[int]) -> tuple[str, Spread]:
     exposer = Exposer(FakeEngine(wide_snapshot(partitions=partitions, subtasks=subtasks)))
 
     def ours() -> bytes:
@@ -70,16 +75,46 @@ def rendering(partitions: int, subtasks: int, repetitions: int = _REPETITIONS) -
     # `_created` doubles a counter of prometheus_client: half of them make as many series.
     registry = direct(series // 2)
     theirs_ms, ours_ms = [], []
-    for _ in range(repetitions):
+    for _ in repetitions:
         theirs_ms.append(1000 * seconds_of(lambda: generate_latest(registry)))
         ours_ms.append(1000 * seconds_of(ours))
-    cpu_began = time.thread_time()
-    ours()
-    share = (time.thread_time() - cpu_began) / 5
-    return (
-        f"| {series} | {Spread.of(ours_ms).text('{:.1f}')} | {Spread.of(theirs_ms).text('{:.1f}')} | "
-        f"{ratios(ours_ms, theirs_ms).text()} | {100 * share:.2f} % |"
+    ratio = ratios(ours_ms, theirs_ms)
+    row = (
+        f"| {series} | {Spread.of(ours_ms).text('{:.1f}')} | {Spread.of(theirs_ms).text('{:.1f}')} | {ratio.text()} "
+        f"| {len(ratio.values)} |"
     )
+    return row, ratio
+
+
+def cpu_of_management() -> float:
+    """CPU seconds of the threads that serve the management port: its event loop, and the pool that renders."""
+    clocks = [
+        time.pthread_getcpuclockid(thread.ident)
+        for thread in threading.enumerate()
+        if thread.ident is not None and thread.name.startswith(_MANAGEMENT_THREADS)
+    ]
+    return sum(time.clock_gettime(clock) for clock in clocks)
+
+
+def cpu_share(scrapes: int) -> float:
+    """Of wall time, in percent, beside a pipeline at full speed, so many scrapes five seconds apart."""
+    with full_load(), ManagementServer(_wide_engine(), port=0) as server:
+        urllib.request.urlopen(f"{server.url}/metrics").read()
+        cpu, wall = cpu_of_management(), time.monotonic()
+        for number in range(1, scrapes + 1):
+            urllib.request.urlopen(f"{server.url}/metrics").read()
+            time.sleep(max(0.0, wall + number * _SCRAPE_EVERY_SECONDS - time.monotonic()))
+        return 100 * (cpu_of_management() - cpu) / (time.monotonic() - wall)
+
+
+def _wide_engine() -> FakeEngine:
+    """Some 10,000 series."""
+    return FakeEngine(wide_snapshot(partitions=100, subtasks=200))
+
+
+_IDLE, _UNSCRAPED, _SCRAPED = "idle, scraped", "full load, not scraped", "full load, scraped"
+# Whether there is load beside, and whether it is scraped.
+_STALLS = {_IDLE: (False, True), _UNSCRAPED: (True, False), _SCRAPED: (True, True)}
 
 
 class Beating(HttpServer):
@@ -154,43 +189,50 @@ print(slowest)
 """
 
 
-def stalls(*, load: bool, scraped: bool, repetitions: int = 3) -> tuple[Spread, Spread]:
-    """The longest pause of each repetition, and the slowest answer of liveness, in milliseconds."""
-    longest_ms, liveness_ms = [], []
-    management.HttpServer = Beating  # type: ignore[misc]
+def stall(*, load: bool, scraped: bool, seconds: float) -> tuple[float, float]:
+    """The longest pause, and the slowest answer of liveness, in milliseconds."""
+    management.HttpServer = Beating  # type: ignore[attr-defined]
     try:
-        for _ in range(repetitions):
-            with ExitStack() as stack:
-                if load:
-                    stack.enter_context(full_load())
-                engine = FakeEngine(wide_snapshot(partitions=100, subtasks=200))
-                server = stack.enter_context(ManagementServer(engine, port=0))
-                beating: Any = server._server
-                beating.pauses_ns.clear()
-                command = [sys.executable, "-c", _CLIENT, server.url, str(_STALL_SECONDS), str(scraped)]
-                told = subprocess.run(command, capture_output=True, text=True, check=True)
-                longest_ms.append(max(beating.pauses_ns) / 1e6)
-                liveness_ms.append(1000 * float(told.stdout))
+        with ExitStack() as stack:
+            if load:
+                stack.enter_context(full_load())
+            server = stack.enter_context(ManagementServer(_wide_engine(), port=0))
+            beating: Any = server._server
+            beating.pauses_ns.clear()
+            command = [sys.executable, "-c", _CLIENT, server.url, str(seconds), str(scraped)]
+            told = subprocess.run(command, capture_output=True, text=True, check=True)
+            return max(beating.pauses_ns) / 1e6, 1000 * float(told.stdout)
     finally:
-        management.HttpServer = HttpServer  # type: ignore[misc]
-    return Spread.of(longest_ms), Spread.of(liveness_ms)
+        management.HttpServer = HttpServer  # type: ignore[attr-defined]
 
 
-def main() -> str:
-    rows = [
-        "| series | ours, ms | generate_latest, direct, ms | ÷ | CPU at one in 5 s |",
-        "|---|---|---|---|---|",
-        rendering(10, 20),
-        rendering(100, 200),
-        rendering(1000, 2000, repetitions=3),
-    ]
-    stall_rows = ["| | longest stall, ms | slowest liveness, ms |", "|---|---|---|"]
-    for name, load, scraped in (
-        ("idle, scraped", False, True),
-        ("full load, not scraped", True, False),
-        ("full load, scraped", True, True),
+def run(pace: Pace) -> Report:
+    samples: dict[str, tuple[float, ...]] = {}
+    rows = ["| series | ours, ms | generate_latest, direct, ms | ÷ | n |", "|---|---|---|---|---|"]
+    for name, partitions, subtasks, full, quick in (
+        ("1k", 10, 20, 15, 7),
+        ("10k", 100, 200, 9, 5),
+        ("100k", 1000, 2000, 3, 1),
     ):
-        longest, liveness = stalls(load=load, scraped=scraped)
-        stall_rows.append(f"| {name} | {longest.text('{:.1f}')} | {liveness.text('{:.1f}')} |")
-    head = f"scrapes, n = {_REPETITIONS} (3 for the largest and for stalls); {conditions()}"
-    return "\n".join([head, "", *rows, "", *stall_rows])
+        row, ratio = rendering(partitions, subtasks, pace.repetitions(full, quick, f"rendering {name}"))
+        samples[f"rendering, {name}"] = ratio.values
+        rows.append(row)
+    stalled: dict[str, list[tuple[float, float]]] = {name: [] for name in _STALLS}
+    for _ in pace.repetitions(5, 2, "stalls"):
+        for name, (load, scraped) in _STALLS.items():
+            stalled[name].append(stall(load=load, scraped=scraped, seconds=pace.of(5, 2)))
+    longest = {name: [pause for pause, _ in found] for name, found in stalled.items()}
+    liveness = {name: [answer for _, answer in found] for name, found in stalled.items()}
+    rows += ["", "| | longest stall, ms | slowest liveness, ms |", "|---|---|---|"]
+    for name in _STALLS:
+        rows.append(
+            f"| {name} | {Spread.of(longest[name]).text('{:.1f}')} | {Spread.of(liveness[name]).text('{:.1f}')} |"
+        )
+    samples["stall, idle"] = tuple(longest[_IDLE])
+    samples["stall, load"] = ratios(longest[_SCRAPED], longest[_UNSCRAPED]).values
+    samples["liveness"] = tuple(liveness[_SCRAPED])
+    shares = [cpu_share(pace.of(2, 1)) for _ in pace.repetitions(3, 1, "CPU")]
+    samples["scrape"] = tuple(shares)
+    rows += ["", f"CPU of the management port at a scrape every 5 s under full load: {Spread.of(shares).text()} %"]
+    head = f"scrapes, n = {len(longest[_IDLE])} for stalls, {len(shares)} for CPU; {conditions()}"
+    return Report("\n".join([head, "", *rows]), samples)

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.conditions import conditions
+from benchmarks.study import Pace, Report
 from engine import (
     AimdSettings,
     Engine,
@@ -29,6 +31,8 @@ from engine import (
     WriteLimitSettings,
 )
 from engine.clock import NS_PER_MS, NS_PER_SECOND
+from engine.workers.blueprint import Blueprint
+from engine.workers.engine import WorkerEngine
 from exporter.prometheus import Exposer
 
 OFFERED_PER_SECOND, CLIENTS = 600, 6
@@ -105,7 +109,7 @@ class Figures:
         return found
 
 
-def between(name: str, before: Figures, after: Figures) -> Phase:
+def between(name: str, before: Figures, after: Figures, *, partitions: int) -> Phase:
     seconds = (after.at_ns - before.at_ns) / NS_PER_SECOND
 
     def rose(metric: str, **labels: str) -> float:
@@ -125,23 +129,24 @@ def between(name: str, before: Figures, after: Figures) -> Phase:
         processor_blocked_share=rose(
             "penstock_task_back_pressured_seconds_total", task="processor", reason="write_limit"
         )
-        / seconds,
+        / (seconds * partitions),
         processed_per_second=commands / seconds,
-        throttled_share=rose("penstock_throttled_seconds_total") / seconds,
+        throttled_share=rose("penstock_throttled_seconds_total") / (seconds * partitions),
     )
 
 
 @contextmanager
-def clients(engine: Engine) -> Iterator[None]:
-    """Threads that offer one command at a time, at the same pace whatever becomes of them."""
+def clients(engine: Engine | WorkerEngine, partitions: int) -> Iterator[None]:
+    """Threads that offer a command at a time, to the partitions in turn, at the same pace whatever becomes of them."""
     ended = threading.Event()
     clock = SystemClock()
     every_ns = CLIENTS * NS_PER_SECOND // OFFERED_PER_SECOND
 
     def offer() -> None:
         due_ns = clock.monotonic_ns()
+        turns = itertools.cycle(range(1, partitions + 1))
         while not ended.is_set():
-            engine.write([{"n": 1}])
+            engine.write([{"n": 1}], partition=next(turns))
             due_ns = max(due_ns + every_ns, clock.monotonic_ns() - NS_PER_SECOND)
             ended.wait(max(0, due_ns - clock.monotonic_ns()) / NS_PER_SECOND)
 
@@ -164,26 +169,39 @@ def wait_until(holds: Callable[[], bool], seconds: float = 30) -> None:
     raise AssertionError("what was waited for did not come")
 
 
-def measure(folder: Path, seconds: float) -> tuple[Phase, ...]:
-    """Four stretches of `seconds`: a quick exporter, a slow one once the throttle holds, quick again, no commands."""
-    pipeline = Pipeline("commands").process(Echo).export("out", Nowhere)
+def commands(partitions: int) -> Pipeline:
+    return Pipeline("commands", partitions=partitions).process(Echo).export("out", Nowhere)
+
+
+def _engine(folder: Path, workers: int) -> Engine | WorkerEngine:
     options = EngineOptions(storage="memory", run_forever=True)
+    if workers == 1:
+        return commands(1).run(folder, flow_control=SETTINGS, options=options)
+    blueprint = Blueprint("benchmarks.throttled:commands", (workers,))
+    return WorkerEngine(blueprint, folder, workers=workers, flow_control=SETTINGS, options=options)
+
+
+def measure(folder: Path, seconds: float, *, workers: int = 1) -> tuple[Phase, ...]:
+    """Four stretches of `seconds`: a quick exporter, a slow one once the throttle holds, quick again, no commands.
+
+    Each worker has one partition, and with it its part of the commands and of the slow exporter's pace.
+    """
     phases: list[Phase] = []
-    with pipeline.run(folder, flow_control=SETTINGS, options=options) as engine:
+    with _engine(folder, workers) as engine:
         exposer = Exposer(engine)
 
-        def throttled() -> bool:
-            return engine.snapshot().partitions[0].flow.throttled
+        def throttled(partitions: Callable[[Iterable[bool]], bool] = any) -> bool:
+            return partitions(partition.flow.throttled for partition in engine.snapshot().partitions)
 
         def watch(name: str) -> None:
             before = Figures(exposer)
             _PAUSE.wait(seconds)
-            phases.append(between(name, before, Figures(exposer)))
+            phases.append(between(name, before, Figures(exposer), partitions=workers))
 
-        with clients(engine):
+        with clients(engine, workers):
             watch("quick exporter")
-            engine.pace_exporter("out", SLOW_PER_SECOND)
-            wait_until(throttled)
+            engine.pace_exporter("out", SLOW_PER_SECOND / workers)
+            wait_until(lambda: throttled(all))
             # Until it has settled.
             _PAUSE.wait(3)
             watch("slow exporter: throttled")
@@ -191,8 +209,8 @@ def measure(folder: Path, seconds: float) -> tuple[Phase, ...]:
             wait_until(lambda: not throttled())
             _PAUSE.wait(0.5)
             watch("quick again")
-            engine.pace_exporter("out", SLOW_PER_SECOND)
-            wait_until(throttled)
+            engine.pace_exporter("out", SLOW_PER_SECOND / workers)
+            wait_until(lambda: throttled(all))
         # Nobody writes any more; the exporter catches up as slowly as before, and the throttle ends by itself.
         wait_until(lambda: not throttled())
         watch("no commands")
@@ -214,11 +232,11 @@ def table(phases: tuple[Phase, ...]) -> str:
     return "\n".join(rows)
 
 
-def main(*, seconds: float = 10) -> str:
-    """The table as text."""
+def run(pace: Pace) -> Report:
+    seconds = pace.of(10, 4)
     with tempfile.TemporaryDirectory() as folder:
         phases = measure(Path(folder), seconds)
     heading = (
         f"commands offered at {OFFERED_PER_SECOND}/s, exporter slowed to {SLOW_PER_SECOND} records/s; {conditions()}"
     )
-    return f"{heading}\n\n{table(phases)}"
+    return Report(f"{heading}\n\n{table(phases)}")

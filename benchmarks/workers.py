@@ -1,7 +1,8 @@
 """Two worker processes against one process. `python -m benchmarks workers`.
 
 The flights job has one source, whose worker reads and parses for both; the generators' job has one for each worker, and
-a step that costs as much as the rest. Both with a scraper that asks every half second, and without.
+a step that costs as much as the rest. The flights also with a scraper that asks every half second, and without; and
+what a scrape costs in CPU time, at one in five seconds beside two workers at full speed (`benchmarks.workers_scrape`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.conditions import Spread, conditions, ratios
+from benchmarks.study import Pace, Report
 
 ROOT = Path(__file__).parents[1]
 MONTH = ROOT / "examples" / "flights" / "flights.ndjson.gz"
@@ -36,25 +38,42 @@ def one(job: str, workers: int, source: Path, *, scraped: bool = False) -> tuple
     return said["records"] / said["seconds"] / 1000, said["records"] / said["cpu_seconds_max"] / 1000
 
 
-def main(*, months: int = 8, repetitions: int = 5) -> str:
-    """The table as text; `months` times the month of flights that ships with the repository."""
+def scrape_shares(pairs: int) -> tuple[list[float], list[float], int]:
+    """CPU time of looks ÷ wall time, in percent, without scrapes and with one in 5 s; and how many series it has."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.workers_scrape", str(pairs)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    said = json.loads(done.stdout)
+    return said["without"], said["scraped"], said["series"]
+
+
+def run(pace: Pace) -> Report:
+    """With so many times the month of flights that ships with the repository."""
+    months = pace.of(8, 4)
+    samples: dict[str, tuple[float, ...]] = {}
     rows = ["| job | 1 process | 2 workers | ratio |", "|---|---|---|---|"]
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "flights.ndjson"
         source.write_bytes(gzip.decompress(MONTH.read_bytes()) * months)
         for job in ("flights", "generators"):
             single, double = [], []
-            for _ in range(repetitions):
+            for _ in pace.repetitions(5, 2, job):
                 single.append(one(job, 1, source))
                 double.append(one(job, 2, source))
             for what, which in (("by the clock", 0), ("by CPU seconds of the busiest process", 1)):
                 one_process, two = [rate[which] for rate in single], [rate[which] for rate in double]
+                if which == 0:
+                    samples[f"workers, {job}"] = ratios(two, one_process).values
                 rows.append(
                     f"| {job}, thousand records/s {what} | {Spread.of(one_process).text('{:.0f}')} | "
                     f"{Spread.of(two).text('{:.0f}')} | {ratios(two, one_process).text()} |"
                 )
         alone, scraped = [], []
-        for _ in range(repetitions):
+        for _ in pace.repetitions(5, 2, "scraped"):
             alone.append(one("flights", 2, source)[0])
             scraped.append(one("flights", 2, source, scraped=True)[0])
     rows += [
@@ -64,4 +83,15 @@ def main(*, months: int = 8, repetitions: int = 5) -> str:
         f"| thousand records/s | {Spread.of(alone).text('{:.0f}')} | {Spread.of(scraped).text('{:.0f}')} | "
         f"{ratios(scraped, alone).text()} |",
     ]
-    return "\n".join([f"worker processes, n = {repetitions}; {conditions()}", "", *rows])
+    (unseen, seen, series) = scrape_shares(pace.of(5, 1))
+    costs = tuple(with_one - without for with_one, without in zip(seen, unseen, strict=True))
+    samples["workers, scrape"] = costs
+    rows += [
+        "",
+        f"| a scrape of {series} series every 5 s, 2 workers at full speed | CPU ÷ wall time, % |",
+        "|---|---|",
+        f"| the parent's own looks alone | {Spread.of(unseen).text('{:.2f}')} |",
+        f"| with the scrape | {Spread.of(seen).text('{:.2f}')} |",
+        f"| the scrape | {Spread.of(costs).text('{:.2f}')} |",
+    ]
+    return Report("\n".join([f"worker processes, n = {len(alone)}; {conditions()}", "", *rows]), samples)

@@ -58,11 +58,12 @@ def generators(_source: str, folder: str) -> Pipeline:
 class Numbers:
     """So many numbers, as fast as they are taken."""
 
-    def __init__(self) -> None:
+    def __init__(self, count: int = GENERATED) -> None:
+        self._count = count
         self._offset = 0
 
     def describe(self) -> str:
-        return f"{GENERATED} numbers"
+        return f"{self._count} numbers"
 
     def check(self) -> None:
         return
@@ -72,7 +73,7 @@ class Numbers:
 
     def read(self, max_values: int) -> SourceBatch | None:
         first = self._offset + 1
-        self._offset = min(GENERATED, self._offset + max_values)
+        self._offset = min(self._count, self._offset + max_values)
         return SourceBatch(first, list(range(first, self._offset + 1))) if self._offset >= first else None
 
     def close(self) -> None:

@@ -42,6 +42,7 @@ from engine.flow.settings import (
 )
 from engine.intake import Written
 from engine.measures import AGE_BOUNDS_SECONDS, LATENCY_BOUNDS_SECONDS, Histogram
+from engine.observing import BatchObserver, BatchOutcome, Mark, ObserverFactory, ProcessedBatch
 from engine.options import EngineOptions
 from engine.pipeline import Pipeline
 from engine.processing.protocol import ProcessingContext, Processor, State
@@ -54,6 +55,7 @@ __all__ = [
     "Record", "RecordType", "WriteSource", "Place", "Written", "Refusal",
     "Source", "SourceBatch", "SourceStart",
     "Processor", "ProcessingContext", "State",
+    "BatchObserver", "BatchOutcome", "Mark", "ObserverFactory", "ProcessedBatch",
     "Exporter", "ExporterContext", "RecordFilter",
     "FlowControlSettings", "WriteLimitSettings", "ThrottlingSettings", "ThrottlingAlgorithm",
     "RequestLimitSettings", "RequestAlgorithm", "RequestLimiterState",

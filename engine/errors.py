@@ -52,6 +52,10 @@ class AppendError(PenstockError):
     """The log could not store a unit (disk full, I/O error); nothing of the unit was stored."""
 
 
+class StateReadError(PenstockError):
+    """Committed state could not be read: no fault of the record in hand, so the run stops and none is rejected."""
+
+
 class WrongRecordError(PenstockError):
     """A value from outside that cannot be a record. `index` counts the values of its request, where one is to blame."""
 
@@ -77,14 +81,15 @@ class WriteFailedError(PenstockError):
 class RefusedRecordsError(PenstockError):
     """A record exporter's target refuses exactly these records, whatever is tried; all others of the call are safe.
 
-    `reasons` says why, by position.
+    `reasons` says why, by position. An exporter that returns a cursor says it here, for the others.
     """
 
-    def __init__(self, reasons: Mapping[int, str]) -> None:
+    def __init__(self, reasons: Mapping[int, str], cursor: bytes | None = None) -> None:
         first = min(reasons)
         more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
         super().__init__(f"the record at position {first} is refused: {reasons[first]}{more}")
         self.reasons = dict(reasons)
+        self.cursor = cursor
 
 
 class TargetError(PenstockError):

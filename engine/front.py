@@ -70,7 +70,10 @@ class Front:
             else []
             for vertex, step in zip(self._step_vertices, pipeline.steps, strict=True)
         ]
-        self._writers = {number: self._subtask(self._writer_vertex, number - 1) for number in share.partitions}
+        self._writers = {
+            number: Subtask(self._writer_vertex, number - 1, clock, failed=partitions[number].failing(failed))
+            for number in share.partitions
+        }
 
         # What `prepare` makes.
         self._source_tasks: list[SourceTask] = []

@@ -16,6 +16,8 @@ from engine.tasks.subtask import Subtask
 from engine.unit import ProgressBySource, SourceProgress, Unit
 
 SOURCE_INTENT = "create"
+# A plain string: looking up and encoding a member of an enumeration costs more than the record around it.
+_COMMAND = RecordType.COMMAND.value
 
 
 class BufferOrder:
@@ -162,12 +164,13 @@ class LogWriterTask:
         records: list[Record] = []
         done: list[Buffer] = []
         progress: dict[str, SourceProgress] = {}
+        value_type = self._value_type
         while self._pending and (len(records) < room or not self._pending[0].values):
             buffer = self._pending[0]
             cursor = self._cursors[buffer.source]
             self._skip(buffer, cursor)
             taken = buffer.values[self._index : self._index + room - len(records)]
-            records += [Record(RecordType.COMMAND, self._value_type, SOURCE_INTENT, key, value) for key, value in taken]
+            records += [Record(_COMMAND, value_type, SOURCE_INTENT, key, value) for key, value in taken]
             self._index += len(taken)
             if self._index == len(buffer.values):
                 cursor.passed(buffer)

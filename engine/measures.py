@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 
 from engine.clock import NS_PER_SECOND
-from engine.snapshot import HistogramSnapshot
+from engine.snapshot import Exemplar, HistogramSnapshot
 
 # From a hand-over between threads (50 µs) to a retry that backs off (60 s), about three bounds a decade.
 LATENCY_BOUNDS_SECONDS = (
@@ -22,7 +22,7 @@ AGE_BOUNDS_SECONDS = (
 class Histogram:
     """Counts durations in nanoseconds. One thread writes; `snapshot()` may be called from any."""
 
-    __slots__ = ("_bounds_ns", "_bounds_seconds", "_counts", "_sum_ns")
+    __slots__ = ("_bounds_ns", "_bounds_seconds", "_counts", "_exemplars", "_sum_ns")
 
     def __init__(self, bounds_seconds: tuple[float, ...] = LATENCY_BOUNDS_SECONDS) -> None:
         assert list(bounds_seconds) == sorted(set(bounds_seconds)), "bounds rise"
@@ -30,13 +30,27 @@ class Histogram:
         self._bounds_ns = [round(b * NS_PER_SECOND) for b in bounds_seconds]
         self._counts = [0] * (len(bounds_seconds) + 1)
         self._sum_ns = 0
+        # By bucket; None until somebody marks a duration.
+        self._exemplars: list[Exemplar | None] | None = None
 
     def observe(self, duration_ns: int, count: int = 1) -> None:
         """Counts `count` observations of the same duration."""
         self._counts[bisect_left(self._bounds_ns, duration_ns)] += count
         self._sum_ns += duration_ns * count
 
+    def mark(self, duration_ns: int, labels: tuple[tuple[str, str], ...], wall_ns: int) -> None:
+        """Remembers an observation that was counted before, in place of the last one of its bucket. One thread."""
+        if self._exemplars is None:
+            self._exemplars = [None] * len(self._counts)
+        bucket = bisect_left(self._bounds_ns, duration_ns)
+        self._exemplars[bucket] = Exemplar(labels=labels, value=duration_ns / NS_PER_SECOND, wall_ns=wall_ns)
+
     def snapshot(self) -> HistogramSnapshot:
+        # Before the counts: what is marked has been counted.
+        exemplars = () if self._exemplars is None else tuple(self._exemplars)
         return HistogramSnapshot(
-            bounds=self._bounds_seconds, counts=tuple(self._counts), sum=self._sum_ns / NS_PER_SECOND
+            bounds=self._bounds_seconds,
+            counts=tuple(self._counts),
+            sum=self._sum_ns / NS_PER_SECOND,
+            exemplars=exemplars,
         )

@@ -10,6 +10,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from threading import Condition, Lock
+from typing import TYPE_CHECKING
 
 from engine.always_allowed import NOTHING, AlwaysAllowed
 from engine.clock import NS_PER_SECOND, Clock
@@ -30,7 +31,12 @@ from engine.snapshot import (
     ExporterState,
     PartitionSnapshot,
 )
+from engine.storing import Storing
+from engine.tasks.subtask import Failed
 from engine.unit import Acknowledgement, Message, ProgressBySource, Recovered, SourceProgress, Unit
+
+if TYPE_CHECKING:
+    from engine.processing.in_hand import RecordInHand
 
 log = logging.getLogger("penstock.partition")
 
@@ -149,9 +155,14 @@ class Partition:
         self.exporters: dict[str, ExporterCell] = {}
         # Where the messages of a committed unit go; set when the partition is wired.
         self.on_messages: Callable[[Sequence[Message]], None] = lambda _: None
+        self.storing = Storing(number, clock)
+        # Set by the processing task, if there is one.
+        self.in_hand: RecordInHand | None = None
         self.command_duration = Histogram()
         self.processing_duration = Histogram()
         self.end_to_end_duration = Histogram(AGE_BOUNDS_SECONDS)
+        # The longest of the command durations that the processor's last step ended; guarded by _changed.
+        self._command_ns: int | None = None
 
     # -- opening and closing ---
 
@@ -204,8 +215,19 @@ class Partition:
         """Frees everyone who waits here, with `StoppedError`."""
         self.gate.stop()
         with self._changed:
-            self.state = EngineState.STOPPING
+            if self.state is not EngineState.FAILED:
+                self.state = EngineState.STOPPING
             self._changed.notify_all()
+
+    def failing(self, failed: Failed) -> Failed:
+        """For a task of this partition: its failure fails the partition and is told to `failed`, which ends the run."""
+
+        def fail(task: str, error: BaseException) -> None:
+            with self._changed:
+                self.state = EngineState.FAILED
+            failed(task, error)
+
+        return fail
 
     def close(self) -> None:
         """Stores what is still riding, then closes the log; call when all tasks have ended."""
@@ -214,6 +236,10 @@ class Partition:
         except Exception as error:
             # They are stored later or counted again; what is written stays whole.
             log.warning("partition %d: positions were not stored at the end: %s", self.number, error)
+        # What has changed since the last tick.
+        self.storing.look(at_end=True)
+        if self.in_hand is not None:
+            self.in_hand.look()
         self._log.close()
 
     # -- writing ---
@@ -252,10 +278,14 @@ class Partition:
 
         try:
             self._log.append(unit, stored)
-        except BaseException:
+        except BaseException as error:
             if permit is not None:
                 permit.failed()
+            if isinstance(error, AppendError):
+                self.storing.failed(error)
             raise
+        if self.storing.is_troubled:
+            self.storing.stored()
         if permit is not None and not has_processor:
             # Nobody will process it: durable is done.
             permit.completed()
@@ -371,14 +401,16 @@ class Partition:
             for unit in units:
                 if unit.records:
                     self._last_written = unit.last_position
-                if unit.processed_position is not None and unit.processed_position > self._processed:
-                    processed = unit.processed_position
-                    self._advance_processed(processed)
+                if unit.processed_position is not None:
+                    if unit.processed_position > self._processed:
+                        processed = unit.processed_position
+                        self._advance_processed(processed)
+                    if self._has_processor:
+                        self._stored_processed = unit.processed_position
                 self._outbox_records += len(unit.outbox)
-                self._source_progress.update((progress.source, progress) for progress in unit.progress)
+                for progress in unit.progress:
+                    self._source_progress[progress.source] = progress
                 self._received.update(unit.received)
-                if unit.processed_position is not None and self._has_processor:
-                    self._stored_processed = unit.processed_position
                 for name, stored in unit.acknowledged.items():
                     self._stored_acknowledged[name] = stored.position
             if not self._has_processor:
@@ -395,9 +427,20 @@ class Partition:
         self._processed = position
         if self._accepted and self._accepted[0][0] <= position:
             now_ns = self._clock.monotonic_ns()
+            self._command_ns = now_ns - self._accepted[0][1]
             while self._accepted and self._accepted[0][0] <= position:
                 _, accepted_ns, count = self._accepted.popleft()
                 self.command_duration.observe(now_ns - accepted_ns, count)
+
+    def take_command_duration(self) -> int | None:
+        """The longest command duration that was counted since the last call. For the processing task."""
+        with self._changed:
+            taken, self._command_ns = self._command_ns, None
+        return taken
+
+    @property
+    def append_duration(self) -> Histogram:
+        return self._log.append_duration
 
     # -- reading ---
 
@@ -508,7 +551,11 @@ class Partition:
             self.flush_riders(older_than_ns=_RIDERS_WAIT_NS)
             self.retain()
         except AppendError as error:
-            log.error("partition %d: positions were not stored: %s", self.number, error)
+            # The next tick tries again.
+            self.storing.failed(error)
+        self.storing.look()
+        if self.in_hand is not None:
+            self.in_hand.look()
 
     def _evaluate(self, *, force: bool = False) -> None:
         with self._changed:
@@ -556,6 +603,7 @@ class Partition:
 
     def snapshot(self, *, disk_free_bytes: int | None) -> PartitionSnapshot:
         wall_ns = self._clock.wall_ns()
+        in_hand = self.in_hand
         with self._changed:
             written, processed, lowest = self._last_written, self._processed, self._lowest_acknowledged()
             positions = {name: cell.position for name, cell in self.exporters.items()}
@@ -581,6 +629,9 @@ class Partition:
             append_failures=dict(self._log.append_failures),
             outbox_records=outbox_records,
             disk_free_bytes=disk_free_bytes,
+            append_error=self.storing.error,
+            processing_position=None if in_hand is None else in_hand.position,
+            processing_ns=None if in_hand is None else in_hand.age_ns(),
         )
 
     def _exporter_snapshot(self, cell: ExporterCell, position: int, written: int, wall_ns: int) -> ExporterSnapshot:

@@ -16,6 +16,7 @@ from engine.always_allowed import NOTHING, AlwaysAllowed
 from engine.errors import ConfigurationError
 from engine.exporting.protocol import ExporterFactory, RecordFilter
 from engine.exporting.retry import RetryPolicy
+from engine.observing import ObserverFactory
 from engine.processing.protocol import ProcessorFactory
 from engine.sources.protocol import Source
 
@@ -98,6 +99,7 @@ class Pipeline:
         self.key: KeyFunction | None = None
         self.value_type = "record"
         self.always_allowed: AlwaysAllowed = NOTHING
+        self.observer: ObserverFactory | None = None
 
     def source(self, name: str, source: Source, *, on_error: OnError = "reject") -> Self:
         """Adds a source; records of all sources flow into the same steps."""
@@ -194,6 +196,11 @@ class Pipeline:
                 attempts=attempts,
             )
         )
+        return self
+
+    def observe(self, factory: ObserverFactory) -> Self:
+        """Has every processed batch told to what `factory(name of the pipeline)` makes: one for each process."""
+        self.observer = factory
         return self
 
     def run(

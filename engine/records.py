@@ -112,5 +112,14 @@ class RecordBatch:
         """Those at `position` and behind it."""
         return self.records if position <= self.first_position else self.records[position - self.first_position :]
 
+    def records_between(self, first: int, last: int) -> list[Record]:
+        """Those from position `first` to `last`, both in this batch."""
+        begin, end = first - self.first_position, last - self.first_position + 1
+        return self.records if end - begin == self.count else self.records[begin:end]
+
     def may_hold(self, record_type: RecordType) -> bool:
         return self.kinds is None or any(kind[0] == record_type for kind in self.kinds)
+
+    def holds_only(self, record_type: RecordType) -> bool:
+        """False also where nobody knows."""
+        return self.kinds is not None and all(kind[0] == record_type for kind in self.kinds)

@@ -27,13 +27,14 @@ from engine.identity import stable_id
 from engine.intake import Intake, Written
 from engine.interruptible import wait_for
 from engine.log.storage import LogStorage
+from engine.observing import BatchObserver
 from engine.options import EngineOptions
 from engine.override_file import OverrideFile
 from engine.partition import Partition
 from engine.pipeline import Pipeline
 from engine.processing.delivery import Delivery, Receiver
 from engine.share import Share
-from engine.snapshot import EngineSnapshot, EngineState, VertexBackPressure, VertexKind
+from engine.snapshot import EngineSnapshot, EngineState, GatewaySnapshot, VertexBackPressure, VertexKind
 from engine.tasks.buffers import LocalBufferPool
 from engine.ticker import Ticker
 from engine.wiring import Wired, Wiring, check
@@ -91,6 +92,8 @@ class Engine:
         self._delivery_threads: list[threading.Thread] = []
         self._ticker: Ticker | None = None
         self._monitor: BackPressureMonitor | None = None
+        self._observer: BatchObserver | None = None
+        self._gateway: Callable[[], GatewaySnapshot] | None = None
         self._supervisor = threading.Thread(target=self._supervise, name="penstock-supervisor", daemon=True)
         self._configuring = threading.Lock()
         # Guarded by _wake, which also tells the supervisor to look.
@@ -110,6 +113,8 @@ class Engine:
         self._claim_folder()
         try:
             self._open_partitions()
+            if self.pipeline.observer is not None:
+                self._observer = self.pipeline.observer(self.pipeline.name)
             self._wired = Wiring(
                 self.pipeline,
                 self._share,
@@ -119,6 +124,7 @@ class Engine:
                 self._options,
                 self._clock,
                 self._on_failed,
+                self._observer,
             ).build()
             for partition in self._partitions.values():
                 partition.warn_of_removed_exporters()
@@ -357,6 +363,8 @@ class Engine:
         for partition in self._partitions.values():
             partition.close()
         self._folder.close()
+        if self._observer is not None:
+            self._observer.close()
 
     # -- the door ---
 
@@ -375,6 +383,8 @@ class Engine:
             edges=tuple(self._wired.edges),
             partitions=tuple(p.snapshot(disk_free_bytes=disk_free) for p in self._partitions.values()),
             tasks=tuple(subtask.snapshot() for subtask in self._wired.subtasks),
+            observed={} if self._observer is None else self._observer.counts(),
+            gateway=None if self._gateway is None else self._gateway(),
         )
         return snapshot if self._monitor is None else self._monitor.completed(snapshot)
 
@@ -390,6 +400,10 @@ class Engine:
         if self._monitor is None:
             raise ConfigurationError("the engine has not started")
         return self._monitor
+
+    def attach_gateway(self, snapshot: Callable[[], GatewaySnapshot]) -> None:
+        """From now on snapshots tell of this gateway; `snapshot` may be called from any thread, also when it closed."""
+        self._gateway = snapshot
 
     def write(self, values: Sequence[Any], *, partition: int | None = None) -> Written | Refusal:
         """Writes values from outside as user commands, each to its key's partition or to the one that is named.

@@ -72,6 +72,17 @@ class VertexKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Exemplar:
+    """One of the durations behind a bucket, and where more is told of it."""
+
+    # What an observer of batches gave, such as the identifiers of a span.
+    labels: tuple[tuple[str, str], ...]
+    # In seconds.
+    value: float
+    wall_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HistogramSnapshot:
     """A distribution: `counts[i]` observations ≤ `bounds[i]` and above the bound before; the last is the rest.
 
@@ -81,6 +92,8 @@ class HistogramSnapshot:
     bounds: tuple[float, ...]
     counts: tuple[int, ...]
     sum: float
+    # The newest of each bucket, None for one without; empty where nobody observes batches.
+    exemplars: tuple[Exemplar | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -297,6 +310,12 @@ class PartitionSnapshot:
     append_failures: Mapping[str, int]
     outbox_records: int
     disk_free_bytes: int | None
+    # What writes to the log have failed with of late; None when none has.
+    append_error: str | None = None
+    # Of the record that the processor has in hand, or had last; None without a processor.
+    processing_position: int | None = None
+    # For how long the processor has been seen at that record; None between units.
+    processing_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -334,6 +353,20 @@ class WorkerSnapshot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GatewaySnapshot:
+    """What the gateway has done since it opened."""
+
+    # Answers by HTTP status; every status that can occur is there.
+    requests: Mapping[int, int]
+    # In the log because of them.
+    records: int
+    received_bytes: int
+    # Open at this moment.
+    connections: int
+    duration: HistogramSnapshot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSnapshot:
     """Everything, at one moment."""
 
@@ -357,5 +390,9 @@ class EngineSnapshot:
     sampler: SamplerSnapshot | None = None
     # Empty where all runs in one process.
     workers: tuple[WorkerSnapshot, ...] = ()
+    # What became of what the observer of batches was told, by outcome; empty without one.
+    observed: Mapping[str, int] = field(default_factory=dict)
+    # None where no gateway was opened.
+    gateway: GatewaySnapshot | None = None
     # Facts of the build and configuration, for the info metric.
     info: Mapping[str, str] = field(default_factory=dict)

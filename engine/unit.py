@@ -61,7 +61,10 @@ class Acknowledgement:
 
 @dataclass(slots=True, kw_only=True)
 class Unit:
-    """One atomic change of a partition. `first_position` is given by the append; -1 before it and without records."""
+    """One atomic change of a partition. `first_position` is given by the append; -1 before it and without records.
+
+    So is `append_ns`, how long it took until the unit was durable; None before it and without records.
+    """
 
     source: WriteSource
     records: list[Record] = field(default_factory=list)
@@ -78,6 +81,7 @@ class Unit:
     processed_position: int | None = None
     acknowledged: dict[str, Acknowledgement] = field(default_factory=dict)
     first_position: int = -1
+    append_ns: int | None = None
 
     @property
     def last_position(self) -> int:

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from engine.clock import Clock
 from engine.data_folder import DataFolder
 from engine.errors import ConfigurationError
-from engine.exporting.document import encoded
+from engine.exporting.document import readable
 from engine.exporting.task import ExportingTask, ExportRules
 from engine.front import Front
 from engine.identity import stable_id
+from engine.observing import BatchObserver
 from engine.options import EngineOptions
 from engine.partition import Partition
 from engine.pipeline import Pipeline
@@ -54,6 +55,7 @@ class Wiring:
         options: EngineOptions,
         clock: Clock,
         failed: Failed,
+        observer: BatchObserver | None = None,
     ) -> None:
         """`receivers` are all partitions, those in other processes included."""
         self._pipeline = pipeline
@@ -64,6 +66,7 @@ class Wiring:
         self._options = options
         self._clock = clock
         self._failed = failed
+        self._observer = observer
         self._wired = Wired()
 
     def build(self) -> Wired:
@@ -109,6 +112,7 @@ class Wiring:
                 attempts=spec.attempts,
                 batch_records=self._options.processing_batch_records,
                 outbox_records_max=self._options.outbox_records_max,
+                observer=self._observer,
             )
             subtask.body = task.run
             self._wired.processors.append(task)
@@ -157,7 +161,7 @@ class Wiring:
         """What happens to a record that an exporter's target refuses for good."""
 
         def keep(record: Record, reason: str) -> None:
-            value = encoded(record, partition)
+            value = readable(record, partition)
             rejects.write(source=f"partition {partition}", offset=record.position, reason=reason, value=value)
 
         return keep
@@ -174,7 +178,10 @@ class Wiring:
 
     def _subtasks(self, vertex: VertexSnapshot) -> list[Subtask]:
         """Subtask n belongs to the n-th partition."""
-        made = [Subtask(vertex, number - 1, self._clock, failed=self._failed) for number in self._partitions]
+        made = [
+            Subtask(vertex, number - 1, self._clock, failed=partition.failing(self._failed))
+            for number, partition in self._partitions.items()
+        ]
         self._wired.subtasks += made
         return made
 

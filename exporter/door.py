@@ -6,11 +6,12 @@ embedder can stand in for one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from engine import (
     AimdSettings,
+    BatchOutcome,
     Clock,
     ConfigurationError,
     Episode,
@@ -19,9 +20,11 @@ from engine import (
     Gradient2Settings,
     GradientSettings,
     LegacyVegasSettings,
+    Mark,
     Override,
     PenstockError,
     Place,
+    ProcessedBatch,
     Refusal,
     RequestAlgorithm,
     RequestLimiterState,
@@ -41,7 +44,7 @@ from engine import (
     parse_duration_ns,
 )
 from engine.measures import AGE_BOUNDS_SECONDS, LATENCY_BOUNDS_SECONDS, Histogram
-from engine.snapshot import EngineSnapshot, Outcome, VertexBackPressure
+from engine.snapshot import EngineSnapshot, GatewaySnapshot, Outcome, VertexBackPressure
 
 __all__ = [
     # what the exporter asks of an engine
@@ -53,6 +56,10 @@ __all__ = [
     "Override",
     "RequestLimiterState",
     "SnapshotSource",
+    # what is told of batches
+    "BatchOutcome",
+    "Mark",
+    "ProcessedBatch",
     # records from outside
     "Outcome",
     "Place",
@@ -168,4 +175,8 @@ class IntakeDoor(Protocol):
 
         From any thread; may take as long as a commit. Raises `WrongRecordError` and `WriteFailedError`.
         """
+        ...
+
+    def attach_gateway(self, snapshot: Callable[[], GatewaySnapshot]) -> None:
+        """The engine's snapshots tell of the gateway from now on."""
         ...

@@ -407,9 +407,62 @@ _REQUESTS = Row(
     ),
 )
 
+_GATEWAY = Row(
+    id=60,
+    title="Gateway",
+    panels=(
+        TimeSeries(
+            id=61,
+            title="Answers of the gateway",
+            shows="Requests per second that the gateway answered, by status. Empty where no gateway is open.",
+            healthy="200, and now and then a 429.",
+            otherwise="429: a limit is used up. 503: more connections or bodies at once than it takes. 507: the disk.",
+            queries=(
+                Query(
+                    expression=total(rate(select("penstock_gateway_requests_total")), "code").is_above("0"),
+                    legend="{{code}}",
+                ),
+            ),
+            width=8,
+            height=9,
+        ),
+        TimeSeries(
+            id=62,
+            title="Through the gateway",
+            shows="Records per second that the gateway brought into the log, and the connections to it (right axis).",
+            healthy="both follow the callers.",
+            otherwise="many connections and few records: callers are refused, or send one record at a time.",
+            queries=(
+                Query(
+                    expression=total(rate(select("penstock_gateway_records_total"))),
+                    legend="records",
+                    look=Look(colour=Colour.FIRST),
+                ),
+                Query(
+                    expression=total(select("penstock_gateway_connections")).with_unit(Display.COUNT),
+                    legend="connections",
+                    look=Look(colour=Colour.SECOND, unit=Display.COUNT, right_axis=True),
+                ),
+            ),
+            width=8,
+            height=9,
+        ),
+        TimeSeries(
+            id=63,
+            title="Time of a gateway request",
+            shows="From the head of a request to its answer: half of them, and all but one in a hundred.",
+            healthy="milliseconds.",
+            otherwise="as long as a commit takes: many small requests. Longer: they wait for a thread, or drip in.",
+            queries=common.quantiles("penstock_gateway_request_duration_seconds"),
+            width=8,
+            height=9,
+        ),
+    ),
+)
+
 BOARD = Board(
     uid=BoardUid.FLOW_CONTROL,
     title="Penstock: Flow control",
     answers="What is admitted, what is refused, which limit holds, and why. Yellow: throttled.",
-    rows=(_NOW, _THROTTLING, _PROCESSING, _LOGSTREAM, _REQUESTS),
+    rows=(_NOW, _THROTTLING, _PROCESSING, _LOGSTREAM, _REQUESTS, _GATEWAY),
 )

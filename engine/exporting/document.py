@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -12,6 +12,8 @@ from engine.clock import NS_PER_MS
 from engine.records import Record
 
 _encoder = msgspec.json.Encoder()
+# The log keeps more than JSON can say (an object whose key is a pair, say), and nests deeper than every reader can.
+UNSAYABLE = (TypeError, ValueError, OverflowError, RecursionError)
 
 
 class Document(msgspec.Struct, rename="camel", gc=False):
@@ -45,16 +47,49 @@ def document(record: Record, partition: int) -> Document:
 
 
 def encoded(record: Record, partition: int) -> bytes:
+    """Raises one of `UNSAYABLE`."""
     return _encoder.encode(document(record, partition))
 
 
 def encoded_lines(records: Iterable[Record], partition: int) -> bytes:
-    """Newline-delimited JSON, with an end behind the last line."""
+    """Newline-delimited JSON, with an end behind the last line. Raises one of `UNSAYABLE`."""
     return _encoder.encode_lines([document(record, partition) for record in records])
 
 
+def sayable_lines(records: Sequence[Record], partition: int) -> tuple[bytes, dict[int, str]]:
+    """The lines of all records that JSON can say, and by position why the others have none."""
+    try:
+        return encoded_lines(records, partition), {}
+    except UNSAYABLE:
+        pass
+    lines: list[bytes] = []
+    unsayable: dict[int, str] = {}
+    for record in records:
+        try:
+            lines.append(encoded(record, partition))
+        except UNSAYABLE as error:
+            unsayable[record.position] = why_unsayable(error)
+    return b"".join(line + b"\n" for line in lines), unsayable
+
+
+def readable(record: Record, partition: int) -> bytes | str:
+    """The record for a person's eyes, also where JSON cannot say it."""
+    try:
+        return encoded(record, partition)
+    except UNSAYABLE:
+        pass
+    try:
+        return repr(document(record, partition))
+    except RecursionError:
+        return f"the record at position {record.position}, nested too deeply to be shown"
+
+
+def why_unsayable(error: Exception) -> str:
+    return f"JSON cannot say its value: {error}"
+
+
 def encoded_value(record: Record) -> bytes:
-    """The record's value alone, as JSON."""
+    """The record's value alone, as JSON. Raises one of `UNSAYABLE`."""
     value = record.value
     return _encoder.encode(_as_text(value) if isinstance(value, bytes) else value)
 

@@ -12,7 +12,7 @@ import msgspec
 from engine.clock import NS_PER_SECOND
 from engine.errors import ConfigurationError, RetryLaterError, TargetError
 from engine.exporting.delivered import Delivered
-from engine.exporting.document import encoded
+from engine.exporting.document import UNSAYABLE, encoded, why_unsayable
 from engine.exporting.http_client import HttpClient, NotLikedError
 from engine.exporting.protocol import ExporterContext
 from engine.records import Record
@@ -96,7 +96,11 @@ class Elasticsearch:
         bulk: list[tuple[Record, bytes]] = []
         size = 0
         for record in records:
-            lines = self._lines(record)
+            try:
+                lines = self._lines(record)
+            except UNSAYABLE as error:
+                self._delivered.refused(record.position, why_unsayable(error))
+                continue
             if bulk and size + len(lines) > self._bulk_bytes_max:
                 yield bulk
                 bulk, size = [], 0

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from engine.exporting.protocol import Safe
-from engine.records import Record
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """Records that were read together, of which those that are wanted were handed over together."""
+    """`count` records that end at `last_position`, of which the `wanted` ones were handed over together."""
 
-    records: Sequence[Record]
+    count: int
+    last_position: int
     wanted: int
     # Of the last wanted record; the one before the first where none is wanted.
     last_wanted_position: int
-
-    @property
-    def last_position(self) -> int:
-        return self.records[-1].position
+    # (wall time, how many records) for each run of them that were written together.
+    written: tuple[tuple[int, int], ...]
 
 
 class HandedOver:

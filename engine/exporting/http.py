@@ -8,7 +8,7 @@ from pathlib import Path
 from engine.clock import NS_PER_SECOND
 from engine.errors import ConfigurationError
 from engine.exporting.delivered import Delivered
-from engine.exporting.document import encoded_lines
+from engine.exporting.document import sayable_lines
 from engine.exporting.http_client import HttpClient, NotLikedError
 from engine.exporting.protocol import ExporterContext
 from engine.records import Record
@@ -34,7 +34,7 @@ class HttpLines:
     """Any 2xx answer means that the whole body is safe there. At least once, and in order.
 
     `Penstock-Partition`, `-First-Position` and `-Last-Position` let a target drop what it has. A body that is not liked
-    (400, 413, 415, 422) is halved until the records to blame are alone.
+    (400, 413, 415, 422) is halved until the records to blame are alone. A record that JSON cannot say is refused here.
     """
 
     def __init__(self, client: HttpClient) -> None:
@@ -53,6 +53,11 @@ class HttpLines:
         self._client.close()
 
     def _send(self, records: list[Record]) -> None:
+        body, unsayable = sayable_lines(records, self._partition)
+        for position, why in unsayable.items():
+            self._delivered.refused(position, why)
+        if unsayable:
+            records = [record for record in records if record.position not in unsayable]
         if not records:
             return
         headers = {
@@ -62,7 +67,7 @@ class HttpLines:
             "penstock-last-position": str(records[-1].position),
         }
         try:
-            self._client.post(encoded_lines(records, self._partition), headers=headers)
+            self._client.post(body, headers=headers)
         except NotLikedError as error:
             if len(records) == 1:
                 self._delivered.refused(records[0].position, str(error))

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import msgspec
 
-from engine.errors import PenstockError
-from engine.exporting.document import encoded_lines
+from engine.errors import PenstockError, RefusedRecordsError
+from engine.exporting.document import sayable_lines
 from engine.exporting.protocol import ExporterContext
 from engine.exporting.rotation import RotatedFiles, Rotation, sync_folder
 from engine.records import Record
@@ -41,6 +41,8 @@ class JsonLines:
     the file is cut to it, so that what was written and never acknowledged does not stand there twice; a file that was
     closed since becomes the open one again. Without a cursor the file is cut behind the last acknowledged position;
     a file that holds anything else than our lines is refused and left as it is.
+
+    A record that JSON cannot say is refused; the others of its call are in the file, and the error brings the cursor.
     """
 
     def __init__(self, path: Path, rotation: Rotation | None = None) -> None:
@@ -80,7 +82,14 @@ class JsonLines:
     def export(self, records: Sequence[Record]) -> bytes:
         if self._rotation is not None and self._length >= self._rotation.size_bytes:
             self._rotate(self._rotation)
-        text = encoded_lines(records, self._partition)
+        text, unsayable = sayable_lines(records, self._partition)
+        if text:
+            self._append(text)
+        if unsayable:
+            raise RefusedRecordsError(unsayable, self._cursor())
+        return self._cursor()
+
+    def _append(self, text: bytes) -> None:
         try:
             written = 0
             while written < len(text):
@@ -91,7 +100,6 @@ class JsonLines:
             os.ftruncate(self._file, self._length)
             raise
         self._length += len(text)
-        return self._cursor()
 
     def close(self) -> None:
         if self._file >= 0:

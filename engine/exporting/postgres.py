@@ -15,7 +15,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from engine.clock import NS_PER_SECOND
 from engine.errors import ConfigurationError, TargetError
 from engine.exporting.delivered import Delivered
-from engine.exporting.document import encoded_value
+from engine.exporting.document import UNSAYABLE, encoded_value, why_unsayable
 from engine.exporting.protocol import ExporterContext
 from engine.records import Record
 
@@ -40,6 +40,8 @@ _INCOMING = sql.Identifier("penstock_incoming")
 _CREATION_LOCK = 7_365_746_015
 # What a server says of the content it was given.
 _NOT_LIKED = (psycopg.DataError, psycopg.IntegrityError)
+# The values of `_COLUMNS`, in their order.
+_Row = tuple[object, ...]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -96,7 +98,7 @@ class Postgres:
         self._use(lambda _: None)
 
     def export(self, records: Sequence[Record]) -> None:
-        self._store(self._delivered.begin(records))
+        self._store(self._sayable(self._delivered.begin(records)))
         self._delivered.end()
 
     def close(self) -> None:
@@ -106,31 +108,41 @@ class Postgres:
 
     # -- storing ---
 
-    def _store(self, records: list[Record]) -> None:
-        if not records:
+    def _sayable(self, records: Sequence[Record]) -> list[tuple[Record, _Row]]:
+        """The records with their rows, without those whose value cannot be said in JSON: they are refused."""
+        rows = []
+        for record in records:
+            try:
+                rows.append((record, self._row(record)))
+            except UNSAYABLE as error:
+                self._delivered.refused(record.position, why_unsayable(error))
+        return rows
+
+    def _store(self, rows: Sequence[tuple[Record, _Row]]) -> None:
+        if not rows:
             return
         try:
-            self._use(lambda connection: self._put(connection, records))
+            self._use(lambda connection: self._put(connection, [row for _, row in rows]))
         except _NOT_LIKED as error:
-            if len(records) == 1:
-                self._delivered.refused(records[0].position, _words(error))
+            if len(rows) == 1:
+                self._delivered.refused(rows[0][0].position, _words(error))
             else:
-                half = len(records) // 2
-                self._store(records[:half])
-                self._store(records[half:])
+                half = len(rows) // 2
+                self._store(rows[:half])
+                self._store(rows[half:])
         else:
-            self._delivered.took(records)
+            self._delivered.took(record for record, _ in rows)
 
-    def _put(self, connection: _Connection, records: Sequence[Record]) -> None:
+    def _put(self, connection: _Connection, rows: Sequence[_Row]) -> None:
         columns = sql.SQL(", ").join(sql.Identifier(name) for name, _ in _COLUMNS)
         copy_in = sql.SQL("COPY {} ({}) FROM STDIN").format(_INCOMING, columns)
         with connection.transaction(), connection.cursor() as cursor:
             with cursor.copy(copy_in) as copy:
-                for record in records:
-                    copy.write_row(self._row(record))
+                for row in rows:
+                    copy.write_row(row)
             cursor.execute(self._upsert(columns))
 
-    def _row(self, record: Record) -> tuple[object, ...]:
+    def _row(self, record: Record) -> _Row:
         return (
             self._partition,
             record.position,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from engine.records import Record, RecordType
+from engine.records import Kind, Record, RecordType
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,3 +80,16 @@ class RecordFilter:
         return (self.record_types is None or record.record_type in self.record_types) and (
             self.value_types is None or record.value_type in self.value_types
         )
+
+    def passes(self, kinds: frozenset[Kind] | None) -> bool | None:
+        """Whether all records of these kinds are wanted (True), none is (False), or some may be (None)."""
+        if self.passes_all:
+            return True
+        if kinds is None:
+            return None
+        types, value_types = self.record_types, self.value_types
+        wanted = [
+            (types is None or record_type in types) and (value_types is None or value_type in value_types)
+            for record_type, value_type in kinds
+        ]
+        return True if all(wanted) else None if any(wanted) else False

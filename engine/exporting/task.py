@@ -20,6 +20,7 @@ from engine.errors import (
 )
 from engine.exporting.hand_over import HandedOver, Part
 from engine.exporting.pace import Pace
+from engine.exporting.portions import Portion, portions
 from engine.exporting.protocol import Exporter, ExporterContext, ExporterFactory, LaterExporter, RecordFilter, Safe
 from engine.exporting.refusals import KeepAside, Refusals
 from engine.exporting.retry import BackOff, RetryPolicy
@@ -206,17 +207,13 @@ class ExportingTask:
 
     def _export(self, exporter: Exporter, batches: list[RecordBatch]) -> None:
         """Hands over what was read, cut to the batch size, and acknowledges each part."""
-        records = [r for batch in batches for r in batch.records if r.position >= self._next_position]
-        size = self._batch_size()
-        for begin in range(0, len(records), size):
-            part = records[begin : begin + size]
-            if not self._wait_for_pace(len(part)) or not self._hand_over(exporter, part) or self._paused:
+        for portion in portions(batches, self._next_position, self._batch_size(), self._rules.wanted):
+            if not self._wait_for_pace(portion.count) or not self._hand_over(exporter, portion) or self._paused:
                 return
 
-    def _hand_over(self, exporter: Exporter, records: list[Record]) -> bool:
+    def _hand_over(self, exporter: Exporter, portion: Portion) -> bool:
         """False when the task was ended before, or when records must be read again."""
-        everything = self._rules.wanted.passes_all
-        wanted = records if everything else [r for r in records if self._rules.wanted.wants(r)]
+        wanted = portion.wanted
         cursor = self._stored.cursor
         rejected = self._kept_aside
         if wanted:
@@ -225,7 +222,13 @@ class ExportingTask:
                 return False
             self._last_wanted = wanted[-1].position
             cursor = delivered[0] if delivered else cursor
-        part = Part(records, len(wanted) - (self._kept_aside - rejected), self._last_wanted)
+        part = Part(
+            count=portion.count,
+            last_position=portion.last_position,
+            wanted=len(wanted) - (self._kept_aside - rejected),
+            last_wanted_position=self._last_wanted,
+            written=portion.written,
+        )
         self._next_position = part.last_position + 1
         if isinstance(exporter, LaterExporter) and (wanted or self._handed_over):
             self._handed_over.add(part)
@@ -245,7 +248,8 @@ class ExportingTask:
                 records = self._refusals.remaining(records, error)
                 if not records:
                     self._recovered()
-                    return ()
+                    # None from who stores no cursor, or stored none with this call.
+                    return () if error.cursor is None else (error.cursor,)
                 self._stumbled(error)
             except Exception as error:
                 self._stumbled(error)
@@ -297,23 +301,14 @@ class ExportingTask:
         acknowledgement = Acknowledgement(self._cell.name, part.last_position, cursor)
         self._stored = acknowledgement
         self._cell.exported += part.wanted
-        self._cell.skipped += len(part.records) - part.wanted
-        self._meter.records_in += len(part.records)
+        self._cell.skipped += part.count - part.wanted
+        self._meter.records_in += part.count
         self._meter.records_out += part.wanted
-        self._observe_ages(part.records)
-        self._partition.acknowledge(acknowledgement)
-
-    def _observe_ages(self, records: Sequence[Record]) -> None:
-        """Counts written → acknowledged, once for each run of records that were written together."""
+        # Written → acknowledged, once for all records that were written together.
         now_ns = self._clock.wall_ns()
-        observe = self._partition.end_to_end_duration.observe
-        timestamp_ns, count = records[0].timestamp_ns, 0
-        for record in records:
-            if record.timestamp_ns != timestamp_ns:
-                observe(max(0, now_ns - timestamp_ns), count)
-                timestamp_ns, count = record.timestamp_ns, 0
-            count += 1
-        observe(max(0, now_ns - timestamp_ns), count)
+        for timestamp_ns, count in part.written:
+            self._partition.end_to_end_duration.observe(max(0, now_ns - timestamp_ns), count)
+        self._partition.acknowledge(acknowledgement)
 
     # -- waiting ---
 

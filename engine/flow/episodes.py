@@ -17,6 +17,8 @@ class Episode:
     end_wall_ns: int | None
     lowest_limit_per_second: float
     peak_backlog_records: int
+    # Why the limit was held down, in the throttle's words of the moment when it was lowest.
+    reason: str
     # Measured on monotonic time, so that a jump of the wall clock does not change it.
     throttled_ns: int
 
@@ -36,21 +38,24 @@ class EpisodeLog:
         self._start_wall_ns = 0
         self._lowest_limit = 0.0
         self._peak_backlog = 0
+        self._reason = ""
 
     @property
     def running(self) -> bool:
         return self._since_ns is not None
 
-    def begin(self, *, limit_per_second: float, backlog_records: int, now_ns: int, wall_ns: int) -> None:
+    def begin(self, *, limit_per_second: float, backlog_records: int, reason: str, now_ns: int, wall_ns: int) -> None:
         assert not self.running, "one episode at a time"
         self._since_ns = now_ns
         self._start_wall_ns = wall_ns
         self._lowest_limit = limit_per_second
         self._peak_backlog = backlog_records
+        self._reason = reason
 
-    def observe(self, *, limit_per_second: float, backlog_records: int) -> None:
+    def observe(self, *, limit_per_second: float, backlog_records: int, reason: str) -> None:
         """Takes note of limit and backlog during the running episode."""
-        self._lowest_limit = min(self._lowest_limit, limit_per_second)
+        if limit_per_second < self._lowest_limit:
+            self._lowest_limit, self._reason = limit_per_second, reason
         self._peak_backlog = max(self._peak_backlog, backlog_records)
 
     def end(self, *, now_ns: int, wall_ns: int) -> Episode:
@@ -78,5 +83,6 @@ class EpisodeLog:
             end_wall_ns=end_wall_ns,
             lowest_limit_per_second=self._lowest_limit,
             peak_backlog_records=self._peak_backlog,
+            reason=self._reason,
             throttled_ns=now_ns - self._since_ns,
         )

@@ -93,7 +93,9 @@ class WriteLimit:
         self._next_tick_ns = now_ns + TICK_NS
         if self.decision is not None and self._episodes.running:
             self._episodes.observe(
-                limit_per_second=self.decision.limit_per_second, backlog_records=self._backlog() or 0
+                limit_per_second=self.decision.limit_per_second,
+                backlog_records=self._backlog() or 0,
+                reason=self.reason,
             )
         if self.limiter is None or (now_ns < self._next_decision_ns and not force):
             return []
@@ -167,11 +169,14 @@ class WriteLimit:
         backlog = self._backlog() or 0
         if after is not None and after.throttled:
             if self._episodes.running:
-                self._episodes.observe(limit_per_second=after.limit_per_second, backlog_records=backlog)
+                self._episodes.observe(
+                    limit_per_second=after.limit_per_second, backlog_records=backlog, reason=self.reason
+                )
             else:
                 self._episodes.begin(
                     limit_per_second=after.limit_per_second,
                     backlog_records=backlog,
+                    reason=self.reason,
                     now_ns=now_ns,
                     wall_ns=wall_ns,
                 )

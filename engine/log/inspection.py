@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 from engine.errors import DataFolderError
-from engine.log.codec import EncodedBatch, checksum_of, decode_batch, encode_records, kinds_of
+from engine.log.codec import EncodedBatch, checksum_of, decode_batch, encode_batch
 from engine.log.sqlite import FORMAT_VERSION, format_error, format_of
 from engine.records import Record, RecordType, WriteSource
 
@@ -256,7 +256,7 @@ def _lost(damage: Damage) -> Iterator[EncodedBatch]:
             )
             for i in range(count)
         ]
-        blob, kinds = encode_records(records), kinds_of(records)
+        blob, kinds = encode_batch(records)
         yield EncodedBatch(
             first,
             count,

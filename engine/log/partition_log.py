@@ -8,7 +8,7 @@ from threading import Lock
 
 from engine.clock import Clock
 from engine.errors import AppendError, LogCorruptedError
-from engine.log.codec import EncodedBatch, checksum_of, decode_batch, encode_records, kinds_of
+from engine.log.codec import EncodedBatch, checksum_of, decode_batch, encode_batch, opened
 from engine.log.storage import FAILURE_REASONS, Entry, LogStorage, StorageError
 from engine.log.tail import TailCache
 from engine.measures import Histogram
@@ -33,12 +33,13 @@ class _Ticket:
         self,
         unit: Unit,
         blob: bytes | None,
+        kinds: str,
         stored: Stored | None,
         started_ns: int,
         operation: Callable[[], None] | None = None,
     ) -> None:
         self.operation = operation
-        self.kinds = ""
+        self.kinds = kinds
         self.unit = unit
         self.blob = blob
         self.stored = stored
@@ -77,6 +78,7 @@ class PartitionLog:
         self._give_back_riders = give_back_riders
         self._queue_lock = Lock()
         self._queue: deque[_Ticket] = deque()
+        # Invariant: where nobody leads, nobody waits in the line.
         self._leading = False
         self._tail = TailCache(tail_bytes)
         self._last_position = 0
@@ -105,32 +107,34 @@ class PartitionLog:
         `stored(last_position)` is called before any reader can see the records. Raises `AppendError` when
         nothing of the unit was stored, `TypeError` or `OverflowError` for a value that cannot be encoded.
         """
-        blob = encode_records(unit.records) if unit.records else None
-        ticket = _Ticket(unit, blob, stored, self._clock.monotonic_ns())
-        if unit.records:
-            ticket.kinds = kinds_of(unit.records)
-        self._await_turn(ticket)
+        records = unit.records
+        blob, kinds = encode_batch(records) if records else (None, "")
+        self._await_turn(_Ticket(unit, blob, kinds, stored, self._clock.monotonic_ns()))
 
     def _await_turn(self, ticket: _Ticket) -> None:
+        wake = None
         with self._queue_lock:
-            self._queue.append(ticket)
             if self._leading:
                 wake = ticket.wake = Lock()
                 wake.acquire()
+                self._queue.append(ticket)
             else:
                 self._leading = True
-                wake = None
-        if wake is not None:
+        if wake is None:
+            self._lead([ticket])
+        else:
             wake.acquire()
-        if not ticket.done:
-            self._lead()
+            if not ticket.done:
+                self._lead(self._waiting())
         if ticket.error is not None:
             raise ticket.error
 
-    def _lead(self) -> None:
+    def _waiting(self) -> list[_Ticket]:
+        """Takes from the line what one commit may hold."""
         with self._queue_lock:
-            count = min(len(self._queue), _UNITS_PER_COMMIT_MAX)
-            tickets = [self._queue.popleft() for _ in range(count)]
+            return [self._queue.popleft() for _ in range(min(len(self._queue), _UNITS_PER_COMMIT_MAX))]
+
+    def _lead(self, tickets: list[_Ticket]) -> None:
         try:
             units = [ticket for ticket in tickets if ticket.operation is None]
             if units:
@@ -146,11 +150,12 @@ class PartitionLog:
                 )
             raise
         finally:
+            # Before the lead is handed on, so that those who are served now may share the next commit.
+            for ticket in tickets:
+                ticket.done = True
+                if ticket.wake is not None:
+                    ticket.wake.release()
             with self._queue_lock:
-                for ticket in tickets:
-                    ticket.done = True
-                    if ticket.wake is not None:
-                        ticket.wake.release()
                 if self._queue:
                     successor = self._queue[0].wake
                     assert successor is not None, "who came while another led has a lock to sleep on"
@@ -188,7 +193,8 @@ class PartitionLog:
         now_ns = self._clock.monotonic_ns()
         for ticket, entry in zip(tickets, entries, strict=True):
             if entry.batch is not None:
-                self.append_duration.observe(now_ns - ticket.started_ns)
+                ticket.unit.append_ns = now_ns - ticket.started_ns
+                self.append_duration.observe(ticket.unit.append_ns)
                 ticket.unit.first_position = entry.batch.first_position
                 self._tail.append(entry.batch)
                 if ticket.stored is not None:
@@ -221,10 +227,11 @@ class PartitionLog:
         """
         if position > self._last_position:
             return []
-        encoded = self._tail.read(position, max_records)
-        if encoded is None:
-            encoded = self._storage.read(position, max_records)
-        return [self._decode(batch) for batch in encoded]
+        ours = self._tail.read(position, max_records)
+        if ours is not None:
+            # This process made them: there is nothing that a checksum could find.
+            return [opened(batch) for batch in ours]
+        return [self._decode(batch) for batch in self._storage.read(position, max_records)]
 
     def _decode(self, batch: EncodedBatch) -> RecordBatch:
         try:
@@ -259,5 +266,5 @@ class PartitionLog:
             nonlocal deleted
             deleted = self._storage.delete_before(position, max_batches)
 
-        self._await_turn(_Ticket(_NO_UNIT, None, None, self._clock.monotonic_ns(), delete))
+        self._await_turn(_Ticket(_NO_UNIT, None, "", None, self._clock.monotonic_ns(), delete))
         return deleted

@@ -8,10 +8,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
+from msgspec.structs import astuple
+
 from engine.errors import DataFolderError
 from engine.log.codec import EncodedBatch
 from engine.log.storage import Entry, StorageError
-from engine.unit import Acknowledgement, Message, Recovered, SourceProgress, Timer
+from engine.unit import Acknowledgement, Message, Recovered, SourceProgress, Timer, Unit
 
 FORMAT_VERSION = 1
 
@@ -28,9 +30,22 @@ CREATE TABLE progress (
     source TEXT PRIMARY KEY, offset_ INTEGER NOT NULL, extra INTEGER NOT NULL, cursor BLOB) WITHOUT ROWID;
 CREATE TABLE exporter (name TEXT PRIMARY KEY, position INTEGER NOT NULL, cursor BLOB) WITHOUT ROWID;
 """
-_INSERT_BATCH = "INSERT INTO batch VALUES (?, ?, ?, ?, ?, ?, ?)"
+
+
+def _statements(begin: str, columns: int, rows_max: int) -> list[tuple[int, str]]:
+    """`begin` for `rows_max` rows, half as many … and one: so many parameters, the statement.
+
+    Many rows a statement: SQLite works on all of them without the interpreter lock, which `executemany` takes back
+    after each row. In powers of two, so that few statements are enough for any number of rows.
+    """
+    row = f"({','.join('?' * columns)})"
+    sizes = [1 << power for power in reversed(range(rows_max.bit_length()))]
+    return [(rows * columns, f"{begin} VALUES {','.join([row] * rows)}") for rows in sizes]
+
+
+_INSERT_BATCH = _statements("INSERT INTO batch", 7, 64)
 _PUT_META = "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
-_PUT_STATE = "INSERT INTO state VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+_PUT_STATE = _statements("INSERT OR REPLACE INTO state", 2, 256)
 _PUT_PROGRESS = "INSERT OR REPLACE INTO progress VALUES (?, ?, ?, ?)"
 _PUT_EXPORTER = "INSERT OR REPLACE INTO exporter VALUES (?, ?, ?)"
 _PUT_RECEIVED = "INSERT OR REPLACE INTO received VALUES (?, ?)"
@@ -122,9 +137,12 @@ class SqliteStorage:
         db = self._writer
         assert db is not None, "recover comes first"
         try:
+            # The fields of a batch stand in the order of the table's columns.
+            batches = [column for entry in entries if entry.batch is not None for column in astuple(entry.batch)]
             db.execute("BEGIN IMMEDIATE")
+            _put(db, _INSERT_BATCH, batches)
             for entry in entries:
-                self._write(db, entry)
+                self._write(db, entry.unit)
             db.execute("COMMIT")
         except BaseException as error:
             if db.in_transaction:
@@ -134,26 +152,11 @@ class SqliteStorage:
             raise
 
     @staticmethod
-    def _write(db: sqlite3.Connection, entry: Entry) -> None:
-        unit, batch = entry.unit, entry.batch
-        if batch is not None:
-            db.execute(
-                _INSERT_BATCH,
-                (
-                    batch.first_position,
-                    batch.count,
-                    batch.timestamp_ns,
-                    batch.source,
-                    batch.checksum,
-                    batch.blob,
-                    batch.kinds,
-                ),
-            )
+    def _write(db: sqlite3.Connection, unit: Unit) -> None:
+        """All of a unit but its records."""
         if unit.state:
-            changed = [(k, v) for k, v in unit.state.items() if v is not None]
+            _put(db, _PUT_STATE, [part for pair in unit.state.items() if pair[1] is not None for part in pair])
             deleted = [(k,) for k, v in unit.state.items() if v is None]
-            if changed:
-                db.executemany(_PUT_STATE, changed)
             if deleted:
                 db.executemany("DELETE FROM state WHERE key = ?", deleted)
         if unit.progress:
@@ -256,6 +259,15 @@ class SqliteStorage:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+
+
+def _put(db: sqlite3.Connection, statements: list[tuple[int, str]], parameters: list[object]) -> None:
+    """Puts any number of rows; `parameters` are theirs, one after the other."""
+    begin, end = 0, len(parameters)
+    for count, statement in statements:
+        while end - begin >= count:
+            db.execute(statement, parameters[begin : begin + count])
+            begin += count
 
 
 def _reason(error: Exception) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from engine.clock import NS_PER_SECOND, Clock
 from engine.identity import partition_of
 from engine.processing.state import StateOverlay
+from engine.processing.timers import wall_ahead_ns
 from engine.records import Record, RecordType, WriteSource, encode_record
 from engine.unit import Message, Timer, Unit
 
@@ -36,10 +37,16 @@ class UnitContext:
         self._next_timer_id = next_timer_id
         self._next_sequence = next_sequence
         self._record: Record = Record(RecordType.COMMAND, "", "", "", None)
-        self._results: list[Record] = []
+        # What the unit in hand has gathered; the processing task looks at how much that is.
+        self.results: list[Record] = []
+        self.messages: list[Message] = []
         self._timers: list[Timer] = []
-        self._outbox: list[Message] = []
-        self._mark = (0, 0, 0, next_timer_id, next_sequence)
+        # Of the unit in hand; None until somebody asks.
+        self._wall_ahead_ns: int | None = None
+        # Where the record in hand began. Timers and messages are numbered without a gap, so that their numbers tell.
+        self._results_before = 0
+        self._timer_id_before = next_timer_id
+        self._sequence_before = next_sequence
 
     # -- what the processor calls ---
 
@@ -53,7 +60,7 @@ class UnitContext:
 
     def emit(self, value_type: str, value: object, *, intent: str = "emitted", key: str | None = None) -> None:
         record = self._record
-        self._results.append(
+        self.results.append(
             Record(_EVENT, value_type, intent, record.key if key is None else key, value, record.position)
         )
 
@@ -61,9 +68,9 @@ class UnitContext:
         command = Record(RecordType.COMMAND, value_type, intent, key, value, self._record.position)
         receiver = partition_of(key, self._partitions)
         if receiver == self._partition:
-            self._results.append(command)
+            self.results.append(command)
         else:
-            self._outbox.append(Message(self._next_sequence, receiver, encode_record(command)))
+            self.messages.append(Message(self._next_sequence, receiver, encode_record(command)))
             self._next_sequence += 1
 
     def schedule(
@@ -72,7 +79,7 @@ class UnitContext:
         if not 0 <= delay_seconds < 10 * 365 * 86400:
             raise ValueError(f"delay_seconds must lie between 0 and ten years, not {delay_seconds}")
         command = Record(RecordType.COMMAND, value_type, intent, key, value, self._record.position)
-        due_ns = self._clock.wall_ns() + round(delay_seconds * NS_PER_SECOND)
+        due_ns = self._clock.monotonic_ns() + self.wall_ahead_ns + round(delay_seconds * NS_PER_SECOND)
         self._timers.append(Timer(self._next_timer_id, due_ns, encode_record(command)))
         self._next_timer_id += 1
 
@@ -82,30 +89,25 @@ class UnitContext:
     # -- what the processing task calls ---
 
     def begin(self, record: Record) -> None:
+        """Takes `record` in hand; what the one before has written is kept."""
         self._record = record
-        self._mark = (
-            len(self._results),
-            len(self._timers),
-            len(self._outbox),
-            self._next_timer_id,
-            self._next_sequence,
-        )
-
-    def keep_record(self) -> None:
+        self._results_before = len(self.results)
+        self._timer_id_before = self._next_timer_id
+        self._sequence_before = self._next_sequence
         self._state.keep_record()
 
     def undo_record(self) -> None:
         """Takes back everything since `begin`."""
-        results, timers, outbox, self._next_timer_id, self._next_sequence = self._mark
-        del self._results[results:]
-        del self._timers[timers:]
-        del self._outbox[outbox:]
+        del self.results[self._results_before :]
+        del self._timers[len(self._timers) - (self._next_timer_id - self._timer_id_before) :]
+        del self.messages[len(self.messages) - (self._next_sequence - self._sequence_before) :]
+        self._next_timer_id, self._next_sequence = self._timer_id_before, self._sequence_before
         self._state.undo_record()
 
     def refuse(self, reason: str) -> None:
         """Writes the rejection of the record in hand."""
         record = self._record
-        self._results.append(
+        self.results.append(
             Record(
                 RecordType.REJECTION,
                 record.value_type,
@@ -117,31 +119,43 @@ class UnitContext:
         )
 
     @property
-    def results(self) -> int:
-        return len(self._results)
+    def position(self) -> int:
+        """Of the record in hand, or the last one."""
+        return self._record.position
 
     @property
-    def messages(self) -> int:
-        return len(self._outbox)
+    def wall_ahead_ns(self) -> int:
+        """Wall minus monotonic time, read once a unit: its timers are stored by the one and waited for by the other.
+
+        Read again at the commit, a jump of the wall clock in between would move them.
+        """
+        if self._wall_ahead_ns is None:
+            self._wall_ahead_ns = wall_ahead_ns(self._clock)
+        return self._wall_ahead_ns
 
     def take_unit(self, processed_position: int) -> Unit:
         """Everything gathered, as a unit; the context is empty after."""
+        self._state.keep_record()
         unit = Unit(
             source=WriteSource.PROCESSING_RESULT,
-            records=self._results,
+            records=self.results,
             state=self._state.changes,
             timers_added=self._timers,
-            outbox=self._outbox,
+            outbox=self.messages,
             processed_position=processed_position,
         )
-        self._results, self._timers, self._outbox = [], [], []
+        self._empty()
         return unit
 
     def discard(self, next_timer_id: int, next_sequence: int) -> None:
         """Forgets everything gathered; the counters go back to what the caller remembers."""
-        self._results, self._timers, self._outbox = [], [], []
+        self._empty()
         self._next_timer_id, self._next_sequence = next_timer_id, next_sequence
         self._state.discard()
+
+    def _empty(self) -> None:
+        self.results, self._timers, self.messages = [], [], []
+        self._wall_ahead_ns = None
 
     @property
     def counters(self) -> tuple[int, int]:

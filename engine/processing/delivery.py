@@ -49,6 +49,8 @@ class Delivery:
         self._changed = Condition(Lock())
         self._queue: deque[Message] = deque(sender.recovered.outbox)
         self._stopping = False
+        # Whether it is said that messages wait; it is not said at every try.
+        self._told = False
 
     def put(self, messages: Sequence[Message]) -> None:
         """Takes messages that have just been committed; any thread, in the order of their sequences."""
@@ -90,10 +92,13 @@ class Delivery:
         try:
             self._receivers[number].receive(self._sender.number, batch)
         except AppendError as error:
-            log.error("messages of partition %d to %d wait: %s", self._sender.number, number, error)
+            if not self._told:
+                log.error("messages of partition %d to %d wait: %s", self._sender.number, number, error)
+                self._told = True
             with self._changed:
                 self._changed.wait(_RETRY_SECONDS)
             return
+        self._told = False
         with self._changed:
             for _ in batch:
                 self._queue.popleft()

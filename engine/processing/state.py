@@ -7,6 +7,8 @@ from typing import Any, Final
 
 import msgspec
 
+from engine.errors import StateReadError
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
 
@@ -34,6 +36,8 @@ class StateOverlay:
         self._changes: dict[str, bytes | None] = {}
         # What the record in hand has replaced in `_changes`, to undo it.
         self._undo: list[tuple[str, bytes | None]] = []
+        # The record went well: its changes belong to the unit now. Bound here, so that it costs no Python frame.
+        self.keep_record: Callable[[], None] = self._undo.clear
 
     # -- what the processor calls ---
 
@@ -47,13 +51,24 @@ class StateOverlay:
 
     def put(self, key: str, value: Any) -> None:
         """Raises `TypeError` for a value that cannot be encoded."""
-        self._change(key, _encode(value))
+        raw = _encode(value)
+        # What `_change` does, without a call.
+        if type(key) is not str:
+            raise _wrong_key(key)
+        changes = self._changes
+        self._undo.append((key, changes.get(key, _MISSING)))
+        changes[key] = raw
 
     def delete(self, key: str) -> None:
         self._change(key, None)
 
     def scan(self, prefix: str = "") -> Iterator[tuple[str, Any]]:
-        found: dict[str, bytes | None] = dict(self._scan(prefix))
+        if type(prefix) is not str:
+            raise _wrong_key(prefix)
+        try:
+            found: dict[str, bytes | None] = dict(self._scan(prefix))
+        except Exception as error:
+            raise _unreadable(error) from error
         found.update({k: v for k, v in self._changes.items() if k.startswith(prefix)})
         for key in sorted(found):
             raw = found[key]
@@ -61,10 +76,6 @@ class StateOverlay:
                 yield key, _decode(raw)
 
     # -- what the processing task calls ---
-
-    def keep_record(self) -> None:
-        """The record went well: its changes belong to the unit now."""
-        self._undo.clear()
 
     def undo_record(self) -> None:
         """The record failed: the unit is as it was before it."""
@@ -91,13 +102,18 @@ class StateOverlay:
 
     def _change(self, key: str, value: bytes | None) -> None:
         if type(key) is not str:
-            raise TypeError(f"a state key is a str, not {type(key).__name__}")
+            raise _wrong_key(key)
         changes = self._changes
         self._undo.append((key, changes.get(key, _MISSING)))
         changes[key] = value
 
     def _fetch(self, key: str) -> bytes | None:
-        raw = self._get(key)
+        if type(key) is not str:
+            raise _wrong_key(key)
+        try:
+            raw = self._get(key)
+        except Exception as error:
+            raise _unreadable(error) from error
         self._remember({key: raw})
         return raw
 
@@ -106,3 +122,11 @@ class StateOverlay:
         cache.update(committed)
         while len(cache) > self._cached_keys_max:
             del cache[next(iter(cache))]
+
+
+def _wrong_key(key: object) -> TypeError:
+    return TypeError(f"a state key is a str, not {type(key).__name__}")
+
+
+def _unreadable(error: Exception) -> StateReadError:
+    return StateReadError(f"state could not be read: {error}")

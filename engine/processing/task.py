@@ -8,8 +8,11 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 from engine.clock import NS_PER_SECOND, Clock
-from engine.errors import AppendError, StoppedError, TaskFailedError
+from engine.errors import AppendError, StateReadError, StoppedError, TaskFailedError
+from engine.observing import BatchObserver
 from engine.processing.context import Rejected, UnitContext
+from engine.processing.in_hand import RecordInHand
+from engine.processing.observation import Observation
 from engine.processing.protocol import ProcessorFactory
 from engine.processing.state import StateOverlay
 from engine.processing.timers import TimerQueue
@@ -27,6 +30,8 @@ log = logging.getLogger("penstock.processing")
 # How long an idle processor sleeps at most before it looks around.
 _IDLE_WAIT_NS = NS_PER_SECOND
 _TIMERS_AT_ONCE = 500
+# A plain string: comparing each record's with a member of an enumeration costs four times as much.
+_COMMAND = RecordType.COMMAND.value
 
 
 class ProcessingTask:
@@ -49,6 +54,7 @@ class ProcessingTask:
         attempts: int,
         batch_records: int,
         outbox_records_max: int,
+        observer: BatchObserver | None = None,
     ) -> None:
         recovered = partition.recovered
         self._partition = partition
@@ -71,7 +77,11 @@ class ProcessingTask:
             next_timer_id=recovered.next_timer_id,
             next_sequence=recovered.next_sequence,
         )
+        self._in_hand = partition.in_hand = RecordInHand(partition.number, self._context, clock)
         self._processor = factory()
+        self._observation = None if observer is None else Observation(observer, partition, subtask, clock)
+        # Why commands of the unit in hand are rejected; a unit that comes to nothing rejects nobody.
+        self._refused: list[Literal["error", "processor"]] = []
         self._stopping = False
         self._canceled = False
         self._timers_stopped = False
@@ -112,32 +122,46 @@ class ProcessingTask:
         The results of commands that are always allowed are never held back: they share no unit with others.
         """
         self._fire_timers()
-        commands = [
-            record
-            for batch in batches
-            if batch.may_hold(RecordType.COMMAND)
-            for record in batch.records_from(self._next_position)
-            if record.record_type == RecordType.COMMAND
-        ]
+        commands = self._commands(batches)
         started_ns = self._clock.monotonic_ns()
+        if self._observation is not None:
+            self._observation.began(batches, started_ns)
         results_max = self._partition.gate.suggested_batch_records()
-        before = self._context.counters
+        self._in_hand.unit_since_ns = started_ns
+        messages_max = self._outbox_records_max
+        context = self._context
+        before = context.counters
         borders = self._borders(commands)
         since = 0
+        # What `_one` does, without a call: this is the path of each record.
+        process, begin = self._processor.process, context.begin
         for index, command in enumerate(commands):
-            self._one(command)
-            if (
-                self._context.results >= results_max
-                or self._context.messages >= self._outbox_records_max
-                or index in borders
-            ):
+            begin(command)
+            try:
+                process(command, context)
+            except Exception as error:
+                self._raised(command, error)
+            if len(context.results) >= results_max or len(context.messages) >= messages_max or index in borders:
                 self._hand_over(commands[since : index + 1], command.position, before, started_ns)
                 since = index + 1
-                before = self._context.counters
-                started_ns = self._clock.monotonic_ns()
+                before = context.counters
+                self._in_hand.unit_since_ns = started_ns = self._clock.monotonic_ns()
                 results_max = self._partition.gate.suggested_batch_records()
         if self._next_position <= batches[-1].last_position:
             self._hand_over(commands[since:], batches[-1].last_position, before, started_ns)
+
+    def _commands(self, batches: Sequence[RecordBatch]) -> list[Record]:
+        """Those of what was read, from the next position on."""
+        commands: list[Record] = []
+        for batch in batches:
+            if batch.may_hold(RecordType.COMMAND):
+                records = batch.records_from(self._next_position)
+                commands += (
+                    records
+                    if batch.holds_only(RecordType.COMMAND)
+                    else [record for record in records if record.record_type == _COMMAND]
+                )
+        return commands
 
     def _borders(self, commands: Sequence[Record]) -> frozenset[int]:
         """After which commands the next ones are always allowed where these are not, or the other way round."""
@@ -149,34 +173,56 @@ class ProcessingTask:
 
     def _one(self, record: Record) -> None:
         """One command, until it succeeds or the policy decides."""
-        context = self._context
-        for attempt in range(1, self._attempts + 1):
+        self._context.begin(record)
+        try:
+            self._processor.process(record, self._context)
+        except Exception as error:
+            self._raised(record, error)
+
+    def _raised(self, record: Record, error: Exception) -> None:
+        """The first attempt at a command ended so: tries again until it succeeds or the policy decides."""
+        context, attempt = self._context, 1
+        while True:
+            if isinstance(error, StoppedError):
+                raise error
+            if isinstance(error, StateReadError):
+                raise TaskFailedError(f"processing of {self._place(record)} cannot go on: {error}") from error
+            context.undo_record()
+            if isinstance(error, Rejected):
+                self._refused.append("processor")
+                context.refuse(str(error))
+                return
+            if attempt == self._attempts:
+                self._failed(record, error)
+                return
+            attempt += 1
             context.begin(record)
             try:
                 self._processor.process(record, context)
-            except Rejected as decision:
-                context.undo_record()
-                self._meter.reject("processor")
-                context.refuse(str(decision))
-                return
-            except StoppedError:
-                raise
-            except Exception as error:
-                context.undo_record()
-                if attempt == self._attempts:
-                    self._failed(record, error)
+            except Exception as again:
+                error = again
             else:
-                context.keep_record()
                 return
 
     def _failed(self, record: Record, error: Exception) -> None:
-        place = f"partition {self._partition.number}, position {record.position}"
+        place = self._place(record)
         text = f"{type(error).__name__}: {error}"
         if self._on_error == "stop":
+            if self._observation is not None:
+                self._observation.failed(self._next_position, record.position, error)
             raise TaskFailedError(f"processing of {place} failed with {text}") from error
         log.warning("record at %s is rejected: %s", place, text, exc_info=error)
-        self._meter.reject("error")
+        self._refused.append("error")
         self._context.refuse(text)
+
+    def _place(self, record: Record) -> str:
+        return f"partition {self._partition.number}, position {record.position}"
+
+    def _count_refused(self) -> None:
+        """The unit is stored, its rejections count now."""
+        for reason in self._refused:
+            self._meter.reject(reason)
+        self._refused.clear()
 
     # -- handing over ---
 
@@ -186,6 +232,8 @@ class ProcessingTask:
         Falls back to one record a unit where a value cannot be encoded.
         """
         worked_ns = self._clock.monotonic_ns() - started_ns
+        self._in_hand.unit_since_ns = None
+        ahead_ns = self._context.wall_ahead_ns
         unit = self._context.take_unit(position)
         if not (unit.records or unit.state or unit.timers_added or unit.outbox):
             self._partition.mark_processed(position)
@@ -194,33 +242,40 @@ class ProcessingTask:
                 self._append(unit, always_allowed=self._partition.always_allowed.covers_all(commands))
             except (TypeError, OverflowError, ValueError):
                 self._context.discard(*before)
+                self._refused.clear()
                 self._one_by_one(commands, position)
             else:
                 self._state.committed()
-                self._timers.add(unit.timers_added)
-        self._meter.records_in += position + 1 - self._next_position
-        self._next_position = position + 1
+                self._timers.add(unit.timers_added, ahead_ns)
+        self._count_refused()
+        first_position, self._next_position = self._next_position, position + 1
+        self._meter.records_in += position + 1 - first_position
         self._meter.records_out += len(unit.records) + len(unit.outbox)
         if commands:
             self._partition.processing_duration.observe(worked_ns // len(commands), len(commands))
+        if self._observation is not None:
+            self._observation.handed_over(commands, first_position, position, worked_ns, unit)
 
     def _one_by_one(self, commands: list[Record], position: int) -> None:
         """A value of some record could not be encoded: finds out which, and lets the policy decide on it alone."""
         for record in commands:
             before = self._context.counters
             self._one(record)
+            ahead_ns = self._context.wall_ahead_ns
             unit = self._context.take_unit(record.position)
             always_allowed = self._partition.always_allowed.covers(record)
             try:
                 self._append(unit, always_allowed=always_allowed)
             except (TypeError, OverflowError, ValueError) as error:
                 self._context.discard(*before)
+                self._refused.clear()
                 self._context.begin(record)
                 self._failed(record, error)
                 unit = self._context.take_unit(record.position)
                 self._append(unit, always_allowed=always_allowed)
+            self._count_refused()
             self._state.committed()
-            self._timers.add(unit.timers_added)
+            self._timers.add(unit.timers_added, ahead_ns)
         self._partition.mark_processed(position)
 
     def _append(self, unit: Unit, *, always_allowed: bool = False) -> None:
@@ -239,7 +294,6 @@ class ProcessingTask:
             try:
                 self._partition.append(unit, permit)
             except AppendError as error:
-                log.warning("%s; it is tried again", error)
                 if not self._partition.pause_after_failure():
                     raise StoppedError("the partition is stopping") from error
             else:

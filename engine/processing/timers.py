@@ -9,6 +9,11 @@ from engine.clock import Clock
 from engine.unit import Timer
 
 
+def wall_ahead_ns(clock: Clock) -> int:
+    """Wall minus monotonic time at this moment; jumps with the wall clock."""
+    return clock.wall_ns() - clock.monotonic_ns()
+
+
 class TimerQueue:
     """Timers by due time. Stored on the wall clock, waited for on the monotonic one.
 
@@ -19,12 +24,12 @@ class TimerQueue:
     def __init__(self, clock: Clock, timers: Iterable[Timer] = ()) -> None:
         self._clock = clock
         self._heap: list[tuple[int, int, Timer]] = []
-        self.add(timers)
+        self.add(timers, wall_ahead_ns(clock))
 
-    def add(self, timers: Iterable[Timer]) -> None:
-        to_monotonic = self._clock.monotonic_ns() - self._clock.wall_ns()
+    def add(self, timers: Iterable[Timer], ahead_ns: int) -> None:
+        """`ahead_ns` is wall minus monotonic time as it was when their times were set."""
         for timer in timers:
-            heapq.heappush(self._heap, (timer.due_wall_ns + to_monotonic, timer.timer_id, timer))
+            heapq.heappush(self._heap, (timer.due_wall_ns - ahead_ns, timer.timer_id, timer))
 
     def next_due_ns(self) -> int | None:
         """Monotonic time of the next one."""

@@ -104,6 +104,13 @@ class KeyedOutlet:
     def _split(self, buffer: Buffer) -> list[Buffer]:
         parts = [_empty_like(buffer) for _ in self._channels.gates]
         key_text, channels = self._key_text, self._channel_by_key
+        if len(parts) == 1:
+            try:
+                parts[0].values = [(key_text(value), value) for value in buffer.values]
+                return parts
+            except Exception:
+                # Some value has no key: one by one, to find out which.
+                pass
         for index, value in enumerate(buffer.values):
             try:
                 key = key_text(value)

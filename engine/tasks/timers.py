@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from engine.clock import Clock
 from engine.snapshot import BlockReason
@@ -32,9 +32,11 @@ class TaskTimes:
         return self.busy_ns + self.idle_ns + sum(self.back_pressured_ns.values())
 
 
-@dataclass(frozen=True, slots=True)
-class _Published:
-    """What a reader takes in one step: the running state and all that ended before it."""
+class _Published(NamedTuple):
+    """What a reader takes in one step: the running state and all that ended before it.
+
+    A tuple, for one is made at every transition, and a frozen dataclass takes more than twice as long to make.
+    """
 
     state: TaskState
     since_ns: int

@@ -127,6 +127,7 @@ def _continued(before: EngineSnapshot, now: EngineSnapshot) -> EngineSnapshot:
             for task in now.tasks
         ),
         sampler=_sum(before.sampler, now.sampler),
+        observed=_sum(before.observed, now.observed),
     )
 
 
@@ -165,6 +166,14 @@ def _at_rest(snapshot: EngineSnapshot) -> EngineSnapshot:
             for task in snapshot.tasks
         ),
     )
+
+
+def observed_of_all(observed: Iterable[Mapping[str, int]]) -> Mapping[str, int]:
+    """What became of what the observers of all workers were told."""
+    together: Mapping[str, int] = {}
+    for one in observed:
+        together = _sum(together, one)
+    return together
 
 
 def sampler_of_all(samplers: Iterable[SamplerSnapshot | None]) -> SamplerSnapshot | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
@@ -25,7 +25,7 @@ from engine.intake import Written
 from engine.interruptible import wait_for
 from engine.options import EngineOptions
 from engine.override_file import OverrideFile
-from engine.snapshot import EngineSnapshot, EngineState, VertexBackPressure
+from engine.snapshot import EngineSnapshot, EngineState, GatewaySnapshot, VertexBackPressure
 from engine.workers.blueprint import Blueprint, Outline
 from engine.workers.crew import Crew, GivenUpError
 from engine.workers.merging import merged
@@ -38,6 +38,8 @@ log = logging.getLogger("penstock.engine")
 
 # How long a look waits for a worker; what was last known stands in for one that does not answer.
 _LOOK_SECONDS = 2.0
+# How long a change of limits waits until it is in force; a worker that is busier than that has it a little later.
+_CHANGE_SECONDS = 10.0
 # How often the supervisor looks by itself: what a worker counted since the last look dies with it.
 _LOOK_EVERY_NS = NS_PER_SECOND // 2
 _HISTORY_EVERY_NS = 5 * NS_PER_SECOND
@@ -88,6 +90,7 @@ class WorkerEngine:
         self._overrides: dict[int, Override] = {}
         self._paused: set[str] = set()
         self._paces: dict[str, float | None] = {}
+        self._gateway: Callable[[], GatewaySnapshot] | None = None
         self._supervisor = threading.Thread(target=self._supervise, name="penstock-supervisor", daemon=True)
         self._started = threading.Event()
         self._start_error: BaseException | None = None
@@ -169,11 +172,12 @@ class WorkerEngine:
             self._started.set()
 
     def _begin(self) -> bool:
-        """False when nothing can start; who called `start` is told why."""
+        """False when nothing runs: who called `start` is told why, unless the end was wanted before the beginning."""
         try:
             self._bring_together()
         except PenstockError as error:
-            self._start_error = error
+            if not (isinstance(error, GivenUpError) and self._stop_requested):
+                self._start_error = error
             return False
         with self._wake:
             self._state = EngineState.RUNNING
@@ -317,10 +321,10 @@ class WorkerEngine:
 
     # -- asking ---
 
-    def _ask(self, asked: Sequence[tuple[Seat, Future[Any]]]) -> list[Any]:
+    def _ask(self, asked: Sequence[tuple[Seat, Future[Any]]], seconds: float = _LOOK_SECONDS) -> list[Any]:
         """The answers; None where there is none in time, or nobody to give one."""
         answers: list[Any] = []
-        deadline_ns = self._clock.monotonic_ns() + round(_LOOK_SECONDS * NS_PER_SECOND)
+        deadline_ns = self._clock.monotonic_ns() + round(seconds * NS_PER_SECOND)
         for _, future in asked:
             try:
                 answers.append(future.result(max(0, deadline_ns - self._clock.monotonic_ns()) / NS_PER_SECOND))
@@ -373,8 +377,13 @@ class WorkerEngine:
             partitions=(),
             tasks=(),
             workers=tuple(seat.snapshot() for seat in self._crew.seats),
+            gateway=None if self._gateway is None else self._gateway(),
         )
         return merged(whole, known)
+
+    def attach_gateway(self, snapshot: Callable[[], GatewaySnapshot]) -> None:
+        """From now on snapshots tell of this gateway; `snapshot` may be called from any thread, also when it closed."""
+        self._gateway = snapshot
 
     def look_at_back_pressure(self, vertex_id: str) -> VertexBackPressure:
         """The back pressure of one vertex; on demand, being looked at is what starts a measurement."""
@@ -449,7 +458,7 @@ class WorkerEngine:
                 own = {number: override for number, override in overrides.items() if number in seat.share.partitions}
                 if own and seat.is_open:
                     asked.append((seat, seat.call("set_overrides", own, by=by)))
-        self._ask(asked)
+        self._ask(asked, _CHANGE_SECONDS)
 
     def throttling_episodes(self) -> tuple[Episode, ...]:
         """The throttling episodes of all partitions by their start; those that still run have no end."""

@@ -13,7 +13,7 @@ from engine.snapshot import (
     VertexBackPressure,
     VertexSnapshot,
 )
-from engine.workers.counters import sampler_of_all
+from engine.workers.counters import observed_of_all, sampler_of_all
 
 
 def merged(whole: EngineSnapshot, workers: Sequence[EngineSnapshot]) -> EngineSnapshot:
@@ -37,6 +37,7 @@ def merged(whole: EngineSnapshot, workers: Sequence[EngineSnapshot]) -> EngineSn
         tasks=tuple(sorted((task for worker in workers for task in worker.tasks), key=place)),
         back_pressure=_back_pressure(vertices, workers),
         sampler=sampler_of_all(worker.sampler for worker in workers),
+        observed=observed_of_all(worker.observed for worker in workers),
         info={**workers[0].info, **whole.info},
     )
     culprit = find_culprit(together)

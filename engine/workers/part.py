@@ -22,6 +22,7 @@ from engine.unit import ProgressBySource
 from engine.workers.epoch import Epoch, RemoteGate
 from engine.workers.frames import BufferFrame, CreditFrame, Frame, MessagesFrame
 from engine.workers.link import Link
+from engine.workers.process import WorkerLost
 from engine.workers.reception import Reception
 from engine.workers.remote_partition import RemotePartition, Road
 
@@ -190,7 +191,10 @@ class Part(Engine):
 
     def _taken(self, number: int) -> Reserved:
         with self._reserving:
-            return self._reserved.pop(number)
+            reserved = self._reserved.pop(number, None)
+        if reserved is None:
+            raise WorkerLost("what was admitted was admitted by a process that is dead")
+        return reserved
 
     # -- what comes from the other workers ---
 

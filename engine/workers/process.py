@@ -23,7 +23,7 @@ _EXIT_SECONDS = 5.0
 
 
 class WorkerLost(PenstockError):
-    """The process ended while it was asked something, or before."""
+    """The process ended while it was asked something, or before; or it has not opened its partitions yet."""
 
 
 class WorkerProcess:

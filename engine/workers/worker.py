@@ -19,6 +19,7 @@ from engine.wiring import check
 from engine.workers.blueprint import Blueprint, Outline
 from engine.workers.control import Call, ControlConnection, Ended, Reply
 from engine.workers.part import Part, PartOrder, Progress
+from engine.workers.process import WorkerLost
 
 log = logging.getLogger("penstock.worker")
 
@@ -107,7 +108,8 @@ class Worker:
 
     def _open_part(self) -> Part:
         if self._part is None:
-            raise ConfigurationError("the worker has not opened its partitions")
+            # As good as dead to who asks: it came after one that died, and is not ready yet.
+            raise WorkerLost("the worker has not opened its partitions")
         return self._part
 
     # -- orders ---

@@ -4,6 +4,7 @@ Expositions, pushes, documents, dashboards and rules are all made from it and na
 needs no metrics library and no web framework.
 """
 
+from exporter.catalogue.gateway import GATEWAY_BOUNDS_SECONDS
 from exporter.catalogue.index import (
     ENGINE_METRICS,
     SCRAPE_METRICS,
@@ -18,7 +19,9 @@ from exporter.catalogue.labels import (
     BACK_PRESSURE_LOW_MAX,
     BACK_PRESSURE_OK_MAX,
     FLOW_CONTROL_TASK,
+    GATEWAY_CODES,
     PUSH_OUTCOMES,
+    SPAN_OUTCOMES,
 )
 from exporter.catalogue.metric import Combine, Kind, Label, Metric, Sample, Stability, Unit, series_count
 from exporter.catalogue.scrape import SCRAPE_BOUNDS_SECONDS, ScrapeSnapshot
@@ -44,10 +47,13 @@ __all__ = [
     "SCRAPE_METRICS",
     "SCRAPE_BOUNDS_SECONDS",
     "ScrapeSnapshot",
+    "GATEWAY_BOUNDS_SECONDS",
+    "GATEWAY_CODES",
     # words and thresholds that others draw
     "BACK_PRESSURE_LEVELS",
     "BACK_PRESSURE_LOW_MAX",
     "BACK_PRESSURE_OK_MAX",
     "FLOW_CONTROL_TASK",
     "PUSH_OUTCOMES",
+    "SPAN_OUTCOMES",
 ]

@@ -47,6 +47,9 @@ registry.register(PenstockCollector(engine))
 Names begin with `penstock.` and leave `_total` out (`penstock.writes`, in `{record}`); Prometheus translates them back
 to the names below. Do not push to a Prometheus that scrapes as well: it would count everything twice.
 
+With tracing on, the durations of batches carry exemplars that lead to their spans, in OpenMetrics and in what is
+pushed; see [traces](traces.md).
+
 ## How to read them
 
 - Counters and flags of 0 and 1 are there from the start, at 0, for every combination of labels that is known.
@@ -64,6 +67,7 @@ _TITLES = MappingProxyType(
         "log": "Log and processor",
         "exporting": "Record exporters",
         "tasks": "Tasks and back pressure",
+        "gateway": "The gateway",
         "scrape": "The exporter itself",
     }
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from engine.snapshot import EngineSnapshot, EngineState
-from exporter.catalogue.labels import ENGINE_STATE, KIND, PARTITION, PIPELINE, TASK, VERTEX, WORKER
+from exporter.catalogue.labels import ENGINE_STATE, KIND, PARTITION, PIPELINE, SPAN_OUTCOME, TASK, VERTEX, WORKER
 from exporter.catalogue.metric import Combine, Kind, Metric, Sample, Unit
 from exporter.catalogue.reading import seconds
 
@@ -40,6 +40,11 @@ def _worker_up(snapshot: EngineSnapshot) -> Iterable[Sample]:
 def _worker_restarts(snapshot: EngineSnapshot) -> Iterable[Sample]:
     for worker in snapshot.workers:
         yield (snapshot.pipeline, str(worker.worker)), worker.restarts
+
+
+def _spans(snapshot: EngineSnapshot) -> Iterable[Sample]:
+    for outcome, spans in snapshot.observed.items():
+        yield (snapshot.pipeline, outcome), spans
 
 
 ENGINE_STATES: Metric[EngineSnapshot] = Metric(
@@ -108,6 +113,17 @@ WORKER_RESTARTS: Metric[EngineSnapshot] = Metric(
     read=_worker_restarts,
 )
 
+SPANS: Metric[EngineSnapshot] = Metric(
+    name="penstock_otlp_spans_total",
+    kind=Kind.COUNTER,
+    unit=Unit.NONE,
+    labels=(PIPELINE, SPAN_OUTCOME),
+    help="Spans of processed batches, by what became of them: pushed to the OpenTelemetry collector, lost in a push "
+    "that failed, or dropped because the queue was full. Absent where nothing is traced.",
+    combine=Combine.SUM,
+    read=_spans,
+)
+
 METRICS: tuple[Metric[EngineSnapshot], ...] = (
     ENGINE_STATES,
     PARTITION_STATES,
@@ -116,4 +132,5 @@ METRICS: tuple[Metric[EngineSnapshot], ...] = (
     DISK_FREE,
     WORKER_UP,
     WORKER_RESTARTS,
+    SPANS,
 )

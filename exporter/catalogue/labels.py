@@ -14,7 +14,7 @@ BACK_PRESSURE_LEVELS = ("ok", "low", "high")
 # Whom to blame when the write limit itself, not an exporter, holds writers back.
 FLOW_CONTROL_TASK = "flow-control"
 
-COLLECTORS = ("engine", "flow_control", "log", "exporting", "tasks")
+COLLECTORS = ("engine", "flow_control", "log", "exporting", "tasks", "gateway")
 
 PIPELINE = Label(name="pipeline", bound="configuration: the name of the pipeline")
 PARTITION = Label(name="partition", bound="configuration: `partitions`, numbered from 1")
@@ -36,7 +36,12 @@ EXPORTER_STATE = Label(name="state", bound="closed", values=tuple(ExporterState)
 ENGINE_STATE = Label(name="state", bound="closed", values=tuple(EngineState))
 KIND = Label(name="kind", bound="closed", values=tuple(VertexKind))
 PUSH_OUTCOMES = ("success", "failure", "skipped")
+SPAN_OUTCOMES = ("success", "failure", "dropped")
+SPAN_OUTCOME = Label(name="outcome", bound="closed", values=SPAN_OUTCOMES)
 PUSH_OUTCOME = Label(name="outcome", bound="closed", values=PUSH_OUTCOMES)
+# Every status with which the gateway answers.
+GATEWAY_CODES = (200, 400, 401, 403, 404, 405, 408, 413, 415, 429, 500, 503, 507)
+CODE = Label(name="code", bound="closed", values=tuple(map(str, GATEWAY_CODES)))
 COLLECTOR = Label(name="collector", bound="closed", values=COLLECTORS)
 
 REJECTION_REASON = Label(name="reason", bound="the engine: its short list of ways to reject, never a text")

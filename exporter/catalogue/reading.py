@@ -7,6 +7,7 @@ from functools import reduce
 
 from engine.snapshot import (
     EngineSnapshot,
+    Exemplar,
     ExporterSnapshot,
     HistogramSnapshot,
     PartitionSnapshot,
@@ -83,4 +84,14 @@ def added(one: HistogramSnapshot, other: HistogramSnapshot) -> HistogramSnapshot
         bounds=one.bounds,
         counts=tuple(map(int.__add__, one.counts, other.counts)),
         sum=one.sum + other.sum,
+        exemplars=_newest(one.exemplars, other.exemplars),
+    )
+
+
+def _newest(one: tuple[Exemplar | None, ...], other: tuple[Exemplar | None, ...]) -> tuple[Exemplar | None, ...]:
+    if not (one and other):
+        return one or other
+    return tuple(
+        max((exemplar for exemplar in pair if exemplar is not None), key=lambda known: known.wall_ns, default=None)
+        for pair in zip(one, other, strict=True)
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 
 import msgspec
@@ -24,6 +24,8 @@ class Answer:
     status: int
     body: bytes
     headers: tuple[tuple[bytes, bytes], ...]
+    # How many records of the request are in the log.
+    records: int = 0
 
 
 class _Positions(msgspec.Struct, gc=False):
@@ -32,7 +34,7 @@ class _Positions(msgspec.Struct, gc=False):
 
 def positions(written: Written) -> Answer:
     """200: where each record is, in the order in which they came."""
-    return Answer(200, _encode(_Positions(written.places)), _POSITIONS_HEADERS)
+    return Answer(200, _encode(_Positions(written.places)), _POSITIONS_HEADERS, len(written.places))
 
 
 def problem(
@@ -75,6 +77,5 @@ def failed(error: WriteFailedError) -> Answer:
         {"record": index + 1, "partition": place.partition, "position": place.position}
         for index, place in sorted(error.written.items())
     ]
-    if error.stopping:
-        return come_back(503, str(error), _STOPPING_SECONDS, {"written": written})
-    return come_back(507, str(error), _NO_ROOM_SECONDS, {"written": written})
+    status, seconds = (503, _STOPPING_SECONDS) if error.stopping else (507, _NO_ROOM_SECONDS)
+    return replace(come_back(status, str(error), seconds, {"written": written}), records=len(written))

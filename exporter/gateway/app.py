@@ -17,8 +17,18 @@ from exporter.door import IntakeDoor, Refusal, WriteFailedError, WrongRecordErro
 from exporter.gateway import answers
 from exporter.gateway.answers import Answer
 from exporter.gateway.body import BodyMemory, Disconnected, RefusedBody
-from exporter.gateway.parsing import MalformedError, Values, line_of_record, read_json, read_lines
+from exporter.gateway.parsing import (
+    CONTAINERS_MAX,
+    MalformedError,
+    Values,
+    has_too_many_containers,
+    line_of_record,
+    read_json,
+    read_lines,
+)
 from exporter.gateway.settings import GatewaySettings
+from exporter.gateway.tally import Tally
+from exporter.gateway.turns import Turns
 from exporter.management.workers import OverloadedError, Workers
 from exporter.web_config import Access
 
@@ -26,6 +36,8 @@ ROUTE = "/v1/records"
 _LINES = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines")
 # How long a refused client may go on sending before it is cut off; one that is cut off at once may not see why.
 _LINGER_SECONDS = 5.0
+# Of bodies that are parsed and written at the same time: what they become may be twenty times as large.
+_PARSED_BYTES_MAX = 4 * 1024 * 1024
 _CHALLENGE = {"www-authenticate": 'Basic realm="penstock", charset="UTF-8"'}
 _log = logging.getLogger("penstock.gateway")
 
@@ -34,7 +46,13 @@ class GatewayApp:
     """The application for one engine. Parsing and writing happen in `workers`, the event loop only moves bytes."""
 
     def __init__(
-        self, engine: IntakeDoor, settings: GatewaySettings, access: Access, workers: Workers, checks: Workers
+        self,
+        engine: IntakeDoor,
+        settings: GatewaySettings,
+        access: Access,
+        workers: Workers,
+        checks: Workers,
+        tally: Tally,
     ) -> None:
         """Passwords are checked in `checks`, few at a time: who guesses waits, and nobody else with him."""
         self._engine = engine
@@ -42,11 +60,16 @@ class GatewayApp:
         self._access = access
         self._workers = workers
         self._checks = checks
+        self._tally = tally
         self._path = settings.context_path + ROUTE
+        # Never less than one body.
+        at_once = max(settings.body_bytes_max, min(settings.bodies_bytes_max, _PARSED_BYTES_MAX))
+        self._turns = Turns(at_once)
         self._memory = BodyMemory(body_bytes_max=settings.body_bytes_max, bytes_max=settings.bodies_bytes_max)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         assert scope["type"] == "http", "the server is told to bring nothing else"
+        began_ns = self._tally.now_ns()
         reader = _Reader(receive)
         with self._memory.holding() as holding:
             try:
@@ -54,8 +77,8 @@ class GatewayApp:
                 if self._access.needs_user:
                     await self._check_user(head.authorization)
                 body = await self._memory.read(reader.receive, holding, head.declared_bytes)
-                write = partial(self._write, body, head)
-                answer = await self._workers.run(write)
+                self._tally.received(len(body))
+                answer = await self._written(body, head)
             except RefusedBody as refusal:
                 answer = refusal.answer
             except OverloadedError:
@@ -65,7 +88,17 @@ class GatewayApp:
             except Exception:
                 _log.exception("%s %s failed", scope["method"], scope["path"])
                 answer = answers.problem(500, "something went wrong here; the log says what")
+        self._tally.answered(answer, began_ns)
         await self._send(answer, reader, send)
+
+    async def _written(self, body: bytes, head: _Head) -> Answer:
+        size = len(body)
+        if not self._turns.try_take(size):
+            await self._turns.wait_take(size)
+        try:
+            return await self._workers.run(partial(self._write, body, head))
+        finally:
+            self._turns.give_back(size)
 
     async def _check_user(self, authorization: str | None) -> None:
         """Raises `RefusedBody` for strangers (401) and for users who may only read (403)."""
@@ -145,6 +178,8 @@ class GatewayApp:
         # Lines can be counted before they cost anything.
         if head.is_lines and len(body) > records_max and body.count(b"\n") > 2 * records_max:
             raise _too_many(records_max)
+        if has_too_many_containers(body):
+            raise _refusal(413, f"the body must not hold more than {CONTAINERS_MAX} objects and arrays")
         values = read_lines(body) if head.is_lines else read_json(body)
         if not values:
             raise MalformedError(1, "the body holds no record")

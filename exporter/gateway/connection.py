@@ -13,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from exporter.gateway.answers import Answer, come_back, problem
+from exporter.gateway.tally import Tally
 
 # How long a client that was turned away may go on sending; cut off at once it might not see why.
 _LINGER_SECONDS = 1.0
@@ -26,6 +27,7 @@ class Door:
 
     connections_max: int
     request_seconds_max: float
+    tally: Tally
     lingering: int = 0
 
 
@@ -87,8 +89,13 @@ class Connection(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         self._lose_patience_no_more()
-        self.transport.write(_raw(problem(400, msg)))
+        self._answer(problem(400, msg))
         self.transport.close()
+
+    def _answer(self, answer: Answer) -> None:
+        """Where there is no request that could carry it."""
+        self._door.tally.answered(answer)
+        self.transport.write(_raw(answer))
 
     def _wait_for_request(self) -> None:
         self._patience = self.loop.call_later(self._door.request_seconds_max, self._on_late)
@@ -104,13 +111,13 @@ class Connection(HttpToolsProtocol):
         # Behind an answer that has begun, or in front of one that is still to come, it would be misread.
         is_first = not self.pipeline and (cycle is None or cycle.response_complete or not cycle.response_started)
         if self._is_incomplete and is_first:
-            self.transport.write(_raw(problem(408, "the request was not complete in time")))
+            self._answer(problem(408, "the request was not complete in time"))
         self.transport.close()
 
     def _turn_away(self, answer: Answer) -> None:
         self._is_turned_away = True
         self._door.lingering += 1
-        self.transport.write(_raw(answer))
+        self._answer(answer)
         if self._door.lingering > _LINGERING_MAX:
             self.transport.close()
             return

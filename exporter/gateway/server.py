@@ -11,10 +11,12 @@ from typing import Self
 
 import uvicorn
 
-from exporter.door import NS_PER_SECOND, IntakeDoor, PenstockError
+from engine.snapshot import GatewaySnapshot
+from exporter.door import NS_PER_SECOND, Clock, IntakeDoor, PenstockError, SystemClock
 from exporter.gateway.app import GatewayApp
 from exporter.gateway.connection import Connection, Door
 from exporter.gateway.settings import GatewaySettings
+from exporter.gateway.tally import Tally
 from exporter.http_server import HttpServer, listen, url_of
 from exporter.management.workers import Workers
 from exporter.web_config import Access
@@ -42,13 +44,19 @@ class GatewayServer:
     """
 
     def __init__(
-        self, engine: IntakeDoor, settings: GatewaySettings | None = None, *, access: Access | None = None
+        self,
+        engine: IntakeDoor,
+        settings: GatewaySettings | None = None,
+        *,
+        access: Access | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self.settings = settings or GatewaySettings()
         self.port = self.settings.port
         self._engine = engine
         self._access = access or Access()
         self._tls = self._access.config.tls()
+        self._tally = Tally(clock or SystemClock())
         self._server: HttpServer | None = None
         self._thread: Thread | None = None
         self._workers: tuple[Workers, ...] = ()
@@ -68,9 +76,9 @@ class GatewayServer:
         checks = Workers("gateway-passwords", threads=_CHECKS_AT_ONCE, waiting_max=_CHECKS_WAITING_MAX)
         self._workers = (writers, checks)
         tls = self._tls
-        door = Door(connections_max, self.settings.request_timeout_ns / NS_PER_SECOND)
+        door = Door(connections_max, self.settings.request_timeout_ns / NS_PER_SECOND, self._tally)
         config = uvicorn.Config(
-            GatewayApp(self._engine, self.settings, self._access, writers, checks),
+            GatewayApp(self._engine, self.settings, self._access, writers, checks, self._tally),
             loop="uvloop",
             # uvicorn calls what it is given with the arguments of its own protocol.
             http=partial(Connection, door=door),  # type: ignore[arg-type]
@@ -92,7 +100,13 @@ class GatewayServer:
             self.stop()
             listener.close()
             raise PenstockError(f"the gateway's port {self.port} could not be opened; the log says why")
+        self._engine.attach_gateway(self.snapshot)
         return self
+
+    def snapshot(self) -> GatewaySnapshot:
+        """What it has done, also when it is closed again. From any thread."""
+        server = self._server
+        return self._tally.snapshot(connections=0 if server is None else len(server.server_state.connections))
 
     def stop(self) -> None:
         """Closes the port; what is being written is answered first. Does nothing when it is closed."""

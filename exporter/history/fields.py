@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from engine.snapshot import ExporterSnapshot, Outcome, PartitionSnapshot, TaskSnapshot
-from exporter.door import NS_PER_SECOND
+from exporter.door import NS_PER_SECOND, WriteSource
 
 Seen_contra = TypeVar("Seen_contra", contravariant=True)
 Value = int | float | None
@@ -57,6 +57,21 @@ def _accepted(partition: PartitionSnapshot) -> int:
     return sum(n for (_, outcome), n in partition.flow.writes.items() if outcome is Outcome.ACCEPTED)
 
 
+def _accepted_of(source: WriteSource) -> Callable[[PartitionSnapshot], int]:
+    return lambda partition: partition.flow.writes.get((source, Outcome.ACCEPTED), 0)
+
+
+def _by_source(source: WriteSource) -> Field[PartitionSnapshot]:
+    """Its part of the records admitted; `acceptedUserCommandPerSecond` and so on."""
+    name = "".join(word.capitalize() for word in source.split("_"))
+    count = _accepted_of(source)
+    return Field(
+        f"accepted{name}PerSecond",
+        f"those of the source {source} among the records admitted, a second",
+        lambda moment: moment.rate(count),
+    )
+
+
 def _refused(partition: PartitionSnapshot) -> int:
     return sum(n for (_, outcome), n in partition.flow.writes.items() if outcome is not Outcome.ACCEPTED)
 
@@ -97,6 +112,7 @@ PARTITION_FIELDS: tuple[Field[PartitionSnapshot], ...] = (
         lambda m: m.rate(lambda p: p.lowest_acknowledged_position),
     ),
     Field("acceptedPerSecond", "records admitted since the sample before, a second", lambda m: m.rate(_accepted)),
+    *map(_by_source, WriteSource),
     Field("refusedPerSecond", "records refused since the sample before, a second", lambda m: m.rate(_refused)),
     Field(
         "processedPerSecond",

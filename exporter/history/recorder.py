@@ -15,7 +15,7 @@ from exporter.history.fields import PARTITION_FIELDS, VERTEX_FIELDS, Field, Mome
 from exporter.history.table import Table, unrolled
 
 CAPACITY = 900
-# What the page can still draw; together below 16 MB.
+# What the page can still draw; together below 18 MB.
 PARTITIONS_MAX = 64
 VERTICES_MAX = 128
 # A wall clock further off than this was set, not slewed.

@@ -64,7 +64,10 @@ class AccessCheck:
 
 
 class Audit:
-    """ASGI middleware: one line for each request that asks for a change, with who, what and how it ended."""
+    """ASGI middleware: one line for each request that asks for a change, with who, what and how it ended.
+
+    It is written before the answer goes out, so that who has the answer finds it.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -74,7 +77,14 @@ class Audit:
             await self._app(scope, receive, send)
             return
         body = bytearray()
-        status = 500
+        is_written = False
+
+        def write(status: int) -> None:
+            nonlocal is_written
+            is_written = True
+            # As a JSON text, so that nobody can write lines of his own into the log.
+            said = json.dumps(bytes(body).decode("utf-8", "replace"))
+            _audit.info("%s: %s %s -> %d", _who(scope, scope.get(_USER)), _what(scope), said, status)
 
         async def overheard() -> Message:
             message = await receive()
@@ -82,17 +92,16 @@ class Audit:
             return message
 
         async def noted(message: Message) -> None:
-            nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
+                write(message["status"])
             await send(message)
 
         try:
             await self._app(scope, overheard, noted)
         finally:
-            # As a JSON text, so that nobody can write lines of his own into the log.
-            said = json.dumps(bytes(body).decode("utf-8", "replace"))
-            _audit.info("%s: %s %s -> %d", _who(scope, scope.get(_USER)), _what(scope), said, status)
+            # It came to no answer: who asked hung up, or the server answers for what broke.
+            if not is_written:
+                write(500)
 
 
 def _who(scope: Scope, user: str | None) -> str:

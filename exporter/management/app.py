@@ -29,6 +29,8 @@ from exporter.management.openapi import PATH as OPENAPI_PATH
 from exporter.management.openapi import openapi_document
 from exporter.management.page import Page, asset
 from exporter.management.replies import json_reply, problem
+from exporter.management.rights import PATH as RIGHTS_PATH
+from exporter.management.rights import RightsRoute
 from exporter.management.workers import OverloadedError, Workers
 from exporter.prometheus import Exposer
 from exporter.web_config import Access
@@ -90,6 +92,7 @@ def management_app(
             Route("/actuator/info", health.info),
             Route("/-/healthy", health.liveness),
             Route("/-/ready", health.readiness),
+            Route(RIGHTS_PATH, RightsRoute(access).get),
             Route(history.PATH, history.HistoryRoute(sampler, calls).get),
             Route(events.PATH, events.EventsRoute(sampler.feed).get),
             *back_pressure.routes(engine, calls),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 from starlette.responses import Response
 
-from engine.snapshot import EngineSnapshot, EngineState
+from engine.snapshot import BlockReason, EngineSnapshot, EngineState
 from exporter.build import penstock_version, python_version
 from exporter.door import NS_PER_SECOND, Clock, SnapshotSource
 from exporter.management.replies import json_reply
@@ -16,6 +16,8 @@ from exporter.management.workers import Workers
 
 # Snapshots are taken on demand; one this old says that whoever takes them no longer does.
 SNAPSHOT_AGE_MAX_NS = 15 * NS_PER_SECOND
+# A processor that is at one record for so long is worth a note; the log says it after the same time.
+LONG_RECORD_NS = 10 * NS_PER_SECOND
 _log = logging.getLogger("penstock.management")
 
 
@@ -25,6 +27,8 @@ class Verdict:
 
     status: str
     reason: str
+    # What is out of the ordinary and does not change the status, a sentence each.
+    notes: tuple[str, ...] = ()
 
     @property
     def http_status(self) -> int:
@@ -41,7 +45,23 @@ def health_of(snapshot: EngineSnapshot) -> Verdict:
     failed = [str(p.partition) for p in snapshot.partitions if p.state is EngineState.FAILED]
     if failed:
         return Verdict("DOWN", f"failed partitions: {', '.join(failed)}")
-    return Verdict("UP", f"the engine is {snapshot.state}")
+    return Verdict("UP", f"the engine is {snapshot.state}", notes_of(snapshot))
+
+
+def notes_of(snapshot: EngineSnapshot) -> tuple[str, ...]:
+    """What a restart would not mend and an operator had better know: failing writes, no room, a hanging processor."""
+    notes = [f"{p.append_error}; it is tried again" for p in snapshot.partitions if p.append_error is not None]
+    waiting = [task for task in snapshot.tasks if task.state == BlockReason.DISK_FULL]
+    if waiting:
+        names = ", ".join(f"{task.task}/{task.subtask}" for task in waiting)
+        notes.append(f"disk space is low: {names} {'wait' if len(waiting) > 1 else 'waits'} for room")
+    notes += [
+        f"the processor of partition {p.partition} has been at position {p.processing_position} "
+        f"for {p.processing_ns // NS_PER_SECOND} s"
+        for p in snapshot.partitions
+        if p.processing_ns is not None and p.processing_ns >= LONG_RECORD_NS
+    ]
+    return tuple(notes)
 
 
 def readiness_of(snapshot: EngineSnapshot, now_ns: int) -> Verdict:
@@ -54,7 +74,7 @@ def readiness_of(snapshot: EngineSnapshot, now_ns: int) -> Verdict:
         return health
     if snapshot.state is EngineState.RUNNING:
         return health
-    return Verdict("OUT_OF_SERVICE", health.reason)
+    return Verdict("OUT_OF_SERVICE", health.reason, health.notes)
 
 
 class HealthRoutes:
@@ -111,5 +131,8 @@ class HealthRoutes:
 
 
 def _reply(verdict: Verdict, **more: object) -> Response:
-    content = {"status": verdict.status, "details": {"reason": verdict.reason}, **more}
+    details: dict[str, object] = {"reason": verdict.reason}
+    if verdict.notes:
+        details["notes"] = verdict.notes
+    content = {"status": verdict.status, "details": details, **more}
     return json_reply(content, verdict.http_status)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from typing import Any, assert_never, cast
 
+from opentelemetry.sdk.metrics import Exemplar
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
     Gauge,
@@ -20,6 +21,7 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
+from engine.snapshot import Exemplar as KnownExemplar
 from engine.snapshot import HistogramSnapshot
 from exporter.build import penstock_version
 from exporter.catalogue import Kind
@@ -99,6 +101,20 @@ def _histograms(family: Family, reading: Reading) -> list[HistogramDataPoint]:
                 explicit_bounds=value.bounds,
                 min=unknown,
                 max=unknown,
+                exemplars=[_exemplar(known) for known in value.exemplars if known is not None],
             )
         )
     return points
+
+
+def _exemplar(known: KnownExemplar) -> Exemplar:
+    labels = dict(known.labels)
+    trace_id, span_id = labels.pop("trace_id", None), labels.pop("span_id", None)
+    return Exemplar(
+        # What an observer of somebody else's may have said besides.
+        filtered_attributes=labels,
+        value=known.value,
+        time_unix_nano=known.wall_ns,
+        trace_id=None if trace_id is None else int(trace_id, 16),
+        span_id=None if span_id is None else int(span_id, 16),
+    )

@@ -18,14 +18,14 @@ from exporter.catalogue import PUSH_OUTCOMES
 from exporter.door import NS_PER_SECOND, Clock, SnapshotSource, SystemClock
 from exporter.otlp.points import metrics_data, resource
 from exporter.otlp.settings import OtlpSettings
+from exporter.otlp.standing import Standing, overheard
 from exporter.scraper import Scraper
 
 _COMPRESSIONS = {"gzip": Compression.Gzip, "none": Compression.NoCompression}
 # The last push, when the engine has ended; an exit must not wait longer.
 _LAST_SECONDS_MAX = 2.0
-_NO_ANSWER = "no answer in time"
 _log = logging.getLogger("penstock.otlp")
-_library_log = logging.getLogger("opentelemetry.exporter.otlp.proto.http.metric_exporter")
+_LIBRARY_LOG = "opentelemetry.exporter.otlp.proto.http.metric_exporter"
 
 
 class OtlpPusher:
@@ -48,7 +48,7 @@ class OtlpPusher:
         )
         # Written by the pushing thread alone.
         self._outcomes: Counter[str] = Counter(dict.fromkeys(PUSH_OUTCOMES, 0))
-        self._failures_in_a_row = 0
+        self._standing = Standing("metrics", settings.url, consequence="it is tried again and again")
         self._resource: Resource | None = None
         self._stop = Event()
         self._thread = Thread(target=self._run, name="penstock-otlp", daemon=True)
@@ -79,17 +79,13 @@ class OtlpPusher:
             _log.debug("a push failed", exc_info=True)
             is_done, reason = False, f"{type(error).__name__}: {error}"
         self._outcomes["success" if is_done else "failure"] += 1
-        self._say(is_done, reason)
+        self._standing.succeeded() if is_done else self._standing.failed(reason)
         return is_done
 
     def _export(self, data: MetricsData) -> tuple[bool, str]:
-        overheard = _Overheard()
-        _library_log.addFilter(overheard)
-        try:
+        with overheard(_LIBRARY_LOG) as heard:
             is_done = self._exporter.export(data) is MetricExportResult.SUCCESS
-        finally:
-            _library_log.removeFilter(overheard)
-        return is_done, overheard.reason
+        return is_done, heard.reason
 
     def _run(self) -> None:
         due_ns = self._clock.monotonic_ns()
@@ -101,25 +97,13 @@ class OtlpPusher:
             due_ns += self._settings.interval_ns * (overrun + 1)
             self._stop.wait((due_ns - now_ns) / NS_PER_SECOND)
         # A collector that was away a moment ago is not waited for.
-        if self._failures_in_a_row == 0:
+        if not self._standing.is_failing:
             self.push()
 
     def _who(self, pipeline: str) -> Resource:
         if self._resource is None:
             self._resource = resource(pipeline)
         return self._resource
-
-    def _say(self, is_done: bool, reason: str) -> None:
-        """One line when it begins to fail and one when it has recovered, never one a push."""
-        url = self._settings.url
-        if is_done:
-            if self._failures_in_a_row:
-                _log.info("%s is reached again after %d pushes that failed", url, self._failures_in_a_row)
-            self._failures_in_a_row = 0
-            return
-        self._failures_in_a_row += 1
-        if self._failures_in_a_row == 1:
-            _log.warning("metrics cannot be pushed to %s: %s; it is tried again and again", url, reason)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -128,19 +112,3 @@ class OtlpPusher:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-
-
-class _Overheard(logging.Filter):
-    """Keeps what OpenTelemetry says of a push that fails, instead of letting it say so at every try."""
-
-    reason = _NO_ANSWER
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        match record.args:
-            # "Failed to export %s batch code: %s, reason: %s"
-            case (_, code, reason) if record.levelno >= logging.ERROR:
-                self.reason = str(reason) if code is None else f"{code} {reason}"
-            # "Transient error %s encountered while exporting %s batch, retrying in %.2fs."
-            case (error, _, _):
-                self.reason = str(error)
-        return False

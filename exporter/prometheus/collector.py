@@ -14,10 +14,12 @@ from prometheus_client.metrics_core import (
     Metric,
 )
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar
 
 from engine.snapshot import HistogramSnapshot
 from exporter.catalogue import AnyMetric, Kind, metrics
 from exporter.door import Clock, SnapshotSource
+from exporter.prometheus.exemplars import exemplars_of, seconds_of
 from exporter.prometheus.numbers import go_number
 from exporter.scraper import Family, Scraper
 
@@ -84,6 +86,10 @@ def _number(metric: AnyMetric, value: object) -> float:
     return value
 
 
-def _buckets(histogram: HistogramSnapshot) -> list[tuple[str, float]]:
+def _buckets(histogram: HistogramSnapshot) -> list[tuple[str, float] | tuple[str, float, Exemplar]]:
     ends = (*(go_number(bound) for bound in histogram.bounds), "+Inf")
-    return list(zip(ends, accumulate(histogram.counts), strict=True))
+    below = zip(ends, accumulate(histogram.counts), exemplars_of(histogram), strict=True)
+    return [
+        (end, count) if known is None else (end, count, Exemplar(dict(known.labels), known.value, seconds_of(known)))
+        for end, count, known in below
+    ]

@@ -8,6 +8,8 @@ from itertools import accumulate
 from engine.snapshot import HistogramSnapshot
 from exporter.breath import Breath
 from exporter.catalogue import AnyMetric, Kind, series_count
+from exporter.prometheus.escaping import escaped
+from exporter.prometheus.exemplars import exemplars_of, written
 from exporter.prometheus.formats import Format
 from exporter.prometheus.numbers import go_number
 from exporter.scraper import Family
@@ -37,7 +39,7 @@ class ExpositionWriter:
         for family in families:
             parts.append(_header(family.metric, format))
             if family.metric.kind is Kind.HISTOGRAM:
-                self._histograms(family, parts)
+                self._histograms(family, format, parts)
             else:
                 self._numbers(family, parts)
             breath.after(series_count(family.metric, family.samples))
@@ -57,7 +59,7 @@ class ExpositionWriter:
         if len(known) > _STALE_FACTOR * len(family.samples):
             self._plain[metric.name] = {labels: known[labels] for labels, _ in family.samples}
 
-    def _histograms(self, family: Family, parts: list[str]) -> None:
+    def _histograms(self, family: Family, format: Format, parts: list[str]) -> None:
         metric = family.metric
         known = self._buckets.setdefault(metric.name, {})
         for labels, value in family.samples:
@@ -67,7 +69,11 @@ class ExpositionWriter:
                 lines = known[labels] = _histogram_lines(metric, labels, value.bounds)
             cumulated = list(accumulate(value.counts))
             numbers = (*cumulated, cumulated[-1], value.sum)
-            parts.extend(f"{line}{go_number(n)}\n" for line, n in zip(lines, numbers, strict=True))
+            if value.exemplars and format is Format.OPEN_METRICS:
+                behind = (*map(written, exemplars_of(value)), "", "")
+                parts.extend(f"{line}{go_number(n)}{b}\n" for line, n, b in zip(lines, numbers, behind, strict=True))
+            else:
+                parts.extend(f"{line}{go_number(n)}\n" for line, n in zip(lines, numbers, strict=True))
         if len(known) > _STALE_FACTOR * len(family.samples):
             self._buckets[metric.name] = {labels: known[labels] for labels, _ in family.samples}
 
@@ -82,11 +88,7 @@ def _histogram_lines(metric: AnyMetric, labels: Labels, bounds: tuple[float, ...
 def _label_set(metric: AnyMetric, values: Labels, **more: str) -> str:
     """Labels in the order of their names, as prometheus_client writes them."""
     named = {**dict(zip(metric.label_names, values, strict=True)), **more}
-    return "{" + ",".join(f'{name}="{_escaped(named[name])}"' for name in sorted(named)) + "}"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
+    return "{" + ",".join(f'{name}="{escaped(named[name])}"' for name in sorted(named)) + "}"
 
 
 def _header(metric: AnyMetric, format: Format) -> str:
@@ -94,7 +96,7 @@ def _header(metric: AnyMetric, format: Format) -> str:
         told = metric.help.replace("\\", r"\\").replace("\n", r"\n")
         return f"# HELP {metric.name} {told}\n# TYPE {metric.name} {_type(metric, format)}\n"
     name, unit = metric.family_name, metric.unit_suffix
-    told = f"# HELP {name} {_escaped(metric.help)}\n# TYPE {name} {_type(metric, format)}\n"
+    told = f"# HELP {name} {escaped(metric.help)}\n# TYPE {name} {_type(metric, format)}\n"
     return told + (f"# UNIT {name} {unit}\n" if unit else "")
 
 

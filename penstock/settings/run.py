@@ -12,10 +12,11 @@ from pydantic import ValidationError
 from engine.backpressure.settings import BackPressureSettings
 from engine.errors import SettingError
 from engine.flow.settings import FlowControlSettings
+from engine.observing import BatchObserver, ObserverFactory
 from engine.options import EngineOptions
 from engine.pipeline import Pipeline
 from exporter.gateway.settings import GatewaySettings
-from exporter.otlp.settings import OtlpSettings
+from exporter.otlp.settings import OtlpSettings, TraceSettings
 from penstock.settings.composition import Composer, TaskOutline
 from penstock.settings.document import read_document
 from penstock.settings.entries import Mistake, Place
@@ -68,6 +69,8 @@ class RunSettings:
     gateway: GatewaySettings | None
     # None where nothing is pushed.
     otlp: OtlpSettings | None
+    # None where nothing is traced; else the pipeline observes itself so.
+    traces: TraceSettings | None
     logging: LoggingSettings
     # One sentence each, for the log.
     warnings: tuple[str, ...]
@@ -94,6 +97,9 @@ def load_settings(file: Path, environment: Mapping[str, str], *, leave_code_to_w
     if not root.pipeline.sources and gateway is None:
         raise Mistake(composer.place(("pipeline", "sources")), "is missing, and there is no gateway to bring records")
     pipeline = composer.compose(root.pipeline)
+    traces = _traces(root.otlp, composer)
+    if traces is not None:
+        pipeline.observe(_tracing(traces))
     if root.workers > pipeline.partitions:
         place = entries.place(("workers",)) or Place(str(file), ("workers",))
         raise Mistake(place, f"must not exceed the number of partitions ({pipeline.partitions}), not {root.workers}")
@@ -128,6 +134,7 @@ def load_settings(file: Path, environment: Mapping[str, str], *, leave_code_to_w
         ),
         gateway=gateway,
         otlp=_otlp(root.otlp, composer),
+        traces=traces,
         logging=LoggingSettings(format=root.logging.format, level=root.logging.level),
         warnings=_warnings(understood.ignored),
     )
@@ -164,6 +171,38 @@ def _otlp(section: OtlpSection, composer: Composer) -> OtlpSettings | None:
         )
     except SettingError as error:
         raise Mistake(composer.place(("otlp", *error.field.split("."))), f"{error.rule}, not {error.value}") from None
+
+
+def _traces(section: OtlpSection, composer: Composer) -> TraceSettings | None:
+    traces = section.traces
+    if not traces.is_on:
+        return None
+    endpoint = traces.endpoint or section.endpoint
+    if endpoint is None:
+        raise Mistake(composer.place(("otlp", "traces", "endpoint")), "is missing, and otlp.endpoint too")
+    try:
+        return TraceSettings(
+            endpoint=endpoint,
+            timeout_ns=section.timeout,
+            compression=section.compression,
+            headers=section.headers,
+            ratio=traces.ratio,
+            queue_spans=traces.queue_spans,
+        )
+    except SettingError as error:
+        is_of_traces = error.field in ("ratio", "queueSpans") or (error.field == "endpoint" and traces.endpoint)
+        at = ("otlp", "traces", error.field) if is_of_traces else ("otlp", *error.field.split("."))
+        raise Mistake(composer.place(at), f"{error.rule}, not {error.value}") from None
+
+
+def _tracing(settings: TraceSettings) -> ObserverFactory:
+    def observer(pipeline: str) -> BatchObserver:
+        # Here, because who traces nothing needs no OpenTelemetry.
+        from exporter.otlp.tracer import BatchTracer
+
+        return BatchTracer(pipeline, settings).start()
+
+    return observer
 
 
 def _web_config(composer: Composer, written: str | None) -> Path | None:

@@ -13,6 +13,7 @@ from engine.sources.line_splitter import LINE_BYTES_MAX
 from engine.sources.traffic import BURST_NS, PERIOD_NS, Shape
 from exporter.gateway.settings import GatewaySettings
 from exporter.otlp.settings import INTERVAL_NS as OTLP_INTERVAL_NS
+from exporter.otlp.settings import QUEUE_SPANS
 from exporter.otlp.settings import TIMEOUT_NS as OTLP_TIMEOUT_NS
 from penstock.settings.exporters import ExporterSection
 from penstock.settings.sections import Number, Section, SizeBytes, WaitNs, WholeNumber, one_of, section_of
@@ -213,14 +214,28 @@ class GatewaySection(Section):
         return self.enabled if self.enabled is not None else bool(self.model_fields_set)
 
 
+class TracesSection(Section):
+    """`otlp.traces`: a span for each processed batch. On when it is enabled, or has an endpoint of its own."""
+
+    enabled: bool | None = None
+    endpoint: str | None = Field(default=None, min_length=1)
+    ratio: Number = 1.0
+    queue_spans: WholeNumber = QUEUE_SPANS
+
+    @property
+    def is_on(self) -> bool:
+        return self.enabled if self.enabled is not None else self.endpoint is not None
+
+
 class OtlpSection(Section):
-    """`otlp`: metrics pushed to an OpenTelemetry collector; off without an endpoint."""
+    """`otlp`: metrics and traces pushed to an OpenTelemetry collector; metrics are off without an endpoint."""
 
     endpoint: str | None = Field(default=None, min_length=1)
     interval: WaitNs = OTLP_INTERVAL_NS
     timeout: WaitNs = OTLP_TIMEOUT_NS
     compression: Literal["gzip", "none"] = "gzip"
     headers: dict[str, str] = Field(default={})
+    traces: TracesSection = TracesSection()
 
     @field_validator("headers", mode="before")
     @classmethod

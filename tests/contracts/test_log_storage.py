@@ -76,6 +76,29 @@ def test_batches_come_back_in_order_with_their_content(reopen: Reopen) -> None:
     assert batches[0].timestamp_ns == 1001
 
 
+@pytest.mark.parametrize("units", [1, 2, 63, 64, 65, 200])
+def test_any_number_of_units_share_a_commit_and_keep_their_order(reopen: Reopen, units: int) -> None:
+    storage = reopen()
+    storage.recover()
+    storage.commit([entry(2 * n + 1, 2, a_unit(state={"last": b"%d" % n})) for n in range(units)])
+    again = reopen()
+    assert again.recover().last_position == 2 * units
+    assert [batch.first_position for batch in again.read(1, 1000)] == list(range(1, 2 * units, 2))
+    assert again.state_get("last") == b"%d" % (units - 1)
+
+
+@pytest.mark.parametrize("keys", [1, 2, 255, 256, 257, 1000])
+def test_any_number_of_keys_are_put_and_deleted_in_a_unit(reopen: Reopen, keys: int) -> None:
+    storage = reopen()
+    storage.recover()
+    storage.commit([only(a_unit(state={f"k{n}": b"old" for n in range(0, keys, 2)}))])
+    state = {f"k{n}": None if n % 3 == 0 else b"%d" % n for n in range(keys)}
+    storage.commit([only(a_unit(state=state))])
+    again = reopen()
+    again.recover()
+    assert dict(again.state_scan("k")) == {key: value for key, value in state.items() if value is not None}
+
+
 @pytest.mark.parametrize(
     ("position", "count", "firsts"),
     [(1, 1, [1]), (2, 2, [1]), (2, 3, [1, 4]), (4, 1, [4]), (6, 9, [5]), (7, 9, [])],

@@ -19,6 +19,7 @@ from engine.snapshot import (
     BlockReason,
     EngineSnapshot,
     ExporterState,
+    GatewaySnapshot,
     HistogramSnapshot,
     Outcome,
     PartitionSnapshot,
@@ -26,6 +27,7 @@ from engine.snapshot import (
     VertexKind,
     VertexSnapshot,
 )
+from exporter.catalogue import GATEWAY_BOUNDS_SECONDS, GATEWAY_CODES
 from tests.support import snapshots
 
 LIMIT = 4000.0
@@ -143,6 +145,7 @@ class ScriptedRun:
         self._busy: dict[tuple[str, int], float] = {}
         self._held: dict[tuple[str, int], dict[BlockReason, float]] = {}
         self._elapsed = 0
+        self._gateway = _Distribution(GATEWAY_BOUNDS_SECONDS)
         # (partition, from, to) in Unix seconds; complete once the run is over.
         self.throttles: list[tuple[int, int, int]] = []
 
@@ -158,6 +161,7 @@ class ScriptedRun:
                 elif partition.number in since:
                     self.throttles.append((partition.number, since.pop(partition.number), self._start + at))
             self._tasks_work(at)
+            self._gateway.add(0.008, 40)
             if at % every_seconds == 0:
                 yield self._start + at, self._seen(at)
 
@@ -207,6 +211,19 @@ class ScriptedRun:
                 for subtask in range(parallelism)
             ),
             bottleneck="processor" if slow_processor else "delays" if throttled else None,
+            gateway=self._gateway_seen(),
+        )
+
+    def _gateway_seen(self) -> GatewaySnapshot:
+        """A tenth of what is written comes in this way, ten records a request."""
+        records = round(sum(partition.written for partition in self._partitions) * 0.1)
+        refused = round(sum(p.refused + p.refused_requests for p in self._partitions) * 0.01)
+        return GatewaySnapshot(
+            requests={**dict.fromkeys(GATEWAY_CODES, 0), 200: records // 10, 429: refused},
+            records=records,
+            received_bytes=records * 300,
+            connections=30 + self._elapsed % 3,
+            duration=self._gateway.snapshot(),
         )
 
     def _partition(self, p: _Partition, wall_ns: int) -> PartitionSnapshot:

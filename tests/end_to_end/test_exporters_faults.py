@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,6 +31,14 @@ RECORDS = 4000
 FAST = RetryPolicy(first_ns=5 * NS_PER_MS, longest_ns=50 * NS_PER_MS)
 TIMEOUT_NS = 300 * NS_PER_MS
 LIMITED = FlowControlSettings(write=WriteLimitSettings(enabled=True, limit=4000))
+THROTTLING = ThrottlingSettings(
+    enabled=True,
+    acceptable_backlog=500,
+    minimum_limit=10,
+    resolution_ns=20 * NS_PER_MS,
+    measurement_window_ns=500 * NS_PER_MS,
+    measurement_resolution_ns=50 * NS_PER_MS,
+)
 with_postgres = pytest.mark.skipif(PROGRAMS is None, reason="PostgreSQL is not installed")
 
 
@@ -107,6 +116,14 @@ def bulk() -> Iterator[BulkTarget]:
 def database() -> Iterator[PostgresServer]:
     with postgres_server() as server:
         yield server
+
+
+@contextmanager
+def nobody() -> Iterator[str]:
+    """An address at which nobody listens, and that nobody else can have meanwhile."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
 
 
 def numbers(lines: list[dict[str, Any]]) -> list[int]:
@@ -203,15 +220,7 @@ def test_a_wrong_address_from_the_start_throttles_and_does_not_fill_the_disk(
     lines: LineTarget, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     lines.stop()
-    throttling = ThrottlingSettings(
-        enabled=True,
-        acceptable_backlog=500,
-        minimum_limit=10,
-        resolution_ns=20 * NS_PER_MS,
-        measurement_window_ns=500 * NS_PER_MS,
-        measurement_resolution_ns=50 * NS_PER_MS,
-    )
-    settings = FlowControlSettings(write=WriteLimitSettings(enabled=True, limit=5000, throttling=throttling))
+    settings = FlowControlSettings(write=WriteLimitSettings(enabled=True, limit=5000, throttling=THROTTLING))
     pipeline = Pipeline("wrong").source("n", ListSource(range(10**9), batch=100))
     pipeline.export("outside", http(f"{lines.url}/nowhere"), retry=FAST)
     with pipeline.run(tmp_path / "data", flow_control=settings) as engine, ManagementServer(engine, port=0) as server:
@@ -226,6 +235,33 @@ def test_a_wrong_address_from_the_start_throttles_and_does_not_fill_the_disk(
         lines.start()
         assert wait_until(lambda: engine.snapshot().partitions[0].flow.write_limit_per_second == 5000)
         engine.stop(drain=False)
+
+
+@pytest.mark.parametrize("kind", ["http", "elasticsearch"])
+def test_after_a_wrong_address_the_right_one_gets_everything(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    target: LineTarget | BulkTarget = request.getfixturevalue("lines" if kind == "http" else "bulk")
+    throttled = FlowControlSettings(write=WriteLimitSettings(enabled=True, limit=4000, throttling=THROTTLING))
+
+    def pipeline(url: str) -> Pipeline:
+        factory = http(url) if kind == "http" else elasticsearch(url, "all")
+        source = ListSource([{"n": n} for n in range(RECORDS)], batch=100)
+        return Pipeline("wrong").source("numbers", source).export("outside", factory, retry=FAST)
+
+    with nobody() as wrong, pipeline(wrong).run(tmp_path / "data", flow_control=throttled) as engine:
+        # Whether or not the source is through by then, the backlog stays above what is acceptable.
+        assert wait_until(lambda: engine.snapshot().partitions[0].flow.write_limit_per_second == 10)
+        assert engine.snapshot().partitions[0].exporters[0].acknowledged_position == 0
+        engine.stop(drain=False)
+    assert target.posted == []
+    with pipeline(target.url).run(tmp_path / "data") as engine:
+        assert engine.wait(WAIT_SECONDS)
+        assert engine.snapshot().partitions[0].backlog_records == 0
+    if isinstance(target, LineTarget):
+        assert numbers(target.lines) == list(range(RECORDS))
+    else:
+        assert sorted(numbers(list(target.documents.values()))) == list(range(RECORDS))
 
 
 @pytest.mark.real

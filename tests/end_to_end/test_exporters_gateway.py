@@ -71,7 +71,10 @@ def test_records_go_in_by_http_and_out_to_files_until_the_run_is_told_to_end(wor
         assert answer.status_code == 200, answer.text
         assert {place["partition"] for place in answer.json()["positions"]} == {1, 2}
         # The management port knows nothing of the gateway's prefix.
-        assert httpx.get(f"{management}/metrics", timeout=20).status_code == 200
+        metrics = httpx.get(f"{management}/metrics", timeout=20)
+        assert metrics.status_code == 200
+        # One port for all workers, and told of once.
+        assert 'penstock_gateway_records_total{pipeline="from-outside"} 200' in metrics.text
         assert httpx.get(f"{management}/ingest/metrics", timeout=20).status_code == 404
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0

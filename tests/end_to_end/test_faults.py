@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,18 +30,16 @@ from engine import (
 from engine.clock import NS_PER_MS, NS_PER_SECOND, ManualClock
 from engine.flow.gate import FlowControl, Permit
 from engine.log.inspection import LOST_INTENT, PartitionInspection, repair
-from engine.log.sqlite import SqliteStorage
 from engine.processing.protocol import ProcessingContext
 from engine.records import WriteSource
 from engine.snapshot import BlockReason, EngineSnapshot, EngineState, TaskStatus, VertexKind
-from engine.unit import Recovered
+from tests.support.full_disk import KEEP_ALL, KINDS, FullDisk, little_room
 from tests.support.logs import change, damage
 from tests.support.pipelines import CollectingExporter, ListSource
 from tests.support.waiting import WAIT_SECONDS, wait_until
 
 RECORDS = 6000
 VALUES = [{"n": n, "filling": "x" * 1000} for n in range(RECORDS)]
-KEEP_ALL = EngineOptions(retained_records=None, free_space_bytes=0)
 
 
 def failures(engine: Engine) -> dict[str, int]:
@@ -57,64 +53,16 @@ def numbers(exporter: CollectingExporter) -> list[int]:
 # -- the disk is full ---
 
 
-class NarrowStorage(SqliteStorage):
-    """A database that may only grow to so many pages: SQLite's own "database or disk is full"."""
-
-    PAGES = 300
-
-    def recover(self) -> Recovered:
-        recovered = super().recover()
-        self.set_pages(self.PAGES)
-        return recovered
-
-    def set_pages(self, pages: int) -> None:
-        assert self._writer is not None
-        self._writer.execute(f"PRAGMA max_page_count = {pages}")
-
-
-@dataclass(frozen=True)
-class FullDisk:
-    """A place with little room, and how to make more of it."""
-
-    start: Callable[[Pipeline], Engine]
-    make_room: Callable[[], None]
-
-
-@pytest.fixture(params=["tmpfs", "page limit"])
+@pytest.fixture(params=KINDS)
 def full_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FullDisk]:
-    if request.param == "page limit":
-        storages: list[NarrowStorage] = []
-
-        def storage(number: int) -> NarrowStorage:
-            storages.append(NarrowStorage(tmp_path / f"{number}.db"))
-            return storages[-1]
-
-        yield FullDisk(
-            start=lambda pipeline: Engine(pipeline, tmp_path, options=KEEP_ALL, storage=storage).start(),
-            make_room=lambda: storages[0].set_pages(1_000_000),
-        )
-        return
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", str(folder)], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("a tmpfs cannot be mounted here; the page limit stands in for it")
-    ballast = folder / "ballast"
-    ballast.write_bytes(b"\0" * (30 * 1024 * 1024))
-    try:
-        yield FullDisk(
-            start=lambda pipeline: Engine(pipeline, folder / "data", options=KEEP_ALL).start(),
-            make_room=ballast.unlink,
-        )
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
+    with little_room(request.param, tmp_path) as found:
+        yield found
 
 
 def test_a_full_disk_holds_the_pipeline_and_everything_goes_on_once_there_is_room(full_disk: FullDisk) -> None:
     exporter = CollectingExporter()
-    engine = full_disk.start(Pipeline("p").source("n", ListSource(VALUES, batch=50)).export("all", exporter.factory))
+    pipeline = Pipeline("p").source("n", ListSource(VALUES, batch=50)).export("all", exporter.factory)
+    engine = full_disk.engine(pipeline).start()
     try:
         assert wait_until(lambda: failures(engine)["disk_full"] >= 2), "it is tried again"
         written = engine.snapshot().partitions[0].last_written_position
@@ -308,6 +256,34 @@ class JumpingClock(SystemClock):
         self.ahead_ns = 0
         machine_ns = self.wall_ns
         self.wall_ns = lambda: machine_ns() + self.ahead_ns
+
+
+class JumpyAlarms:
+    """Each command sets a timer, and before it is committed the wall clock jumps; keeps when each was set and fired."""
+
+    def __init__(self, clock: JumpingClock, hours: int) -> None:
+        self.clock = clock
+        self.hours = hours
+        self.delays_ns: list[int] = []
+
+    def process(self, record: Record, context: ProcessingContext) -> None:
+        if record.intent == "fire":
+            self.delays_ns.append(self.clock.monotonic_ns() - record.value)
+            context.emit("fired", record.value)
+        else:
+            context.schedule(0.05, "alarm", self.clock.monotonic_ns())
+            self.clock.ahead_ns += self.hours * 3600 * NS_PER_SECOND
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+def test_a_jump_between_setting_a_timer_and_its_commit_does_not_move_it(tmp_path: Path, hours: int) -> None:
+    clock = JumpingClock()
+    alarms = JumpyAlarms(clock, hours)
+    pipeline = Pipeline("p").source("n", ListSource(VALUES[:20], batch=1, endless=True)).process(lambda: alarms)
+    with Engine(pipeline, tmp_path, clock=clock) as engine:
+        assert wait_until(lambda: len(alarms.delays_ns) == 20), "none waits for an hour"
+        engine.stop()
+    assert min(alarms.delays_ns) >= 50 * NS_PER_MS, "none fires at once"
 
 
 class Alarms:

@@ -6,13 +6,15 @@ import subprocess
 import urllib.request
 from pathlib import Path
 
-from engine import FlowControlSettings, Pipeline, Record, ThrottlingSettings, WriteLimitSettings
+import pytest
+
+from engine import FlowControlSettings, ThrottlingSettings, WriteLimitSettings
 from engine.clock import NS_PER_MS
-from engine.processing.protocol import ProcessingContext
 from exporter.management import ManagementServer
-from tests.support.pipelines import CollectingExporter, ListSource
 from tests.support.prometheus import Prometheus, program
+from tests.support.surfaces import WORKERS, WORKERS_IDS
 from tests.support.waiting import wait_until
+from tests.support.worker_pipelines import engine_of
 
 SETTINGS = FlowControlSettings(
     write=WriteLimitSettings(
@@ -29,20 +31,10 @@ SETTINGS = FlowControlSettings(
 )
 
 
-class Echo:
-    def process(self, record: Record, context: ProcessingContext) -> None:
-        context.emit("echo", record.value)
-
-
-def test_prometheus_scrapes_sane_values_of_the_designed_metrics(tmp_path: Path) -> None:
-    pipeline = (
-        Pipeline("p", partitions=2)
-        .source("numbers", ListSource([{"n": n} for n in range(200_000)], batch=50))
-        .process(Echo, key="n")
-        .export("slow", CollectingExporter().factory)
-    )
+@pytest.mark.parametrize("workers", WORKERS, ids=WORKERS_IDS)
+def test_prometheus_scrapes_sane_values_of_the_designed_metrics(workers: int, tmp_path: Path) -> None:
     with (
-        pipeline.run(tmp_path / "data", flow_control=SETTINGS) as engine,
+        engine_of("echoing", tmp_path / "data", 200_000, 50, workers=workers, flow_control=SETTINGS) as engine,
         ManagementServer(engine, port=0) as server,
         Prometheus(tmp_path, f"127.0.0.1:{server.port}") as prometheus,
     ):

@@ -7,16 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import pytest
 
-from engine import Pipeline, ProcessingContext, Record
 from exporter.management import ManagementServer
-from tests.support.pipelines import CollectingExporter, ListSource
+from tests.support.surfaces import WORKERS, WORKERS_IDS
 from tests.support.waiting import wait_until
-
-
-class Echo:
-    def process(self, record: Record, context: ProcessingContext) -> None:
-        context.emit("echo", record.value)
+from tests.support.worker_pipelines import engine_of
 
 
 def numbers(text: str) -> dict[str, float]:
@@ -29,15 +25,17 @@ def total(found: dict[str, float], name: str, **labels: str) -> float:
     return sum(v for series, v in found.items() if re.match(rf"{name}\{{", series) and all(w in series for w in wanted))
 
 
-def test_twenty_scrapes_at_once_during_full_load_tell_the_same_families_and_numbers_that_fit(tmp_path: Path) -> None:
-    pipeline = (
-        Pipeline("load", partitions=2)
-        .source("numbers", ListSource([{"n": n} for n in range(1_000_000)], batch=200))
-        .process(Echo, key="n")
-        .export("all", CollectingExporter().factory)
-    )
-    with pipeline.run(tmp_path / "data") as engine, ManagementServer(engine, port=0) as server:
+@pytest.mark.parametrize("workers", WORKERS, ids=WORKERS_IDS)
+def test_twenty_scrapes_at_once_during_full_load_tell_the_same_families_and_numbers_that_fit(
+    workers: int, tmp_path: Path
+) -> None:
+    with (
+        engine_of("echoing", tmp_path / "data", workers=workers) as engine,
+        ManagementServer(engine, port=0) as server,
+    ):
         assert wait_until(lambda: min(p.last_written_position for p in engine.snapshot().partitions) > 1000)
+        # A rate is absent until it is known, which it is once the exporters have been looked at for a while.
+        assert wait_until(lambda: "\npenstock_exporting_rate" in httpx.get(f"{server.url}/metrics", timeout=60).text)
         with ThreadPoolExecutor(20) as pool:
             scrapes = [pool.submit(httpx.get, f"{server.url}/metrics", timeout=60) for _ in range(20)]
             answers = [scrape.result(timeout=60) for scrape in scrapes]

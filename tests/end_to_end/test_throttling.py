@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from engine import Engine, FlowControlSettings, Pipeline, ThrottlingSettings, WriteLimitSettings
+import pytest
+
+from engine import Engine, FlowControlSettings, ThrottlingSettings, WriteLimitSettings
 from engine.clock import NS_PER_MS
 from engine.snapshot import PartitionSnapshot
-from tests.support.pipelines import CollectingExporter, ListSource
+from engine.workers.engine import WorkerEngine
+from tests.support.surfaces import WORKERS, WORKERS_IDS
 from tests.support.waiting import wait_until
+from tests.support.worker_pipelines import Refusing, engine_of
 
 ACCEPTABLE = 400
 LIMIT = 4000
+PATIENCE_SECONDS = 60
 SETTINGS = FlowControlSettings(
     write=WriteLimitSettings(
         enabled=True,
@@ -26,61 +31,55 @@ SETTINGS = FlowControlSettings(
         ),
     )
 )
+pytestmark = pytest.mark.parametrize("workers", WORKERS, ids=WORKERS_IDS)
 
 
-def watch(engine: Engine) -> PartitionSnapshot:
+def watch(engine: Engine | WorkerEngine) -> tuple[PartitionSnapshot, ...]:
     """A snapshot, of which must hold that throttled is said exactly while the throttle lowers the limit."""
-    (partition,) = engine.snapshot().partitions
-    flow = partition.flow
-    assert flow.write_limit_per_second is not None
-    assert flow.throttled == (flow.write_limit_per_second < LIMIT)
-    assert partition.backlog_records is not None
-    assert partition.backlog_records >= 0
-    return partition
+    partitions = engine.snapshot().partitions
+    assert [partition.partition for partition in partitions] == [1, 2]
+    for partition in partitions:
+        flow = partition.flow
+        assert flow.write_limit_per_second is not None
+        assert flow.throttled == (flow.write_limit_per_second < LIMIT)
+        assert partition.backlog_records is not None
+        assert partition.backlog_records >= 0
+    return partitions
 
 
-def test_the_backlog_settles_and_the_throttle_ends_when_the_exporter_recovers(tmp_path: Path) -> None:
-    source = ListSource(range(10**9), batch=100)
-    pipeline = Pipeline("p").source("n", source).export("slow", CollectingExporter().factory)
-    with pipeline.run(tmp_path, flow_control=SETTINGS) as engine:
+def test_the_backlog_settles_and_the_throttle_ends_when_the_exporter_recovers(workers: int, tmp_path: Path) -> None:
+    with engine_of("filling", tmp_path, workers=workers, flow_control=SETTINGS) as engine:
         engine.pace_exporter("slow", 500)
-        assert wait_until(lambda: watch(engine).flow.throttled)
-        # Settled: within a quarter of the acceptable backlog, a thousand looks in a row.
+        assert wait_until(lambda: all(p.flow.throttled for p in watch(engine)), PATIENCE_SECONDS)
+        # Settled: within a quarter of the acceptable backlog, hundreds of looks in a row.
         near = 0
 
         def settled() -> bool:
             nonlocal near
-            backlog = watch(engine).backlog_records or 0
-            near = near + 1 if abs(backlog - ACCEPTABLE) <= ACCEPTABLE / 4 else 0
-            return near >= 1000
+            distances = [abs((partition.backlog_records or 0) - ACCEPTABLE) for partition in watch(engine)]
+            near = near + 1 if max(distances) <= ACCEPTABLE / 4 else 0
+            return near >= 300
 
-        assert wait_until(settled)
-        throttled_ns = watch(engine).flow.throttled_ns
+        assert wait_until(settled, PATIENCE_SECONDS)
+        throttled_ns = [partition.flow.throttled_ns for partition in watch(engine)]
         engine.pace_exporter("slow", None)
-        assert wait_until(lambda: not watch(engine).flow.throttled)
-        assert watch(engine).flow.throttled_ns > throttled_ns > 0
+        assert wait_until(lambda: not any(p.flow.throttled for p in watch(engine)), PATIENCE_SECONDS)
+        for before_ns, partition in zip(throttled_ns, watch(engine), strict=True):
+            assert partition.flow.throttled_ns > before_ns > 0
         engine.stop(drain=False)
 
 
-def test_the_throttle_ends_when_traffic_simply_stops(tmp_path: Path) -> None:
-    source = ListSource(range(1500), batch=100, endless=True)
-    pipeline = Pipeline("p").source("n", source).export("slow", CollectingExporter().factory)
-    with pipeline.run(tmp_path, flow_control=SETTINGS) as engine:
+def test_the_throttle_ends_when_traffic_simply_stops(workers: int, tmp_path: Path) -> None:
+    with engine_of("filling", tmp_path, 1500, workers=workers, flow_control=SETTINGS) as engine:
         engine.pace_exporter("slow", 500)
-        assert wait_until(lambda: watch(engine).flow.throttled)
-        assert wait_until(lambda: not watch(engine).flow.throttled)
-        assert watch(engine).flow.write_limit_per_second == LIMIT
+        assert wait_until(lambda: all(p.flow.throttled_ns for p in watch(engine)), PATIENCE_SECONDS)
+        assert wait_until(lambda: not any(p.flow.throttled for p in watch(engine)), PATIENCE_SECONDS)
+        assert [partition.flow.write_limit_per_second for partition in watch(engine)] == [LIMIT, LIMIT]
+        engine.stop(drain=False)
 
 
-def test_an_exporter_that_never_acknowledged_anything_throttles_too(tmp_path: Path) -> None:
-    exporter = CollectingExporter()
-
-    def refuse(_: object) -> None:
-        raise ConnectionError("no such host")
-
-    exporter.before = refuse
-    pipeline = Pipeline("p").source("n", ListSource(range(10**9), batch=100)).export("wrong", exporter.factory)
-    with pipeline.run(tmp_path, flow_control=SETTINGS) as engine:
-        assert wait_until(lambda: watch(engine).flow.write_limit_per_second == 50)
-        assert watch(engine).exporters[0].acknowledged_position == 0
+def test_an_exporter_that_never_acknowledged_anything_throttles_too(workers: int, tmp_path: Path) -> None:
+    with engine_of("filling", tmp_path, 10**9, Refusing, workers=workers, flow_control=SETTINGS) as engine:
+        assert wait_until(lambda: all(p.flow.write_limit_per_second == 50 for p in watch(engine)), PATIENCE_SECONDS)
+        assert [exporter.acknowledged_position for p in watch(engine) for exporter in p.exporters] == [0, 0]
         engine.stop(drain=False)

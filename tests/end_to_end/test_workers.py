@@ -37,9 +37,10 @@ from engine.snapshot import EngineState
 from engine.workers.blueprint import Blueprint
 from engine.workers.engine import WorkerEngine
 from exporter.management import ManagementServer
+from tests.support.commands import penstock
 from tests.support.crowd import CrowdRun
 from tests.support.flights import ROOT, FlightsRun, Result
-from tests.support.processes import children, is_running
+from tests.support.processes import children, is_running, leavable
 from tests.support.waiting import WAIT_SECONDS, wait_until
 from tests.support.worker_pipelines import engine_of
 
@@ -341,12 +342,11 @@ def test_workers_end_with_their_parent_and_leave_nothing_lying_about(tmp_path: P
     workers = [int(word) for word in process.stdout.readline().split()]
     assert len(workers) == 2
     assert all(map(is_running, workers))
-    shared = set(Path("/dev/shm").iterdir())
+    assert [leavable(each) for each in (process.pid, *workers)] == [[], [], []]
     process.kill()
     process.communicate()
     assert wait_until(lambda: not any(map(is_running, workers)))
     assert [path for path in tmp_path.rglob("*") if path.is_socket()] == []
-    assert set(Path("/dev/shm").iterdir()) <= shared
     # And the folder can be had at once.
     with engine_of("flowing", tmp_path, workers=2) as engine:
         engine.stop(drain=False)
@@ -446,6 +446,12 @@ def test_limits_and_exporters_are_changed_over_http_for_all_partitions(workers: 
             )
         )
         assert wait_until(lambda: len(client.get("/api/throttling/episodes").json()["episodes"]) >= 2)
+        _, listed, _ = penstock("exporters", "ls", "--url", server.url)
+        assert [line.split()[:3] for line in listed.splitlines()[1:3]] == [["slow", n, "paused"] for n in "12"]
+        assert penstock("exporters", "resume", "slow", "--url", server.url) == (0, "slow goes on\n", "")
+        assert wait_until(lambda: "paused" not in client.get("/api/exporters").text)
+        code, limits, _ = penstock("flow-control", "get", "--url", server.url)
+        assert (code, [line.split()[0] for line in limits.splitlines()[1:3]]) == (0, ["1", "2"])
         engine.stop(drain=False)
 
 
@@ -468,6 +474,21 @@ def test_back_pressure_shows_on_the_surfaces_and_names_who_is_to_blame(workers: 
         assert len(tasks) == len(set(tasks)), "every subtask once"
         (blocked,) = value(server.url, "penstock_task_back_pressured_seconds_total", task="numbers", reason="buffer")
         assert blocked > 0
+
+        def said() -> str:
+            code, out, err = penstock("back-pressure", "--url", server.url)
+            assert (code, err) == (0, "")
+            assert {"numbers", "slow", "processor", "out"} <= {
+                line.split("/")[0].split(" ")[0] for line in out.split("\n")
+            }
+            return out
+
+        assert wait_until(lambda: "to blame: slow" in said())
+        own = f"{server.url}/api/back-pressure"
+        listed = [task["task"] for task in httpx.get(own).json()["tasks"]]
+        assert len(listed) == len(set(listed)), "every task once"
+        assert httpx.post(f"{own}/{source}/sample").status_code == 202
+        assert httpx.post(f"{own}/{stable_id('nobody')}/sample").status_code == 404
         engine.stop(drain=False)
 
 

@@ -5,13 +5,19 @@ from __future__ import annotations
 import base64
 import json
 import os
+import select
 import subprocess
+import threading
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from tests.support.prometheus import program
-from tests.support.waiting import wait_until
+
+# A browser on a busy machine takes its time, and no test measures it.
+_SECONDS_MAX = 60.0
+_LOOK_EVERY_SECONDS = 0.05
 
 
 class Browser:
@@ -25,12 +31,17 @@ class Browser:
         height: int = 900,
         dark: bool = False,
         authorization: str | None = None,
+        before: str = "",
     ) -> None:
-        """`authorization` is what the user has typed into the browser's dialog, as the header that comes of it."""
+        """`authorization` is what the user has typed into the browser's dialog, as the header that comes of it.
+
+        `before` is JavaScript that runs in each page before anything of its own. Times of day are those of UTC.
+        """
         self._folder = folder
         self._size = (width, height)
         self._dark = dark
         self._authorization = authorization
+        self._before = before
         self._asked = 0
         self._buffer = b""
         self._session = ""
@@ -64,31 +75,50 @@ class Browser:
         )
         os.close(to_browser)
         os.close(from_browser)
+        try:
+            self._set_up()
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end()
+
+    def _set_up(self) -> None:
         target = self._ask("Target.createTarget", url="about:blank")["targetId"]
         self._session = self._ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self._ask(f"{domain}.enable")
         theme = {"name": "prefers-color-scheme", "value": "dark" if self._dark else "light"}
         self._ask("Emulation.setEmulatedMedia", features=[theme])
+        self._ask("Emulation.setTimezoneOverride", timezoneId="UTC")
         width, height = self._size
         self._ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         if self._authorization is not None:
             self._ask("Network.setExtraHTTPHeaders", headers={"Authorization": self._authorization})
-        return self
+        if self._before:
+            self._ask("Page.addScriptToEvaluateOnNewDocument", source=self._before)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def _end(self) -> None:
         os.close(self._write)
         os.close(self._read)
         self._process.terminate()
-        self._process.wait(20)
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
     def open(self, url: str) -> None:
         """Goes to `url` and waits until it and what it names are loaded."""
         self._loaded = False
         self._ask("Page.navigate", url=url)
-        while not self._loaded:
+        # The empty page that the browser begins with may be told of late.
+        there = "location.protocol !== 'about:' && document.readyState === 'complete'"
+        while not (self._loaded and self.evaluate(there)):
             self._note(self._next())
 
     def evaluate(self, expression: str) -> Any:
@@ -128,8 +158,22 @@ class Browser:
         self.evaluate(f"{found}.dispatchEvent(new Event('input', {{bubbles: true}}))")
 
     def wait_for(self, expression: str) -> bool:
-        """Whether the expression becomes true within the usual time."""
-        return wait_until(lambda: self.evaluate(f"Boolean({expression})"))
+        """Whether the expression becomes true within a time that is long on any machine."""
+        pause = threading.Event()
+        deadline = time.monotonic() + _SECONDS_MAX
+        while not self.evaluate(f"Boolean({expression})"):
+            if time.monotonic() > deadline:
+                return False
+            # Whoever looks all the time keeps the page from working.
+            pause.wait(_LOOK_EVERY_SECONDS)
+        return True
+
+    def memory(self) -> tuple[int, int]:
+        """Bytes of the page's JavaScript heap after its garbage is collected, and how many DOM nodes it holds."""
+        for _ in range(2):
+            self._ask("HeapProfiler.collectGarbage")
+        heap, counted = self._ask("Runtime.getHeapUsage"), self._ask("Memory.getDOMCounters")
+        return int(heap["usedSize"]), int(counted["nodes"])
 
     def screenshot(self, path: Path) -> None:
         path.write_bytes(base64.b64decode(self._ask("Page.captureScreenshot", captureBeyondViewport=True)["data"]))
@@ -150,6 +194,8 @@ class Browser:
 
     def _next(self) -> dict[str, Any]:
         while b"\0" not in self._buffer:
+            readable, _, _ = select.select([self._read], [], [], _SECONDS_MAX)
+            assert readable, "the browser says nothing"
             part = os.read(self._read, 1 << 20)
             assert part, "the browser is gone"
             self._buffer += part

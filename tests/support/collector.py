@@ -10,6 +10,8 @@ from types import TracebackType
 from typing import Self
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 
 class Collector:
@@ -17,6 +19,7 @@ class Collector:
 
     def __init__(self, port: int = 0) -> None:
         self.pushed: list[ExportMetricsServiceRequest] = []
+        self.traced: list[ExportTraceServiceRequest] = []
         # Of each request, in order, also of those that were refused.
         self.headers: list[dict[str, str]] = []
         self.paths: list[str] = []
@@ -29,6 +32,17 @@ class Collector:
         self._server = ThreadingHTTPServer(("127.0.0.1", port), handler)
         self.port: int = self._server.server_address[1]
         self.url = f"http://127.0.0.1:{self.port}"
+
+    @property
+    def spans(self) -> list[Span]:
+        """All that arrived, in this order."""
+        return [
+            span
+            for request in list(self.traced)
+            for of_resource in request.resource_spans
+            for of_scope in of_resource.scope_spans
+            for span in of_scope.spans
+        ]
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
@@ -52,7 +66,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.collector.paths.append(self.path)
         self.collector.before()
         status = self.collector.statuses.pop(0) if self.collector.statuses else 200
-        if status == 200:
+        if status == 200 and self.path.endswith("/traces"):
+            self.collector.traced.append(ExportTraceServiceRequest.FromString(body))
+        elif status == 200:
             self.collector.pushed.append(ExportMetricsServiceRequest.FromString(body))
         self.send_response(status)
         if self.collector.retry_after is not None:

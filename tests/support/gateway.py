@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
 from engine import Place, Refusal, Written
+from engine.snapshot import GatewaySnapshot
 from exporter.door import IntakeDoor
 from exporter.gateway.server import GatewayServer
 from exporter.gateway.settings import GatewaySettings
@@ -29,6 +30,11 @@ class FakeIntake:
         self.partitions: list[int | None] = []
         # Instead of taking; may raise.
         self.answer: Callable[[Sequence[Any]], Written | Refusal | None] = lambda _: None
+        # What a snapshot of the engine would tell of the gateway.
+        self.gateway: Callable[[], GatewaySnapshot] | None = None
+
+    def attach_gateway(self, snapshot: Callable[[], GatewaySnapshot]) -> None:
+        self.gateway = snapshot
 
     def write(self, values: Sequence[Any], *, partition: int | None = None) -> Written | Refusal:
         answer = self.answer(values)
@@ -64,10 +70,11 @@ def open_gateway(engine: IntakeDoor, *, access: Access | None = None, **settings
 
 
 def everything(connection: socket.socket) -> bytes:
-    """What comes until the other side closes."""
+    """What comes until the other side closes, or cuts off who goes on sending behind its answer."""
     parts = []
-    while part := connection.recv(65536):
-        parts.append(part)
+    with suppress(ConnectionResetError):
+        while part := connection.recv(65536):
+            parts.append(part)
     return b"".join(parts)
 
 

@@ -33,7 +33,17 @@ def free_port() -> int:
 class Prometheus:
     """Scrapes one target each second, from `with` to its end; `rules` are rule files to load."""
 
-    def __init__(self, folder: Path, target: str, *, interval: str = "1s", rules: tuple[Path, ...] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        target: str,
+        *,
+        interval: str = "1s",
+        rules: tuple[Path, ...] = (),
+        features: tuple[str, ...] = (),
+    ) -> None:
+        """`features` are those that it has to be asked for, such as `exemplar-storage`."""
+        self._features = features
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._folder = folder
@@ -55,6 +65,7 @@ class Prometheus:
                 f"--config.file={self._config}",
                 f"--storage.tsdb.path={self._folder / 'tsdb'}",
                 f"--web.listen-address=127.0.0.1:{self.port}",
+                *(f"--enable-feature={feature}" for feature in self._features),
             ],
             stdout=log,
             stderr=log,
@@ -83,6 +94,13 @@ class Prometheus:
 
     def query_range(self, expression: str, start: float, end: float, step: float) -> list[dict[str, Any]]:
         return self._get("query_range", query=expression, start=start, end=end, step=step)
+
+    def exemplars(self, expression: str, start: float, end: float) -> list[dict[str, Any]]:
+        """Series with the exemplars that were scraped for them; needs `exemplar-storage`."""
+        query = urllib.parse.urlencode({"query": expression, "start": start, "end": end})
+        with urllib.request.urlopen(f"{self.url}/api/v1/query_exemplars?{query}", timeout=20) as answer:
+            found: list[dict[str, Any]] = json.load(answer)["data"]
+        return found
 
     def value(self, expression: str) -> float | None:
         """The one value of an instant query; None when there is no series."""

@@ -14,9 +14,11 @@ from engine.snapshot import (
     EdgeSnapshot,
     EngineSnapshot,
     EngineState,
+    Exemplar,
     ExporterSnapshot,
     ExporterState,
     FlowSnapshot,
+    GatewaySnapshot,
     HistogramSnapshot,
     Outcome,
     PartitionSnapshot,
@@ -28,6 +30,7 @@ from engine.snapshot import (
     VertexSnapshot,
     WorkerSnapshot,
 )
+from exporter.catalogue import GATEWAY_BOUNDS_SECONDS, GATEWAY_CODES
 
 STARTED_WALL_NS = 1_700_000_000 * NS_PER_SECOND
 TAKEN_WALL_NS = STARTED_WALL_NS + 90 * NS_PER_SECOND
@@ -48,6 +51,14 @@ def histogram(
     """The first buckets hold `counts`, the others nothing."""
     padded = counts + (0,) * (len(bounds) + 1 - len(counts))
     return HistogramSnapshot(bounds=bounds, counts=padded, sum=total)
+
+
+def marked(histogram: HistogramSnapshot, bucket: int, value: float) -> HistogramSnapshot:
+    """With an exemplar in one bucket."""
+    exemplars = list(histogram.exemplars or (None,) * len(histogram.counts))
+    labels = (("trace_id", f"{0xABC + bucket:032x}"), ("span_id", f"{0xDEF + bucket:016x}"))
+    exemplars[bucket] = Exemplar(labels=labels, value=value, wall_ns=TAKEN_WALL_NS - NS_PER_SECOND // 4)
+    return replace(histogram, exemplars=tuple(exemplars))
 
 
 def flow(**changes: object) -> FlowSnapshot:
@@ -211,6 +222,14 @@ def busy_snapshot() -> EngineSnapshot:
             WorkerSnapshot(worker=1, is_up=True, process_id=4711, partitions=(1,), restarts=0),
             WorkerSnapshot(worker=2, is_up=False, process_id=None, partitions=(2,), restarts=3),
         ),
+        observed={"success": 512, "failure": 7, "dropped": 1},
+        gateway=GatewaySnapshot(
+            requests={**dict.fromkeys(GATEWAY_CODES, 0), 200: 40_000, 400: 3, 429: 325},
+            records=1_000_000,
+            received_bytes=123_456_789,
+            connections=128,
+            duration=histogram(0, 40, 30_000, 10_000, 288, bounds=GATEWAY_BOUNDS_SECONDS, total=180.5),
+        ),
         info={"storage": "memory"},
     )
 
@@ -294,7 +313,7 @@ def _throttled_partition() -> PartitionSnapshot:
         ),
         append_duration=histogram(5, 4, 3, 2, 1, total=0.0125),
         command_duration=histogram(1, total=0.00003),
-        processing_duration=histogram(7, total=0.0001),
+        processing_duration=marked(histogram(7, total=0.0001), 0, 0.0000125),
         end_to_end_duration=HistogramSnapshot(
             bounds=AGE_BOUNDS_SECONDS, counts=(0,) * len(AGE_BOUNDS_SECONDS) + (1,), sum=1e6
         ),

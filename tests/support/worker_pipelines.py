@@ -10,6 +10,7 @@ from pathlib import Path
 from engine import Engine, EngineOptions, FlowControlSettings, Pipeline, ProcessingContext, Record
 from engine.exporting.jsonl import jsonl
 from engine.exporting.protocol import ExporterContext
+from engine.identity import partition_of
 from engine.workers.blueprint import Blueprint
 from engine.workers.engine import WorkerEngine
 from tests.support.pipelines import ListSource
@@ -30,6 +31,16 @@ class Counting:
             context.send(f"about {record.value['n'] % 11}", "message", {"n": record.value["n"]})
 
 
+class Holding:
+    """Does nothing with a record before there is a file."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def process(self, record: Record, context: ProcessingContext) -> None:
+        _wait_for(self._file)
+
+
 class Nowhere:
     """An exporter that takes everything and keeps nothing."""
 
@@ -43,11 +54,26 @@ class Nowhere:
         return
 
 
-class Numbers(Sequence[dict[str, object]]):
-    """So many values, made when they are asked for."""
+class Refusing(Nowhere):
+    """An exporter that reaches nobody."""
 
-    def __init__(self, count: int) -> None:
+    def export(self, records: Sequence[Record]) -> bytes | None:
+        raise ConnectionError("no such host")
+
+
+class Echo:
+    """One result for each command."""
+
+    def process(self, record: Record, context: ProcessingContext) -> None:
+        context.emit("echo", record.value)
+
+
+class Numbers(Sequence[dict[str, object]]):
+    """So many values, made when they are asked for; with `only`, all of that key."""
+
+    def __init__(self, count: int, *, only: str | None = None) -> None:
         self._count = count
+        self._only = only
 
     def __len__(self) -> int:
         return self._count
@@ -55,7 +81,7 @@ class Numbers(Sequence[dict[str, object]]):
     def __getitem__(self, place: int | slice) -> object:  # type: ignore[override]
         if isinstance(place, slice):
             return [self[n] for n in range(*place.indices(self._count))]
-        return {"n": place, "k": f"key {place % 13}"}
+        return {"n": place, "k": self._only or f"key {place % 13}"}
 
 
 def counting(folder: str, count: int = 2000) -> Pipeline:
@@ -67,6 +93,32 @@ def counting(folder: str, count: int = 2000) -> Pipeline:
         .map("as_is", _same, parallelism=2)
         .process(Counting, key="k")
         .export("file", jsonl(Path(folder) / "out.ndjson"))
+    )
+
+
+def still() -> Pipeline:
+    """Two partitions in which nothing happens by itself."""
+    return Pipeline("still", partitions=2)
+
+
+def holding(file: str) -> Pipeline:
+    """Whatever is written from outside is in flight until there is that file."""
+    return Pipeline("holding", partitions=2).process(lambda: Holding(Path(file)))
+
+
+def blocked(file: str) -> Pipeline:
+    """The last step lets nothing through before there is that file."""
+
+    def sink(value: object) -> object:
+        _wait_for(Path(file))
+        return value
+
+    return (
+        Pipeline("blocked", partitions=2)
+        .source("source", ListSource(Numbers(100_000), endless=True))
+        .map("map", _same)
+        .map("sink", sink, parallelism=2)
+        .key_by("k")
     )
 
 
@@ -82,6 +134,25 @@ def flowing() -> Pipeline:
         .source("numbers", ListSource(Numbers(ENDLESS), batch=50))
         .map("work", _same)
         .process(Counting, key="k")
+        .export("slow", Nowhere)
+    )
+
+
+def filling(count: int = ENDLESS, exporter: type[Nowhere] = Nowhere) -> Pipeline:
+    """A source of numbers for each of two partitions, so that neither waits for the other's limit."""
+    pipeline = Pipeline("filling", partitions=2).key_by("k")
+    for number in (1, 2):
+        key = next(f"key {n}" for n in range(100) if partition_of(f"key {n}", 2) == number)
+        pipeline.source(f"numbers-{number}", ListSource(Numbers(count, only=key), batch=100, endless=True))
+    return pipeline.export("slow", exporter)
+
+
+def echoing(count: int = ENDLESS, batch: int = 200) -> Pipeline:
+    """Numbers into two partitions, a result for each, and out again."""
+    return (
+        Pipeline("echoing", partitions=2)
+        .source("numbers", ListSource(Numbers(count), batch=batch))
+        .process(Echo, key="n")
         .export("slow", Nowhere)
     )
 
@@ -116,6 +187,23 @@ def deadly(folder: str) -> Pipeline:
     )
 
 
+def slow_to_make(folder: str) -> Pipeline:
+    """Says in a file that it has begun, and is not made before there is another one."""
+    (Path(folder) / f"begun-{os.getpid()}").touch()
+    _wait_for(Path(folder) / "made")
+    return still()
+
+
+def dying() -> Pipeline:
+    """Takes the process with it that would make it."""
+    os._exit(78)
+
+
+def differing() -> Pipeline:
+    """Another one in each process."""
+    return Pipeline(f"made by {os.getpid()}", partitions=2)
+
+
 def failing() -> Pipeline:
     """A step that gives up the run."""
     return (
@@ -125,6 +213,12 @@ def failing() -> Pipeline:
         .process(Counting, key="k")
         .export("out", Nowhere)
     )
+
+
+def _wait_for(file: Path) -> None:
+    pause = threading.Event()
+    while not file.exists():
+        pause.wait(0.01)
 
 
 def _same(value: object) -> object:

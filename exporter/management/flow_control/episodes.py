@@ -55,6 +55,7 @@ def _shown(episode: Episode) -> dict[str, object]:
         "throttledSeconds": episode.throttled_ns / NS_PER_SECOND,
         "lowestLimit": episode.lowest_limit_per_second,
         "peakBacklog": episode.peak_backlog_records,
+        "reason": episode.reason,
     }
 
 

@@ -162,7 +162,8 @@ def _ours() -> list[Operation]:
 
 def _write_rate_limit() -> Schema:
     throttling = {"enabled": BOOLEAN, "acceptableBacklog": COUNT, "minRate": COUNT, "resolution": NUMBER}
-    return obj({"enabled": BOOLEAN, "limit": COUNT, "rampUp": NUMBER, "throttling": obj(throttling)})
+    # While it is disabled any limit stands, for it says nothing.
+    return obj({"enabled": BOOLEAN, "limit": INTEGER, "rampUp": NUMBER, "throttling": obj(throttling)})
 
 
 def _change(or_null: Callable[[Schema], Schema]) -> Schema:
@@ -246,5 +247,6 @@ def _episode() -> Schema:
             "throttledSeconds": NUMBER,
             "lowestLimit": NUMBER,
             "peakBacklog": COUNT,
+            "reason": said(STRING, "why the limit was held down, as the throttle said when it was lowest"),
         }
     )

@@ -7,6 +7,7 @@ from exporter.catalogue import metrics
 from exporter.history.fields import PARTITION_FIELDS, VERTEX_FIELDS, Field
 from exporter.management.openapi.operation import PROBLEM, Answer, Operation, Parameter, json
 from exporter.management.openapi.schema import (
+    BOOLEAN,
     COUNT,
     NUMBER,
     STRING,
@@ -62,7 +63,13 @@ def schemas() -> dict[str, Schema]:
             }
         ),
         "Verdict": obj(
-            {"status": one_of(("UP", "DOWN", "OUT_OF_SERVICE")), "details": obj({"reason": STRING})},
+            {
+                "status": one_of(("UP", "DOWN", "OUT_OF_SERVICE")),
+                "details": obj(
+                    {"reason": STRING},
+                    {"notes": said(array(STRING), "what is out of the ordinary and does not change the status")},
+                ),
+            },
             {"groups": array(STRING)},
         ),
         "Links": obj({"_links": by_key(obj({"href": STRING, "templated": {"const": False}}), "by name")}),
@@ -184,7 +191,21 @@ def _data() -> list[Operation]:
     since = Parameter("since", "query", "only samples later than this Unix time in seconds", NUMBER)
     wrong = Answer("the request is not understood", {PROBLEM: component("Problem")})
     text: Schema = {"type": "string", "maxLength": 64}
+    rights = obj(
+        {
+            "user": nullable(said(STRING, "null where the port has no users")),
+            "mayChange": said(BOOLEAN, "whether requests of this user may change anything"),
+        }
+    )
     return [
+        Operation(
+            path="/api/rights",
+            method="get",
+            name="rights",
+            tag="page",
+            summary="Who asks, and what that user may do",
+            answers={200: json("of the user whose name and password came along", rights)},
+        ),
         Operation(
             path="/api/history",
             method="get",

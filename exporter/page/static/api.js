@@ -1,5 +1,7 @@
 // Asks the management API; what it refuses is an error that carries the server's own sentence.
 
+const RETRY_MS = 2000;
+
 export class Refused extends Error {
   constructor(status, problem) {
     super(problem.detail ?? `the server answers ${status}`);
@@ -26,12 +28,13 @@ export async function send(method, path, { content, tag } = {}) {
   return { content: read, tag: answer.headers.get("ETag") };
 }
 
-/** Whether who looks may change something: asks for a change of nothing, as a dry run. */
+/** Whether who looks may change something. Asks until there is an answer. */
 export async function mayChange() {
-  try {
-    await send("PATCH", "api/flow-control?dry_run=true", { content: {} });
-    return true;
-  } catch (error) {
-    return !(error instanceof Refused && [401, 403].includes(error.status));
+  for (;;) {
+    try {
+      return (await ask("api/rights")).mayChange;
+    } catch {
+      await new Promise((again) => setTimeout(again, RETRY_MS));
+    }
   }
 }

@@ -22,6 +22,12 @@ export const FLOW = {
   ],
 };
 
+/** Accepted writes, a line for each of these sources. */
+export const writesOf = (sources) => ({
+  axes: [{ scale: "rate", label: "records/s", format: compact }],
+  lines: sources.map((source) => ({ ...source, scale: "rate", width: 2 })),
+});
+
 /** How a task spends its time, and what the stacks say. */
 export const TASK = {
   axes: [{ scale: "share", label: "share of the time", format: share, max: 1 }],

@@ -4,9 +4,14 @@ import { send } from "./api.js";
 import { byId, make, say } from "./dom.js";
 import { UNKNOWN, duration, rate, timeOfDay, whole } from "./words.js";
 
+// Two answers in quick succession tell nothing of a rate.
+const APART_SECONDS = 0.5;
+
 export class ExportingTab {
   #refresh;
   #before = null;
+  // Records acknowledged a second, by partition and exporter.
+  #rates = new Map();
   #asked = null;
 
   /** `refresh` asks for the state anew. */
@@ -24,16 +29,16 @@ export class ExportingTab {
   /** Draws `/api/exporters`. */
   show(state) {
     const held = document.activeElement?.dataset?.exporter;
-    const rows = state.exporters.flatMap((exporter) => this.#rows(exporter, state.takenAt));
+    this.#measure(state);
+    const rows = state.exporters.flatMap((exporter) => this.#rows(exporter));
     const none = make("tr", {}, make("td", { colspan: 10 }, "there are no record exporters"));
     byId("exporters").replaceChildren(...(rows.length ? rows : [none]));
     // The button that had the focus is another one now.
     const again = [...byId("exporters").querySelectorAll("button")].find((each) => each.dataset.exporter === held);
     if (held !== undefined) again?.focus();
-    this.#before = positions(state);
   }
 
-  #rows(exporter, takenAt) {
+  #rows(exporter) {
     return exporter.partitions.map((part, i) => {
       const row = make("tr");
       row.dataset.exporter = exporter.exporter;
@@ -47,7 +52,7 @@ export class ExportingTab {
         `${whole(part.acknowledgedPosition)} of ${whole(part.lastWrittenPosition)}`,
         whole(part.backlog),
         part.backlog === 0 ? UNKNOWN : duration(part.oldestUnexportedAgeSeconds),
-        rate(this.#rate(exporter.exporter, part, takenAt)),
+        rate(this.#rates.get(keyOf(part, exporter))),
         `${whole(part.errors)}, ${whole(part.retries)} retries`,
         failed,
       ].map((text) => make("td", {}, text));
@@ -59,11 +64,16 @@ export class ExportingTab {
     });
   }
 
-  /** Records acknowledged a second since the answer before; positions rise by one. */
-  #rate(name, part, takenAt) {
-    const before = this.#before?.acknowledged.get(`${part.partition} ${name}`);
-    const seconds = takenAt - (this.#before?.takenAt ?? takenAt);
-    return before === undefined || seconds <= 0 ? null : Math.max(0, part.acknowledgedPosition - before) / seconds;
+  /** Rates since an answer before; positions rise by one. */
+  #measure(state) {
+    const [before, now] = [this.#before, positions(state)];
+    const seconds = before === null ? 0 : now.takenAt - before.takenAt;
+    if (seconds >= 0 && seconds < APART_SECONDS && before !== null) return;
+    const since = (key, position) => (position - before?.acknowledged.get(key)) / seconds;
+    const grown = [...now.acknowledged].map(([key, position]) => [key, since(key, position)]);
+    // A position or a clock that went back is that of another engine.
+    this.#rates = new Map(grown.filter(([, perSecond]) => seconds > 0 && perSecond >= 0));
+    this.#before = now;
   }
 
   #ask(name, action) {
@@ -98,9 +108,11 @@ function action(exporter) {
   return button;
 }
 
+const keyOf = ({ partition }, { exporter }) => `${partition} ${exporter}`;
+
 function positions(state) {
   const entries = state.exporters.flatMap((exporter) =>
-    exporter.partitions.map((part) => [`${part.partition} ${exporter.exporter}`, part.acknowledgedPosition]),
+    exporter.partitions.map((part) => [keyOf(part, exporter), part.acknowledgedPosition]),
   );
   return { takenAt: state.takenAt, acknowledged: new Map(entries) };
 }

@@ -1,14 +1,19 @@
-// The four numbers and the chart of flow control, for one partition or all together.
+// The four numbers and the charts of flow control, for one partition or all together.
 
-import { Chart, FLOW } from "./chart.js";
+import { Chart, FLOW, writesOf } from "./chart.js";
 import { byId, make } from "./dom.js";
 import { whole } from "./words.js";
+import { writersIn } from "./writes.js";
 
 const ALL = "all";
+const WRITES_HEIGHT = 200;
 
 export class FlowNumbers {
   #choice = byId("partition");
   #chart = new Chart(byId("chart"), FLOW);
+  // One line a source; another set of sources is another chart.
+  #writes = null;
+  #writers = "";
 
   /** `chosen` is called when the reader picks another partition. */
   constructor(chosen) {
@@ -28,6 +33,18 @@ export class FlowNumbers {
     const text = throttled ? "throttled" : "not throttled";
     byId("throttle").replaceChildren(make("span", { class: throttled ? "is-throttled" : null }, text));
     this.#chart.show(history.times, columns, columns.throttled);
+    this.#showWrites(history.times, columns);
+  }
+
+  #showWrites(times, columns) {
+    const sources = writersIn(columns);
+    const writers = sources.map(({ column }) => column).join();
+    if (writers !== this.#writers) {
+      this.#writes?.close();
+      this.#writes = sources.length ? new Chart(byId("writes-chart"), writesOf(sources), WRITES_HEIGHT) : null;
+      this.#writers = writers;
+    }
+    this.#writes?.show(times, columns, columns.throttled);
   }
 
   #offer(numbers) {

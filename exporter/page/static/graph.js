@@ -75,7 +75,8 @@ export class JobGraph {
       label = { x: (xFrom + xTo) / 2, y: high - 4 };
     }
     const tip = edge.back ? arrow(to.x + NODE.width * RETURN.at, y2 - NODE.height / 2, "down") : arrow(x2, y2, "right");
-    const text = draw("text", { ...label, class: "edge-rate", "text-anchor": "middle" });
+    const ends = { "data-from": edge.from, "data-to": edge.to };
+    const text = draw("text", { ...label, ...ends, class: "edge-rate", "text-anchor": "middle" });
     svg.append(draw("path", { d: line, class: "edge" }), tip, text);
     return { ...edge, text };
   }

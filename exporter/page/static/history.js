@@ -55,15 +55,25 @@ export class History {
     return total;
   }
 
-  /** When the throttling that lasts began, as far back as is kept; null while there is none. */
-  throttledSince() {
-    const all = this.#partitions.all();
-    let since = null;
-    for (let i = this.times.length - 1; i >= 0; i--) {
-      if (!all.some((columns) => columns.throttled[i] === 1)) break;
-      since = this.times[i];
-    }
-    return since;
+  /** `{partitions, from}` of the throttling that lasts, `from` an index of `times`; null while there is none. */
+  throttled() {
+    const begun = this.partitionNumbers().map((number) => [number, this.#throttledFrom(number)]);
+    const held = begun.filter(([, from]) => from < this.times.length);
+    if (!held.length) return null;
+    return { partitions: held.map(([number]) => number), from: Math.min(...held.map(([, from]) => from)) };
+  }
+
+  /** The sum over some partitions of the mean of a column between two indices; null where nothing is known. */
+  mean(partitions, name, from, to) {
+    const means = partitions.map((number) => mean(this.ofPartition(number)[name].slice(Math.max(0, from), to)));
+    return means.reduce(sum, null);
+  }
+
+  #throttledFrom(number) {
+    const { throttled } = this.ofPartition(number);
+    let from = throttled.length;
+    while (from > 0 && throttled[from - 1] === 1) from--;
+    return from;
   }
 
   #forget() {
@@ -73,6 +83,12 @@ export class History {
     this.#partitions.forget(surplus);
     this.#tasks.forget(surplus);
   }
+}
+
+/** Of the values that are known; null where none is. */
+export function mean(values) {
+  const known = values.filter((value) => value !== null && value !== undefined);
+  return known.length ? known.reduce((a, b) => a + b) / known.length : null;
 }
 
 const sum = (a, b) => (a === null ? b : b === null ? a : a + b);

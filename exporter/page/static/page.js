@@ -2,6 +2,7 @@
 
 import { ask, mayChange } from "./api.js";
 import { BackPressureTab } from "./back_pressure.js";
+import { explained } from "./bottleneck.js";
 import { byId, say } from "./dom.js";
 import { ExportingTab } from "./exporting.js";
 import { FlowNumbers } from "./flow_numbers.js";
@@ -12,8 +13,7 @@ import { LimitsForm } from "./limits_form.js";
 import { showEpisodes, showPartitions } from "./partitions.js";
 import { Poll } from "./poll.js";
 import { Tabs } from "./tabs.js";
-import { rate, timeOfDay } from "./words.js";
-import { Writes } from "./writes.js";
+import { timeOfDay } from "./words.js";
 
 const history = new History();
 const flow = new FlowNumbers(() => flow.show(history));
@@ -28,7 +28,6 @@ const pressures = new Poll("api/back-pressure", tellPressure, tellFreshness);
 const limits = new Poll("api/flow-control", tellLimits, tellFreshness);
 const episodes = new Poll("api/throttling/episodes", showEpisodes, tellFreshness);
 const exporters = new Poll("api/exporters", (state) => exporting.show(state), tellFreshness);
-const writes = new Writes();
 const form = new LimitsForm(() => limits.now());
 const exporting = new ExportingTab(() => exporters.now());
 const tasks = new BackPressureTab(byId("tasks"), { mayChange: () => mayAct, refresh: () => pressures.now() });
@@ -47,20 +46,13 @@ async function tellPressure(state) {
   if (plan?.jid !== state.jobId) plan = (await ask(`jobs/${state.jobId}/plan`)).plan;
   graph.show(plan, pressure, history);
   tasks.show(pressure, history);
-  say(byId("bottleneck"), explained(state.bottleneck));
+  say(byId("bottleneck"), explained(state.bottleneck, state.tasks, history));
+  say(byId("blamed"), state.bottleneck === null ? "" : `The bottleneck is ${state.bottleneck.task}.`);
 }
 
 function tellLimits(state) {
-  showPartitions(state, writes);
+  showPartitions(state, history);
   form.show(state);
-}
-
-/** Who is to blame, and since when writes are held back for it. */
-function explained(bottleneck) {
-  const since = history.throttledSince();
-  const limit = history.total()?.writeLimitPerSecond.at(-1);
-  const limited = since === null ? "" : `Writes are limited to ${rate(limit)} since ${timeOfDay(since)}.`;
-  return [bottleneck === null ? "" : `${bottleneck.text}.`, limited].filter(Boolean).join(" ");
 }
 
 function draw() {
@@ -92,7 +84,6 @@ function refresh() {
   pressures.now();
   for (const poll of inView()) poll.now();
   if (tabs.current === "back-pressure") tasks.look();
-  if (tabs.current === "flow-control") writes.refresh();
 }
 
 tabs.follow(refresh);
@@ -102,7 +93,7 @@ follow({
     history.replace(told);
     plan = null;
     mayAct = mayChange();
-    mayAct.then((may) => document.body.classList.toggle("may-change", may));
+    mayAct.then((may) => (document.body.dataset.rights = may ? "change" : "read"));
     refresh();
   },
   sampled(told) {

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from engine.clock import NS_PER_MS
 from engine.errors import ConfigurationError, RefusedRecordsError, RetryLaterError, TargetError
 from engine.exporting.elasticsearch import Elasticsearch, elasticsearch
 from tests.support.records import context, record, records
@@ -22,7 +21,7 @@ def target() -> Iterator[BulkTarget]:
 
 
 def opened(target: BulkTarget, index: str = "flights-{valueType}", **options: Any) -> Elasticsearch:
-    exporter = elasticsearch(f"{target.url}/es", index, timeout_ns=300 * NS_PER_MS, **options)()
+    exporter = elasticsearch(f"{target.url}/es", index, **options)()
     exporter.open(context(2))
     return exporter
 

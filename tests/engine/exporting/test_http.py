@@ -22,7 +22,7 @@ def target() -> Iterator[LineTarget]:
 
 @pytest.fixture
 def exporter(target: LineTarget) -> Iterator[HttpLines]:
-    exporter = http(f"{target.url}/in?of=them", headers={"x-team": "delays"}, timeout_ns=300 * NS_PER_MS)()
+    exporter = http(f"{target.url}/in?of=them", headers={"x-team": "delays"})()
     exporter.open(context())
     yield exporter
     exporter.close()
@@ -99,8 +99,10 @@ def test_any_other_answer_is_the_targets_fault_and_not_the_records(
         exporter.export(records(1, 2))
 
 
-def test_a_target_that_hangs_is_given_up_in_time(target: LineTarget, exporter: HttpLines) -> None:
+def test_a_target_that_hangs_is_given_up_in_time(target: LineTarget) -> None:
     target.behave = lambda _: Reply(200, hold=target.hold)
+    exporter = http(target.url, timeout_ns=300 * NS_PER_MS)()
+    exporter.open(context())
     with pytest.raises(TargetError, match="does not answer in time"):
         exporter.export(records(1, 2))
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.log.codec import EncodedBatch, checksum_of, decode_batch, encode_records, kinds_of
+from engine.log.codec import EncodedBatch, checksum_of, decode_batch, encode_batch, encode_records
 from engine.records import Record, RecordType, WriteSource, decode_record, encode_record
 
 # Everything JSON can say, and bytes; whole numbers as MessagePack has them.
@@ -35,7 +36,7 @@ RECORDS = st.builds(
 
 
 def batch_of(records: list[Record], first: int = 1) -> EncodedBatch:
-    blob, kinds = encode_records(records), kinds_of(records)
+    blob, kinds = encode_batch(records)
     checksum = checksum_of(blob, first, len(records), kinds)
     return EncodedBatch(first, len(records), 7, WriteSource.INTERNAL, checksum, blob, kinds)
 
@@ -52,6 +53,31 @@ def test_what_is_encoded_comes_back_with_its_positions_and_time(records: list[Re
             found = getattr(record, name)
             assert found == getattr(original, name)
             assert type(found) is type(getattr(original, name))
+
+
+def test_what_the_records_of_a_batch_share_is_stored_once() -> None:
+    def records(*value_types: str) -> list[Record]:
+        return [Record("command", value_types[n % len(value_types)], "i" * 50, "k", n) for n in range(100)]
+
+    assert encode_batch(records("v"))[0].count(b"i" * 50) == 1
+    assert encode_batch(records("v", "w"))[0].count(b"i" * 50) == 2
+    assert [record.value_type for record in decode_batch(batch_of(records("v", "w"))).records][:3] == ["v", "w", "v"]
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        ([("event", "t", "i")], None, ["k"], [1, 2], None),
+        ([("event", "t", "i")], None, ["k", "k"], [1], None),
+        ([("event", "t", "i")], [0], ["k", "k"], [1, 2], None),
+        ([("event", "t", "i")], None, ["k", "k"], [1, 2], [5, 6, 7]),
+    ],
+)
+def test_a_batch_whose_columns_differ_in_length_is_refused(columns: tuple[object, ...]) -> None:
+    blob = msgspec.msgpack.encode(columns)
+    batch = EncodedBatch(1, 2, 7, WriteSource.INTERNAL, checksum_of(blob, 1, 2), blob)
+    with pytest.raises(ValueError, match=r"it holds \d records where 2 are stated"):
+        _ = decode_batch(batch).records
 
 
 @settings(deadline=None)

@@ -47,10 +47,10 @@ class MortalSqlite(SqliteStorage):
         self.entries_left: int | None = None
         self.refuses = False
 
-    def _write(self, db: Any, entry: Entry) -> None:  # type: ignore[override]
+    def _write(self, db: Any, unit: Unit) -> None:  # type: ignore[override]
         if self.refuses:
             raise StorageError("disk_full", "no room")
-        super()._write(db, entry)
+        super()._write(db, unit)
         if self.entries_left is not None:
             self.entries_left -= 1
             if self.entries_left == 0:

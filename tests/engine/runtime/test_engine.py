@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from engine import (
     WriteLimitSettings,
     WriteSource,
 )
+from engine.log.sqlite import SqliteStorage
 from engine.processing.protocol import ProcessingContext
 from engine.snapshot import BlockReason, EngineState, ExporterState, Outcome, TaskStatus, VertexKind
 from engine.sources.lines import lines
@@ -168,6 +170,8 @@ def test_a_record_whose_processing_raises_is_tried_again_and_then_rejected(tmp_p
 
 class Unencodable:
     def process(self, record: Record, context: ProcessingContext) -> None:
+        if record.value == "no":
+            context.reject("it says no")
         context.state.put("last", record.value)
         context.emit("out", object() if record.value == "bad" else record.value)
 
@@ -176,13 +180,38 @@ def test_a_result_that_cannot_be_stored_rejects_its_own_record_only(tmp_path: Pa
     exporter = CollectingExporter()
     pipeline = (
         Pipeline("p")
-        .source("v", ListSource(["a", "bad", "b"], batch=3))
+        .source("v", ListSource(["a", "no", "bad", "b"], batch=4))
         .process(Unencodable)
         .export("all", exporter.factory)
     )
-    ran(pipeline, tmp_path)
+    engine = ran(pipeline, tmp_path)
     assert exporter.values("out") == ["a", "b"]
-    assert [r.value["value"] for r in exporter.records[1] if r.record_type == "rejection"] == ["bad"]
+    assert [r.value["value"] for r in exporter.records[1] if r.record_type == "rejection"] == ["no", "bad"]
+    (processor,) = [task for task in engine.snapshot().tasks if task.kind is VertexKind.PROCESSOR]
+    assert processor.rejected == {"error": 1, "processor": 1}, "each once, though they were tried twice"
+
+
+def test_state_that_cannot_be_read_stops_the_run_and_rejects_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pipeline(exporter: CollectingExporter) -> Pipeline:
+        source = ListSource(numbers(10))
+        return Pipeline("p").source("n", source).process(Doubler, attempts=3).export("all", exporter.factory)
+
+    def broken(self: SqliteStorage, key: str) -> bytes | None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    first, second = CollectingExporter(), CollectingExporter()
+    with monkeypatch.context() as patched:
+        patched.setattr(SqliteStorage, "state_get", broken)
+        with (
+            pipeline(first).run(tmp_path) as engine,
+            pytest.raises(TaskFailedError, match="state could not be read: disk I/O error"),
+        ):
+            engine.wait(WAIT_SECONDS)
+    assert [r for r in first.records[1] if r.record_type == "rejection"] == []
+    ran(pipeline(second), tmp_path)
+    assert second.values("doubled") == [{"n": 2 * n} for n in range(10)]
 
 
 class Forwarder:

@@ -42,6 +42,7 @@ def from_zero(snapshot: EngineSnapshot) -> EngineSnapshot:
             for p in snapshot.partitions
         ),
         tasks=tuple(task(t.task, t.subtask, idle_ns=0) for t in snapshot.tasks),
+        observed=dict.fromkeys(snapshot.observed, 0),
         sampler=snapshot.sampler and replace(snapshot.sampler, ticks=0, missed=0, lateness_ns=0, lateness_max_ns=0),
     )
 

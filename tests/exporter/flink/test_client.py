@@ -1,8 +1,7 @@
-"""A client that others wrote for Flink, against the management port of a running engine."""
+"""A client that others wrote for Flink, against the management port of an engine in one process and over two."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,38 +14,32 @@ from flink_rest_client.common import RestException
 from engine.backpressure.settings import BackPressureMode, BackPressureSettings
 from engine.clock import NS_PER_MS, NS_PER_SECOND
 from engine.options import EngineOptions
-from engine.pipeline import Pipeline
 from exporter.management import ManagementServer
-from tests.support.pipelines import ListSource
+from tests.support.surfaces import WORKERS, WORKERS_IDS
 from tests.support.waiting import wait_until
+from tests.support.worker_pipelines import engine_of
 
 UNKNOWN = "0" * 32
 
 
+@pytest.fixture(params=WORKERS, ids=WORKERS_IDS)
+def workers(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
 @contextmanager
-def held_back(tmp_path: Path, settings: BackPressureSettings) -> Iterator[Any]:
+def held_back(folder: Path, settings: BackPressureSettings, workers: int) -> Iterator[Any]:
     """A client of an engine whose sink lets nothing through."""
-    opened = threading.Event()
-
-    def sink(value: int) -> int:
-        opened.wait()
-        return value
-
-    pipeline = (
-        Pipeline("blocked")
-        .source("source", ListSource(range(100_000), endless=True))
-        .map("map", lambda value: value)
-        .map("sink", sink, parallelism=2)
-    )
+    opened = folder / "opened"
     options = EngineOptions(storage="memory", run_forever=True, back_pressure=settings)
-    engine = pipeline.run(tmp_path / "data", options=options)
+    engine = engine_of("blocked", folder / "data", str(opened), workers=workers, options=options)
     engine.start()
     try:
         assert wait_until(lambda: engine.snapshot().tasks[0].state == "buffer")
         with ManagementServer(engine, port=0) as server:
             yield FlinkRestClient.get("127.0.0.1", server.port)
     finally:
-        opened.set()
+        opened.touch()
         engine.stop(drain=False)
 
 
@@ -64,14 +57,14 @@ def the_job(client: Any) -> tuple[str, list[str]]:
     return job_id, client.jobs.get_vertex_ids(job_id)
 
 
-def test_it_finds_the_job_its_vertices_and_their_metrics(tmp_path: Path) -> None:
-    with held_back(tmp_path, BackPressureSettings()) as client:
+def test_it_finds_the_job_its_vertices_and_their_metrics(tmp_path: Path, workers: int) -> None:
+    with held_back(tmp_path, BackPressureSettings(), workers) as client:
         assert client.overview()["jobs-running"] == 1
         assert client.config()["refresh-interval"] == 3000
         job_id, vertices = the_job(client)
         assert client.jobs.all() == [{"id": job_id, "status": "RUNNING"}]
         (only,) = client.jobs.overview()
-        assert (only["name"], only["tasks"]["running"]) == ("blocked", 5)
+        assert (only["name"], only["tasks"]["running"]) == ("blocked", 6)
         assert len(client.jobs.get_plan(job_id)["nodes"]) == len(vertices) == 4
         vertex = client.jobs.get_vertex(job_id, vertices[2])
         assert vertex.details()["name"] == "sink"
@@ -84,8 +77,8 @@ def test_it_finds_the_job_its_vertices_and_their_metrics(tmp_path: Path) -> None
         assert list(found[names[0]]) == ["max"]
 
 
-def test_while_sampling_it_is_deprecated_and_afterwards_there_is_data(tmp_path: Path) -> None:
-    with held_back(tmp_path, on_demand()) as client:
+def test_while_sampling_it_is_deprecated_and_afterwards_there_is_data(tmp_path: Path, workers: int) -> None:
+    with held_back(tmp_path, on_demand(), workers) as client:
         job_id, vertices = the_job(client)
         source, sink = client.jobs.get_vertex(job_id, vertices[0]), client.jobs.get_vertex(job_id, vertices[2])
         assert source.backpressure() == {"status": "deprecated"}
@@ -97,25 +90,25 @@ def test_while_sampling_it_is_deprecated_and_afterwards_there_is_data(tmp_path: 
         assert [subtask["ratio"] for subtask in sink.backpressure()["subtasks"]] == [0.0, 0.0]
 
 
-def test_with_a_refresh_interval_of_0_data_comes_as_deprecated(tmp_path: Path) -> None:
-    with held_back(tmp_path, on_demand(refresh_ns=0)) as client:
+def test_with_a_refresh_interval_of_0_data_comes_as_deprecated(tmp_path: Path, workers: int) -> None:
+    with held_back(tmp_path, on_demand(refresh_ns=0), workers) as client:
         job_id, vertices = the_job(client)
         source = client.jobs.get_vertex(job_id, vertices[0])
         assert wait_until(lambda: "subtasks" in source.backpressure())
         assert source.backpressure()["status"] == "deprecated"
 
 
-def test_continuously_sampled_it_needs_no_first_look(tmp_path: Path) -> None:
+def test_continuously_sampled_it_needs_no_first_look(tmp_path: Path, workers: int) -> None:
     settings = BackPressureSettings(num_samples=10, delay_between_samples_ns=10 * NS_PER_MS)
-    with held_back(tmp_path, settings) as client:
+    with held_back(tmp_path, settings, workers) as client:
         job_id, vertices = the_job(client)
         source = client.jobs.get_vertex(job_id, vertices[0])
         assert wait_until(lambda: source.backpressure()["status"] == "ok")
         assert source.backpressure()["backpressureLevel"] == "high"
 
 
-def test_unknown_and_malformed_ids_are_errors_it_can_read(tmp_path: Path) -> None:
-    with held_back(tmp_path, BackPressureSettings()) as client:
+def test_unknown_and_malformed_ids_are_errors_it_can_read(tmp_path: Path, workers: int) -> None:
+    with held_back(tmp_path, BackPressureSettings(), workers) as client:
         job_id, vertices = the_job(client)
         with pytest.raises(RestException, match=r"\(404\): Job 0+ not found"):
             client.jobs.get(UNKNOWN)

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from time import monotonic
 
+import httpx
 import pytest
 
 from engine import Place, Written
@@ -26,8 +27,22 @@ def engine() -> FakeIntake:
 
 @pytest.fixture
 def gateway(engine: FakeIntake) -> Iterator[OpenGateway]:
+    with open_gateway(engine, body_bytes_max=64 * 1024) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def impatient(engine: FakeIntake) -> Iterator[OpenGateway]:
+    """Gives nobody more than an instant; on a busy machine that may hit a good client too."""
     with open_gateway(engine, body_bytes_max=64 * 1024, request_timeout_ns=300 * NS_PER_MS) as gateway:
         yield gateway
+
+
+def takes(gateway: OpenGateway) -> bool:
+    try:
+        return gateway.post(b"{}").is_success
+    except httpx.TransportError:
+        return False
 
 
 def peak_mb() -> float:
@@ -81,27 +96,28 @@ def test_a_client_that_asks_first_is_told_before_it_sends(gateway: OpenGateway) 
     "beginning",
     [b"", b"POST /v1/rec", head(content_length=10), head(content_length=10) + b'{"a"', head()[:-2] + b"x-more: "],
 )
-def test_who_does_not_come_to_an_end_is_cut_off_in_time(gateway: OpenGateway, beginning: bytes) -> None:
+def test_who_does_not_come_to_an_end_is_cut_off_in_time(impatient: OpenGateway, beginning: bytes) -> None:
     began = monotonic()
-    with gateway.connected() as connection:
+    with impatient.connected() as connection:
         connection.sendall(beginning)
         answer = everything(connection)
-    assert monotonic() - began < 5
+    # Far below what is the default.
+    assert monotonic() - began < 15
     assert answer.startswith(b"HTTP/1.1 408 ") if beginning else answer == b""
 
 
-def test_a_drip_of_bytes_does_not_prolong_the_time(gateway: OpenGateway) -> None:
+def test_a_drip_of_bytes_does_not_prolong_the_time(impatient: OpenGateway) -> None:
     pause = threading.Event()
     began = monotonic()
-    with gateway.connected() as connection:
+    with impatient.connected() as connection:
         connection.sendall(head(content_length=1000))
-        while monotonic() - began < 10:
+        while monotonic() - began < 19:
             try:
                 connection.sendall(b" ")
             except OSError:
                 break
             pause.wait(0.02)
-    assert monotonic() - began < 5
+    assert monotonic() - began < 15
 
 
 def test_a_slow_client_holds_nobody_up(gateway: OpenGateway) -> None:
@@ -123,14 +139,14 @@ def test_a_slow_client_holds_nobody_up(gateway: OpenGateway) -> None:
     ],
 )
 def test_what_is_no_http_is_400_and_ends_the_connection(
-    engine: FakeIntake, gateway: OpenGateway, garbage: bytes
+    engine: FakeIntake, impatient: OpenGateway, garbage: bytes
 ) -> None:
-    with gateway.connected() as connection:
+    with impatient.connected() as connection:
         connection.sendall(garbage)
         answer = everything(connection)
     assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 408 "))
     assert engine.values == []
-    assert gateway.post(b"{}").status_code == 200
+    assert wait_until(lambda: takes(impatient))
 
 
 def test_a_client_that_leaves_in_the_midst_of_its_body_writes_nothing(engine: FakeIntake, gateway: OpenGateway) -> None:

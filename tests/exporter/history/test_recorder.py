@@ -15,7 +15,8 @@ from engine.clock import NS_PER_SECOND
 from engine.records import WriteSource
 from engine.snapshot import BlockReason, EngineSnapshot, Outcome, PartitionSnapshot
 from exporter.history import CAPACITY, HistoryRecorder
-from exporter.history.recorder import PARTITIONS_MAX
+from exporter.history.fields import PARTITION_FIELDS, VERTEX_FIELDS
+from exporter.history.recorder import PARTITIONS_MAX, VERTICES_MAX
 from exporter.history.table import Table
 from tests.support.snapshots import (
     STARTED_WALL_NS,
@@ -78,8 +79,26 @@ def test_a_count_is_kept_as_a_rate_over_the_real_time_between_two_samples() -> N
             at(second, partitions=(partition(1, flow=flow(writes=writes), lowest_acknowledged_position=acknowledged),))
         )
     assert column(recorder, "acceptedPerSecond") == [None, 300, 300]
+    assert column(recorder, "acceptedUserCommandPerSecond") == [None, 300, 300]
+    assert column(recorder, "acceptedScheduledPerSecond") == [None, 0, 0]
+    assert column(recorder, "acceptedInterPartitionPerSecond") == [None, 0, 0], "which has written nothing yet"
     assert column(recorder, "refusedPerSecond") == [None, 7, 7]
     assert column(recorder, "acknowledgedPerSecond") == [None, 10, 0.5]
+
+
+def test_the_accepted_writes_of_all_sources_are_those_of_the_partition() -> None:
+    recorder = HistoryRecorder()
+    for second in (1, 2):
+        writes = {(source, Outcome.ACCEPTED): second * 10**n for n, source in enumerate(WriteSource)}
+        recorder.record(at(second, partitions=(partition(1, flow=flow(writes=writes)),)))
+    names = [f"accepted{source.title().replace('_', '')}PerSecond" for source in WriteSource]
+    assert [column(recorder, name)[1] for name in names] == [1, 10, 100, 1000, 10000]
+    assert column(recorder, "acceptedPerSecond")[1] == 11111
+
+
+def test_at_its_fullest_it_takes_less_memory_than_is_promised() -> None:
+    values = CAPACITY * (PARTITIONS_MAX * len(PARTITION_FIELDS) + VERTICES_MAX * len(VERTEX_FIELDS) + 1)
+    assert values * 8 < 18_000_000
 
 
 def test_a_count_that_went_back_gives_no_rate() -> None:
@@ -160,7 +179,9 @@ def test_since_leaves_out_what_a_client_has_already(since: float, seconds: list[
         recorder.record(at(second))
     answer = told(recorder, start + since)
     assert answer["times"] == [start + second for second in seconds]
-    assert [len(values) for values in answer["partitions"][0]["columns"].values()] == [len(seconds)] * 15
+    assert [len(values) for values in answer["partitions"][0]["columns"].values()] == [len(seconds)] * len(
+        PARTITION_FIELDS
+    )
 
 
 def test_times_rise_and_move_along_when_the_wall_clock_is_set() -> None:
@@ -245,4 +266,4 @@ def test_memory_does_not_grow_over_a_thousand_changes_of_partitions() -> None:
     finally:
         tracemalloc.stop()
     # Columns that are replaced show up as new; what they replaced was not traced. Each is 7200 bytes.
-    assert after - before < PARTITIONS_MAX * 15 * 7400
+    assert after - before < PARTITIONS_MAX * len(PARTITION_FIELDS) * 7400

@@ -68,6 +68,24 @@ def test_a_user_reads_and_only_one_with_the_right_changes(tmp_path: Path, caplog
     ]
 
 
+def test_who_asks_is_told_what_he_may_and_no_line_is_written_about_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with (
+        guarded(with_users(tmp_path, "alice", "bob"), alice=Right.CHANGE) as client,
+        caplog.at_level(logging.INFO, "penstock.audit"),
+    ):
+        assert client.get("/api/rights", auth=ALICE).json() == {"user": "alice", "mayChange": True}
+        assert client.get("/api/rights", auth=BOB).json() == {"user": "bob", "mayChange": False}
+        assert client.get("/api/rights").status_code == 401
+    assert not caplog.records
+
+
+def test_where_there_are_no_users_everybody_may_change() -> None:
+    with ManagementServer(FakeEngine(), port=0) as server, httpx.Client(base_url=server.url, timeout=20) as client:
+        assert client.get("/api/rights").json() == {"user": None, "mayChange": True}
+
+
 def test_every_request_for_a_change_is_one_line_that_nobody_can_forge(caplog: pytest.LogCaptureFixture) -> None:
     with (
         ManagementServer(FakeEngine(), port=0) as server,

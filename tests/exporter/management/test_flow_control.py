@@ -1,10 +1,14 @@
-"""`/actuator/flowControl`: the documented shapes, what a POST changes, and the status of what it may not."""
+"""`/actuator/flowControl`: the documented shapes, what a POST changes, and the status of what it may not.
+
+Over a running engine, in one process and over two workers; over a stand-in where an engine must fail or say what
+no idle one says.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from threading import Lock, Semaphore
@@ -31,6 +35,7 @@ from exporter.management.flow_control.change import FaultyError, read_change
 from exporter.management.flow_control.posted import BODY_BYTES_MAX
 from tests.support.engines import FakeEngine
 from tests.support.management import OpenPort, open_port
+from tests.support.surfaces import WORKERS, WORKERS_IDS, NotedPort, noted_port
 
 PATH = "/actuator/flowControl"
 PRESENT = FlowControlSettings(
@@ -53,14 +58,27 @@ AIMD = RequestLimiterState(
 )
 
 
+@pytest.fixture(scope="module", params=WORKERS, ids=WORKERS_IDS)
+def shared_running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NotedPort]:
+    with noted_port(tmp_path_factory.mktemp("data"), workers=request.param) as running:
+        yield running
+
+
 @pytest.fixture
-def present(port: OpenPort) -> OpenPort:
-    """A port before two partitions with the settings `PRESENT`."""
-    port.engine.settings = {1: PRESENT, 2: PRESENT}
-    return port
+def running(shared_running: NotedPort) -> NotedPort:
+    """A port before two partitions without limits."""
+    shared_running.engine.as_new()
+    return shared_running
 
 
-def post(port: OpenPort, body: str | bytes, content_type: str = "application/json") -> httpx.Response:
+@pytest.fixture
+def present(running: NotedPort) -> NotedPort:
+    """The same with the settings `PRESENT`."""
+    running.engine.settings = {1: PRESENT, 2: PRESENT}
+    return running
+
+
+def post(port: OpenPort | NotedPort, body: str | bytes, content_type: str = "application/json") -> httpx.Response:
     return port.client.post(PATH, content=body, headers={"Content-Type": content_type})
 
 
@@ -209,7 +227,7 @@ CHANGES: dict[str, FlowControlSettings] = {
 
 
 @pytest.mark.parametrize("body", CHANGES)
-def test_a_post_changes_what_it_names_on_all_partitions_and_leaves_the_rest(present: OpenPort, body: str) -> None:
+def test_a_post_changes_what_it_names_on_all_partitions_and_leaves_the_rest(present: NotedPort, body: str) -> None:
     answer = post(present, body)
     assert answer.status_code == 200, answer.text
     assert present.engine.applied == [({1: CHANGES[body], 2: CHANGES[body]}, None)]
@@ -227,15 +245,15 @@ def test_a_post_changes_what_it_names_on_all_partitions_and_leaves_the_rest(pres
         '{"write":{"limit":2500,"rampUp":"PT5S","throttling":{"minRate":200}},"request":{"aimd":{"initialLimit":50}}}',
     ],
 )
-def test_a_post_of_what_is_in_force_already_changes_nothing(present: OpenPort, body: str) -> None:
+def test_a_post_of_what_is_in_force_already_changes_nothing(present: NotedPort, body: str) -> None:
     answer = post(present, body)
     assert (answer.status_code, present.engine.applied) == (200, [])
     assert answer.text == present.client.get(PATH).text
 
 
-def test_a_first_write_section_begins_from_the_documented_defaults(port: OpenPort) -> None:
-    assert port.client.get(PATH).json()["1"]["writeRateLimit"] is None
-    answer = post(port, '{"write":{"enabled":true}}')
+def test_a_first_write_section_begins_from_the_documented_defaults(running: NotedPort) -> None:
+    assert running.client.get(PATH).json()["1"]["writeRateLimit"] is None
+    answer = post(running, '{"write":{"enabled":true}}')
     assert answer.json()["1"]["writeRateLimit"] == {
         "enabled": True,
         "limit": 1000,
@@ -244,18 +262,18 @@ def test_a_first_write_section_begins_from_the_documented_defaults(port: OpenPor
     }
 
 
-def test_the_write_part_of_an_answer_can_be_posted_back(present: OpenPort) -> None:
+def test_the_write_part_of_an_answer_can_be_posted_back(present: NotedPort) -> None:
     write = present.client.get(PATH).json()["1"]["writeRateLimit"]
     write["throttling"]["minRate"] = 250
     answer = post(present, json.dumps({"write": write}))
     assert answer.json()["2"]["writeRateLimit"] == write
 
 
-def test_partitions_that_differ_keep_what_is_not_named(port: OpenPort) -> None:
+def test_partitions_that_differ_keep_what_is_not_named(running: NotedPort) -> None:
     one, other = PRESENT, replace(PRESENT, write=replace(WRITE, ramp_up_ns=0))
-    port.engine.settings = {1: one, 2: other}
-    post(port, '{"write":{"limit":300}}')
-    assert port.engine.settings == {
+    running.engine.settings = {1: one, 2: other}
+    post(running, '{"write":{"limit":300}}')
+    assert running.engine.settings == {
         1: replace(one, write=replace(WRITE, limit=300)),
         2: replace(other, write=replace(WRITE, limit=300, ramp_up_ns=0)),
     }
@@ -271,7 +289,7 @@ def test_partitions_that_differ_keep_what_is_not_named(port: OpenPort) -> None:
         "application/vnd.spring-boot.actuator.v2+json",
     ],
 )
-def test_the_documented_content_types_are_read(present: OpenPort, content_type: str) -> None:
+def test_the_documented_content_types_are_read(present: NotedPort, content_type: str) -> None:
     assert post(present, "{}", content_type).status_code == 200
 
 
@@ -370,7 +388,7 @@ REFUSED = [(body, 400, field) for body, field in UNREADABLE.items()] + [
 
 @pytest.mark.parametrize(("body", "status", "field"), REFUSED, ids=[f"{s}-{b[:70]}" for b, s, _ in REFUSED])
 def test_a_post_that_cannot_stand_changes_nothing_and_says_which_field(
-    present: OpenPort, body: str, status: int, field: str | None
+    present: NotedPort, body: str, status: int, field: str | None
 ) -> None:
     answer = post(present, body)
     said = answer.json()
@@ -404,7 +422,7 @@ def test_a_post_that_cannot_stand_changes_nothing_and_says_which_field(
     ],
 )
 def test_an_error_is_one_sentence_with_the_place_the_rule_and_the_value(
-    present: OpenPort, body: str, sentence: str
+    present: NotedPort, body: str, sentence: str
 ) -> None:
     assert post(present, body).json()["error"] == sentence
 
@@ -412,17 +430,17 @@ def test_an_error_is_one_sentence_with_the_place_the_rule_and_the_value(
 @pytest.mark.parametrize(
     "content_type", ["", "text/plain", "application/x-www-form-urlencoded", "application/json; charset=latin-1"]
 )
-def test_another_content_type_is_415(present: OpenPort, content_type: str) -> None:
+def test_another_content_type_is_415(present: NotedPort, content_type: str) -> None:
     answer = post(present, '{"write":{"limit":3000}}', content_type)
     assert (answer.status_code, list(answer.json())) == (415, ["error", "field"])
     assert present.engine.applied == []
 
 
-def test_a_body_without_a_content_type_is_415(present: OpenPort) -> None:
+def test_a_body_without_a_content_type_is_415(present: NotedPort) -> None:
     assert present.client.post(PATH, content=b"{}").status_code == 415
 
 
-def test_a_body_that_is_too_long_is_413(present: OpenPort) -> None:
+def test_a_body_that_is_too_long_is_413(present: NotedPort) -> None:
     answer = post(present, b" " * (BODY_BYTES_MAX - 2) + b"{}")
     assert answer.status_code == 200
     answer = post(present, b" " * (BODY_BYTES_MAX - 1) + b"{}")
@@ -430,12 +448,12 @@ def test_a_body_that_is_too_long_is_413(present: OpenPort) -> None:
     assert present.engine.applied == []
 
 
-def test_a_body_that_is_no_utf_8_is_400(present: OpenPort) -> None:
+def test_a_body_that_is_no_utf_8_is_400(present: NotedPort) -> None:
     answer = post(present, b'{"write":"\xff"}')
     assert (answer.status_code, answer.json()["error"]) == (400, "the body is not UTF-8")
 
 
-def test_an_unknown_query_parameter_is_400_and_changes_nothing(present: OpenPort) -> None:
+def test_an_unknown_query_parameter_is_400_and_changes_nothing(present: NotedPort) -> None:
     answer = present.client.post(f"{PATH}?tll=15m", json={"write": {"limit": 3000}})
     assert (answer.status_code, answer.json()) == (
         400,
@@ -444,7 +462,7 @@ def test_an_unknown_query_parameter_is_400_and_changes_nothing(present: OpenPort
     assert present.engine.applied == []
 
 
-def test_another_method_is_405_in_the_shape_of_the_endpoint(present: OpenPort) -> None:
+def test_another_method_is_405_in_the_shape_of_the_endpoint(present: NotedPort) -> None:
     answer = present.client.delete(PATH)
     assert answer.status_code == 405
     assert answer.json() == {
@@ -453,24 +471,26 @@ def test_another_method_is_405_in_the_shape_of_the_endpoint(present: OpenPort) -
     }
 
 
-def test_a_bound_that_only_one_partition_breaks_stops_the_change_of_all(port: OpenPort) -> None:
+def test_a_bound_that_only_one_partition_breaks_stops_the_change_of_all(running: NotedPort) -> None:
     other = replace(PRESENT, write=replace(WRITE, throttling=replace(WRITE.throttling, minimum_limit=2000)))
-    port.engine.settings = {1: PRESENT, 2: other}
-    answer = post(port, '{"write":{"limit":1000}}')
+    running.engine.settings = {1: PRESENT, 2: other}
+    answer = post(running, '{"write":{"limit":1000}}')
     assert (answer.status_code, answer.json()["field"]) == (500, "write.throttling.minimumLimit")
-    assert port.engine.applied == []
+    assert running.engine.applied == []
 
 
-def test_an_engine_that_refuses_is_500_with_its_sentence(present: OpenPort) -> None:
-    present.engine.apply_error = PenstockError("partition 2 is stopping")
-    answer = post(present, '{"write":{"limit":3000}}')
+def test_an_engine_that_refuses_is_500_with_its_sentence(port: OpenPort) -> None:
+    port.engine.settings = {1: PRESENT}
+    port.engine.apply_error = PenstockError("partition 2 is stopping")
+    answer = post(port, '{"write":{"limit":3000}}')
     assert (answer.status_code, answer.json()) == (500, {"error": "partition 2 is stopping", "field": None})
 
 
-def test_an_engine_that_breaks_is_500_without_a_trace(present: OpenPort, caplog: pytest.LogCaptureFixture) -> None:
-    present.engine.apply_error = RuntimeError("secret detail")
+def test_an_engine_that_breaks_is_500_without_a_trace(port: OpenPort, caplog: pytest.LogCaptureFixture) -> None:
+    port.engine.settings = {1: PRESENT}
+    port.engine.apply_error = RuntimeError("secret detail")
     with caplog.at_level(logging.ERROR):
-        answer = post(present, '{"write":{"limit":3000}}')
+        answer = post(port, '{"write":{"limit":3000}}')
     assert (answer.status_code, answer.json()["field"]) == (500, None)
     assert "secret" not in answer.text
     assert "secret detail" in caplog.text

@@ -1,9 +1,10 @@
-"""The table of `docs/flow-control.md` holds, through a real engine of two partitions."""
+"""The table of `docs/flow-control.md` holds, through a real engine of two partitions, in one process and over two."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,16 +12,18 @@ import pytest
 
 from engine import (
     Engine,
-    EngineOptions,
     FlowControlSettings,
-    Pipeline,
     RequestLimitSettings,
     ThrottlingSettings,
     WriteLimitSettings,
-    WriteSource,
+    Written,
 )
+from engine.workers.engine import WorkerEngine
 from exporter.management import ManagementServer
 from tests.support.pages import page, tables
+from tests.support.surfaces import IN_MEMORY, WORKERS, WORKERS_IDS
+from tests.support.waiting import wait_until
+from tests.support.worker_pipelines import engine_of
 
 PATH = "/actuator/flowControl"
 CONFIGURED = FlowControlSettings(
@@ -31,16 +34,27 @@ CONFIGURED = FlowControlSettings(
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    options = EngineOptions(storage="memory", run_forever=True)
-    pipeline = Pipeline("p", partitions=2)
-    with pipeline.run(tmp_path_factory.mktemp("data"), flow_control=CONFIGURED, options=options) as running:
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """No command is done before there is this file."""
+    return tmp_path_factory.mktemp("done") / "done"
+
+
+@pytest.fixture(scope="module", params=WORKERS, ids=WORKERS_IDS)
+def engine(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, done: Path
+) -> Iterator[Engine | WorkerEngine]:
+    folder = tmp_path_factory.mktemp("data")
+    done.unlink(missing_ok=True)
+    with engine_of(
+        "holding", folder, str(done), workers=request.param, flow_control=CONFIGURED, options=IN_MEMORY
+    ) as running:
         yield running
+        done.touch()
         running.stop(drain=False)
 
 
 @pytest.fixture(scope="module")
-def client(engine: Engine) -> Iterator[httpx.Client]:
+def client(engine: Engine | WorkerEngine) -> Iterator[httpx.Client]:
     with ManagementServer(engine, port=0) as server, httpx.Client(base_url=server.url, timeout=20) as talking:
         yield talking
 
@@ -52,7 +66,7 @@ def test_the_page_has_a_row_for_each_kind_of_answer() -> None:
 
 @pytest.mark.parametrize(("body", "status", "said"), ROWS, ids=[f"{s}-{b[:60]}" for b, s, _ in ROWS])
 def test_a_post_is_answered_as_the_page_says(
-    engine: Engine, client: httpx.Client, body: str, status: str, said: str
+    engine: Engine | WorkerEngine, client: httpx.Client, body: str, status: str, said: str
 ) -> None:
     engine.revert_flow_control()
     before = client.get(PATH).json()
@@ -83,7 +97,7 @@ def at(value: Any, path: str) -> Any:
     return value
 
 
-def test_a_change_reaches_every_partitions_gate_or_none(engine: Engine, client: httpx.Client) -> None:
+def test_a_change_reaches_every_partitions_gate_or_none(engine: Engine | WorkerEngine, client: httpx.Client) -> None:
     engine.revert_flow_control()
 
     def limits() -> list[float | None]:
@@ -97,11 +111,18 @@ def test_a_change_reaches_every_partitions_gate_or_none(engine: Engine, client: 
     assert limits() == [999, 999]
 
 
-def test_commands_in_flight_survive_a_change_by_post(engine: Engine, client: httpx.Client) -> None:
+def test_commands_in_flight_survive_a_change_by_post(
+    engine: Engine | WorkerEngine, client: httpx.Client, done: Path
+) -> None:
     engine.revert_flow_control()
-    gate = engine._partitions[1].gate
-    permit = gate.wait_acquire(WriteSource.USER_COMMAND, 1)
+
+    def in_flight() -> list[int | None]:
+        return [p.flow.requests_in_flight for p in engine.snapshot().partitions]
+
+    for partition in (1, 2):
+        assert isinstance(engine.write([{"n": 1}], partition=partition), Written)
+    assert in_flight() == [1, 1]
     assert client.post(PATH, json={"request": {"algorithm": "VEGAS"}}).status_code == 200
-    assert engine.snapshot().partitions[0].flow.requests_in_flight == 1
-    permit.failed()
-    assert engine.snapshot().partitions[0].flow.requests_in_flight == 0
+    assert in_flight() == [1, 1]
+    done.touch()
+    assert wait_until(lambda: in_flight() == [0, 0])

@@ -1,4 +1,7 @@
-"""`penstock flow-control` against a management port that is really open."""
+"""`penstock flow-control` against a management port that is really open.
+
+Before a running engine, in one process and over two workers; before a stand-in where that must fail or be counted.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ from penstock.cli.flow_control import merge_patch
 from penstock.cli.management_client import ManagementClient
 from tests.support.commands import penstock
 from tests.support.management import OpenPort, open_port
+from tests.support.surfaces import WORKERS, WORKERS_IDS, NotedPort, noted_port
 from tests.support.waiting import WAIT_SECONDS
 
 WRITE = WriteLimitSettings(enabled=True, limit=4000, throttling=ThrottlingSettings(enabled=True))
@@ -33,7 +37,20 @@ def port() -> Iterator[OpenPort]:
         yield opened
 
 
-def flow_control(port: OpenPort, *arguments: str) -> tuple[int, str, str]:
+@pytest.fixture(scope="module", params=WORKERS, ids=WORKERS_IDS)
+def shared_running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NotedPort]:
+    folder = tmp_path_factory.mktemp("data")
+    with noted_port(folder, workers=request.param, configured=CONFIGURED) as running:
+        yield running
+
+
+@pytest.fixture
+def running(shared_running: NotedPort) -> NotedPort:
+    shared_running.engine.as_new()
+    return shared_running
+
+
+def flow_control(port: OpenPort | NotedPort, *arguments: str) -> tuple[int, str, str]:
     return penstock("flow-control", *arguments, "--url", port.server.url)
 
 
@@ -64,16 +81,16 @@ def test_get_shows_a_row_for_each_partition_and_the_reason(port: OpenPort) -> No
     assert "1: so" in out
 
 
-def test_what_was_set_by_hand_is_told_with_the_configured_value(port: OpenPort) -> None:
-    assert flow_control(port, "set", "write.limit=2000", "--partition", "2", "--ttl", "15m")[0] == 0
-    _, out, _ = flow_control(port, "get")
+def test_what_was_set_by_hand_is_told_with_the_configured_value(running: NotedPort) -> None:
+    assert flow_control(running, "set", "write.limit=2000", "--partition", "2", "--ttl", "15m")[0] == 0
+    _, out, _ = flow_control(running, "get")
     assert "2: set by hand at " in out
     assert "2:   write.limit 2000, configured 4000" in out
     assert "1: set by hand" not in out
 
 
-def test_get_can_be_json_and_of_one_partition(port: OpenPort) -> None:
-    _, out, _ = flow_control(port, "get", "--json", "--partition", "2")
+def test_get_can_be_json_and_of_one_partition(running: NotedPort) -> None:
+    _, out, _ = flow_control(running, "get", "--json", "--partition", "2")
     answer = json.loads(out)
     assert list(answer["partitions"]) == ["2"]
     assert answer["configured"]["write"]["limit"] == 4000
@@ -119,8 +136,8 @@ class Asked:
 # -- set and revert ---
 
 
-def test_set_changes_and_tells_what_was(port: OpenPort) -> None:
-    code, out, err = flow_control(port, "set", "write.limit=2000", "write.throttling.resolution=5s")
+def test_set_changes_and_tells_what_was(running: NotedPort) -> None:
+    code, out, err = flow_control(running, "set", "write.limit=2000", "write.throttling.resolution=5s")
     assert (code, err) == (0, "")
     assert out.splitlines()[:2] == [
         "partition 1: write.limit is now 2000, was 4000",
@@ -128,35 +145,35 @@ def test_set_changes_and_tells_what_was(port: OpenPort) -> None:
     ]
     throttling = replace(WRITE.throttling, resolution_ns=5 * NS_PER_SECOND)
     wanted = FlowControlSettings(write=replace(WRITE, limit=2000, throttling=throttling))
-    assert port.engine.applied == [({1: wanted, 2: wanted}, None)]
+    assert running.engine.applied == [({1: wanted, 2: wanted}, None)]
 
 
-def test_set_for_a_time_tells_until_when(port: OpenPort) -> None:
-    _, out, _ = flow_control(port, "set", "write.limit=2000", "--ttl", "15m", "--partition", "1")
-    assert port.engine.applied == [({1: with_limit(2000)}, 900 * NS_PER_SECOND)]
+def test_set_for_a_time_tells_until_when(running: NotedPort) -> None:
+    _, out, _ = flow_control(running, "set", "write.limit=2000", "--ttl", "15m", "--partition", "1")
+    assert running.engine.applied == [({1: with_limit(2000)}, 900 * NS_PER_SECOND)]
     assert out.startswith("partition 1: write.limit is now 2000, was 4000, until ")
 
 
-def test_a_dry_run_says_what_would_change_and_changes_nothing(port: OpenPort) -> None:
-    _, out, _ = flow_control(port, "set", "write.enabled=false", "--dry-run", "--partition", "2")
+def test_a_dry_run_says_what_would_change_and_changes_nothing(running: NotedPort) -> None:
+    _, out, _ = flow_control(running, "set", "write.enabled=false", "--dry-run", "--partition", "2")
     assert out == "partition 2: write.enabled would become false, was true\n"
-    _, out, _ = flow_control(port, "set", "write.limit=4000", "--dry-run", "--partition", "2")
+    _, out, _ = flow_control(running, "set", "write.limit=4000", "--dry-run", "--partition", "2")
     assert out == "partition 2: nothing would change\n"
-    _, out, _ = flow_control(port, "revert", "--dry-run", "--partition", "2")
+    _, out, _ = flow_control(running, "revert", "--dry-run", "--partition", "2")
     assert out == "partition 2: nothing would change\n"
-    assert (port.engine.applied, port.engine.reverted) == ([], [])
+    assert (running.engine.applied, running.engine.reverted) == ([], [])
 
 
-def test_revert_brings_the_configured_limits_back(port: OpenPort) -> None:
-    flow_control(port, "set", "write.limit=2000")
-    code, out, _ = flow_control(port, "revert", "--partition", "1")
+def test_revert_brings_the_configured_limits_back(running: NotedPort) -> None:
+    flow_control(running, "set", "write.limit=2000")
+    code, out, _ = flow_control(running, "revert", "--partition", "1")
     assert (code, out) == (0, "partition 1: write.limit is now 4000, was 2000\n")
-    assert port.engine.settings == {1: CONFIGURED, 2: with_limit(2000)}
-    assert json.loads(flow_control(port, "revert", "--json")[1])["changes"]["2"][0]["to"] == 4000
+    assert running.engine.settings == {1: CONFIGURED, 2: with_limit(2000)}
+    assert json.loads(flow_control(running, "revert", "--json")[1])["changes"]["2"][0]["to"] == 4000
 
 
-def test_all_that_is_wrong_is_one_line_and_exit_code_2(port: OpenPort) -> None:
-    code, out, err = flow_control(port, "set", "write.limits=1", "write.rampUp=soon")
+def test_all_that_is_wrong_is_one_line_and_exit_code_2(running: NotedPort) -> None:
+    code, out, err = flow_control(running, "set", "write.limits=1", "write.rampUp=soon")
     assert (code, out) == (2, "")
     assert err == (
         "penstock: there is no key 'write.limits'; did you mean 'limit'?; write.rampUp must be a duration such as "
@@ -178,12 +195,12 @@ def test_all_that_is_wrong_is_one_line_and_exit_code_2(port: OpenPort) -> None:
         (["get", "--partition", "0"], "0 is not in the range x>=1"),
     ],
 )
-def test_wrong_usage_is_one_line_and_exit_code_2(port: OpenPort, arguments: list[str], said: str) -> None:
-    code, out, err = flow_control(port, *arguments)
+def test_wrong_usage_is_one_line_and_exit_code_2(running: NotedPort, arguments: list[str], said: str) -> None:
+    code, out, err = flow_control(running, *arguments)
     assert (code, out) == (2, "")
     assert said in err
     assert err.count("\n") == 1
-    assert port.engine.applied == []
+    assert running.engine.applied == []
 
 
 def test_values_are_json_and_everything_else_is_text() -> None:
@@ -215,8 +232,8 @@ def test_an_address_that_is_none_is_wrong_usage(url: str) -> None:
     assert err.count("\n") == 1
 
 
-def test_another_server_is_not_taken_for_penstock(port: OpenPort) -> None:
-    code, _, err = penstock("flow-control", "get", "--url", f"{port.server.url}/elsewhere")
+def test_another_server_is_not_taken_for_penstock(running: NotedPort) -> None:
+    code, _, err = penstock("flow-control", "get", "--url", f"{running.server.url}/elsewhere")
     assert code == 2
     assert "there is nothing at /elsewhere/api/flow-control" in err
 

@@ -8,7 +8,7 @@ import pytest
 from engine.clock import NS_PER_MS, NS_PER_SECOND
 from engine.errors import ConfigurationError
 from engine.options import EngineOptions
-from exporter.otlp import OtlpSettings
+from exporter.otlp import OtlpSettings, TraceSettings
 from penstock.settings import (
     BackPressureMode,
     BackPressureSettings,
@@ -263,6 +263,56 @@ def test_a_push_is_off_until_it_has_an_endpoint(load: Load) -> None:
     ],
 )
 def test_a_push_that_cannot_be_is_said_with_its_place(load: Load, text: str, said: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(said)):
+        load(f"otlp: {{{text}}}")
+
+
+def test_traces_are_off_until_they_are_enabled_and_share_what_is_said_of_the_collector(load: Load) -> None:
+    plain = load("otlp: {endpoint: http://collector:4318}")
+    assert plain.traces is None
+    assert plain.pipeline.observer is None
+    traced = load(
+        "otlp:\n  endpoint: http://collector:4318\n  timeout: 5s\n  compression: none\n"
+        "  headers: {authorization: secret}\n  traces: {enabled: true, ratio: 0.5, queueSpans: 9}\n"
+    )
+    assert traced.pipeline.observer is not None
+    assert traced.traces == TraceSettings(
+        endpoint="http://collector:4318",
+        timeout_ns=5 * NS_PER_SECOND,
+        compression="none",
+        headers={"authorization": "secret"},
+        ratio=0.5,
+        queue_spans=9,
+    )
+    assert load("otlp: {endpoint: http://a, traces: {ratio: 0.5}}").traces is None
+    assert load("otlp: {traces: {endpoint: http://a, enabled: false}}").traces is None
+
+
+def test_who_is_scraped_may_still_push_spans(load: Load) -> None:
+    settings = load(environment={"PENSTOCK_OTLP_TRACES_ENDPOINT": "http://jaeger:4318"})
+    assert settings.otlp is None
+    assert settings.traces == TraceSettings(endpoint="http://jaeger:4318")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("traces: {enabled: true}", "otlp.traces.endpoint is missing, and otlp.endpoint too"),
+        (
+            "endpoint: http://a, traces: {enabled: true, ratio: 2}",
+            "otlp.traces.ratio must lie between 0 and 1, not 2.0",
+        ),
+        (
+            "endpoint: http://a, traces: {enabled: true, queueSpans: 0}",
+            "otlp.traces.queueSpans must be at least 1, not 0",
+        ),
+        ("endpoint: http://a, traces: {endpoint: b}", "otlp.traces.endpoint must be a URL such as"),
+        ("endpoint: b, traces: {enabled: true}", "otlp.endpoint must be a URL such as"),
+        ("endpoint: http://a, timeout: 0, traces: {enabled: true}", "otlp.timeout must be longer than 0"),
+        ("endpoint: http://a, traces: {ration: 1}", "did you mean"),
+    ],
+)
+def test_tracing_that_cannot_be_is_said_with_its_place(load: Load, text: str, said: str) -> None:
     with pytest.raises(ConfigurationError, match=re.escape(said)):
         load(f"otlp: {{{text}}}")
 

@@ -1,0 +1,1 @@
+"""How cost grows with size: partitions, tasks, series, batches, records, the log, exporters, workers."""
