@@ -18,6 +18,7 @@ from benchmarks.study import Pace, Report
 from engine.backpressure.markers import Markers
 from engine.backpressure.monitor import BackPressureMonitor
 from engine.backpressure.settings import BackPressureSettings
+from engine.backpressure.stacks import current_frames
 from engine.clock import NS_PER_MS, SystemClock
 from engine.identity import stable_id
 from engine.snapshot import VertexKind, VertexSnapshot
@@ -88,7 +89,7 @@ class Bench:
         wanted = LocalBufferPool.request_buffer_blocking.__code__
         began, looks = time.thread_time(), 40
         for _ in range(looks):
-            frames = sys._current_frames()
+            frames = current_frames()
             sum(1 for ident in idents if ident in frames and frames[ident].f_code is wanted)
         return (time.thread_time() - began) / looks * 20
 

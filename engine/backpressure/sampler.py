@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from random import Random
 
 from engine.backpressure.judgement import NoVerdict, verdict_at, verdict_of_look
 from engine.backpressure.markers import Look
 from engine.backpressure.schedule import Schedule
+from engine.backpressure.stacks import current_frames
 from engine.backpressure.subjects import Frames, Subject
 from engine.backpressure.window import SampleWindow, Verdict
 from engine.clock import Clock
@@ -93,7 +93,7 @@ class Sampler:
         delay_ns: int,
         random: Random,
         *,
-        stacks: Callable[[], Frames] = sys._current_frames,
+        stacks: Callable[[], Frames] = current_frames,
     ) -> None:
         self._clock = clock
         self._delay_ns = delay_ns

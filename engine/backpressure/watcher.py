@@ -16,6 +16,7 @@ from engine.backpressure.markers import Function, Markers
 from engine.backpressure.recent import READING_EVERY_SECONDS, RecentBook
 from engine.backpressure.sampler import SampleBook, Sampler
 from engine.backpressure.settings import BackPressureMode, BackPressureSettings
+from engine.backpressure.stacks import current_frames
 from engine.backpressure.subjects import CoroutineSubject, Frames, Subject, ThreadSubject
 from engine.backpressure.vertices import of_books
 from engine.backpressure.window import Verdict
@@ -112,7 +113,7 @@ class Watcher:
         program: str | None = None,
         settings: BackPressureSettings | None = None,
         clock: Clock | None = None,
-        stacks: Callable[[], Frames] = sys._current_frames,
+        stacks: Callable[[], Frames] = current_frames,
     ) -> None:
         self._program = program or Path(sys.argv[0]).stem or "python"
         self._settings = settings or BackPressureSettings()

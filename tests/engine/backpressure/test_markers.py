@@ -9,6 +9,7 @@ from types import FrameType
 import pytest
 
 from engine.backpressure.markers import Look, Markers, code_of
+from engine.backpressure.stacks import current_frames
 from engine.errors import ConfigurationError
 
 
@@ -64,7 +65,7 @@ def test_a_thread_blocked_in_the_standard_library_shows_its_marker() -> None:
     markers = Markers(held_back=[queue.Queue.put])
 
     def look() -> Look:
-        return markers.look_at_frames(sys._current_frames().get(thread.ident or 0))
+        return markers.look_at_frames(current_frames().get(thread.ident or 0))
 
     from tests.support.waiting import wait_until
 

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import asyncio
 import queue
-import sys
 import threading
 from collections.abc import Callable
 
 import pytest
 
 from engine.backpressure.markers import Look, Markers
+from engine.backpressure.stacks import current_frames
 from engine.backpressure.subjects import CoroutineSubject, ThreadSubject
 from engine.errors import ConfigurationError
 from tests.support.waiting import WAIT_SECONDS, wait_until
@@ -34,13 +34,13 @@ def test_a_thread_is_seen_waiting_for_input_held_back_and_ended() -> None:
 
     thread = started(work)
     subject = ThreadSubject(thread, THREAD_MARKERS)
-    assert wait_until(lambda: subject.look(sys._current_frames()) is Look.WAITS_FOR_INPUT)
+    assert wait_until(lambda: subject.look(current_frames()) is Look.WAITS_FOR_INPUT)
     empty.put(1)
-    assert wait_until(lambda: subject.look(sys._current_frames()) is Look.HELD_BACK)
+    assert wait_until(lambda: subject.look(current_frames()) is Look.HELD_BACK)
     assert not subject.is_over
     full.get()
     thread.join(WAIT_SECONDS)
-    assert subject.look(sys._current_frames()) is None
+    assert subject.look(current_frames()) is None
     assert subject.is_over
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-import sys
 import threading
 from collections.abc import Iterator
 
@@ -11,6 +10,7 @@ import pytest
 
 from engine.backpressure.markers import Look, Markers
 from engine.backpressure.settings import BackPressureMode, BackPressureSettings
+from engine.backpressure.stacks import current_frames
 from engine.backpressure.subjects import ThreadSubject
 from engine.backpressure.watcher import Watcher
 from engine.clock import NS_PER_MS, ManualClock
@@ -39,7 +39,7 @@ class Waiting:
         self.out.put(1)
 
     def _until(self, look: Look) -> None:
-        assert wait_until(lambda: self._subject.look(sys._current_frames()) is look)
+        assert wait_until(lambda: self._subject.look(current_frames()) is look)
 
     def feed(self) -> None:
         self.source.put(1)
