@@ -30,6 +30,7 @@ from engine import (
     ThrottlingSettings,
     WriteLimitSettings,
 )
+from engine.arenas import keep_few_arenas
 from engine.exporting.protocol import ExporterContext
 from engine.snapshot import Outcome
 from engine.sources.generator import generator
@@ -158,6 +159,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="full rate for minutes: memory flat, disk bounded")
     parser.add_argument("--minutes", type=float, default=10.0)
     minutes = parser.parse_args().minutes
+    # As the commands do.
+    keep_few_arenas()
     print(f"soak, {minutes:g} minutes; {conditions()}\n\n{HEADER}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         samples = soak(Path(folder), minutes * 60, partial(print, flush=True))

@@ -59,6 +59,8 @@ _decode_record = msgspec.msgpack.Decoder(Record).decode
 
 def encode_record(record: Record) -> bytes:
     """One record as MessagePack; raises `TypeError` or `OverflowError` for a value that cannot be said in it."""
+    if not (isinstance(record.value_type, str) and isinstance(record.intent, str) and isinstance(record.key, str)):
+        raise TypeError("value type, intent and key of a record are str")
     return _encode_record(record)
 
 

@@ -360,11 +360,13 @@ class Engine:
             self._monitor.stop()
         if self._ticker is not None:
             self._ticker.stop()
-        for partition in self._partitions.values():
-            partition.close()
-        self._folder.close()
-        if self._observer is not None:
-            self._observer.close()
+        try:
+            for partition in self._partitions.values():
+                partition.close()
+            self._folder.close()
+        finally:
+            if self._observer is not None:
+                self._observer.close()
 
     # -- the door ---
 

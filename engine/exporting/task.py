@@ -235,21 +235,24 @@ class ExportingTask:
             self._take_acknowledged(exporter)
         else:
             self._acknowledge(part, cursor)
-        return True
+        # Not so where the exporter has just forgotten what it had, and all of it must be read again.
+        return self._next_position == part.last_position + 1
 
     def _delivered(self, exporter: Exporter, records: Sequence[Record]) -> tuple[bytes | None, ...] | None:
         """What the exporter returned; nothing if only refused records were left; None when there is to be no more."""
+        said: tuple[bytes, ...] = ()
         while not self._abandoned:
             try:
                 cursor = self._timed(exporter, records)
             except _ENDING:
                 raise
             except RefusedRecordsError as error:
+                # None from who stores no cursor, or stored none with this call: then an earlier one holds.
+                said = said if error.cursor is None else (error.cursor,)
                 records = self._refusals.remaining(records, error)
                 if not records:
                     self._recovered()
-                    # None from who stores no cursor, or stored none with this call.
-                    return () if error.cursor is None else (error.cursor,)
+                    return said
                 self._stumbled(error)
             except Exception as error:
                 self._stumbled(error)

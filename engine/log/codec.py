@@ -61,6 +61,11 @@ class EncodedBatch(msgspec.Struct, frozen=True, gc=False):
 def encode_batch(records: list[Record]) -> tuple[bytes, str]:
     """Blob and kinds of a batch. Raises `TypeError` or `OverflowError` for a value that MessagePack cannot say."""
     heads = {(record.record_type, record.value_type, record.intent) for record in records}
+    keys = [record.key for record in records]
+    # What is stored as something else could not be read again.
+    kinds_of_words = {type(word) for head in heads for word in head} | {*map(type, keys)}
+    if not all(issubclass(kind, str) for kind in kinds_of_words):
+        raise TypeError("value type, intent and key of a record are str")
     places = {head: place for place, head in enumerate(heads)}
     source_positions = [record.source_position for record in records]
     blob = _encode_columns(
@@ -69,7 +74,7 @@ def encode_batch(records: list[Record]) -> tuple[bytes, str]:
             None
             if len(heads) == 1
             else [places[record.record_type, record.value_type, record.intent] for record in records],
-            [record.key for record in records],
+            keys,
             [record.value for record in records],
             None if source_positions.count(_FROM_OUTSIDE) == len(records) else source_positions,
         )

@@ -53,8 +53,8 @@ class StateOverlay:
         """Raises `TypeError` for a value that cannot be encoded."""
         raw = _encode(value)
         # What `_change` does, without a call.
-        if type(key) is not str:
-            raise _wrong_key(key)
+        if type(key) is not str or not key.isascii():
+            _check_key(key)
         changes = self._changes
         self._undo.append((key, changes.get(key, _MISSING)))
         changes[key] = raw
@@ -63,8 +63,7 @@ class StateOverlay:
         self._change(key, None)
 
     def scan(self, prefix: str = "") -> Iterator[tuple[str, Any]]:
-        if type(prefix) is not str:
-            raise _wrong_key(prefix)
+        _check_key(prefix)
         try:
             found: dict[str, bytes | None] = dict(self._scan(prefix))
         except Exception as error:
@@ -101,15 +100,13 @@ class StateOverlay:
         self._undo.clear()
 
     def _change(self, key: str, value: bytes | None) -> None:
-        if type(key) is not str:
-            raise _wrong_key(key)
+        _check_key(key)
         changes = self._changes
         self._undo.append((key, changes.get(key, _MISSING)))
         changes[key] = value
 
     def _fetch(self, key: str) -> bytes | None:
-        if type(key) is not str:
-            raise _wrong_key(key)
+        _check_key(key)
         try:
             raw = self._get(key)
         except Exception as error:
@@ -124,8 +121,15 @@ class StateOverlay:
             del cache[next(iter(cache))]
 
 
-def _wrong_key(key: object) -> TypeError:
-    return TypeError(f"a state key is a str, not {type(key).__name__}")
+def _check_key(key: object) -> None:
+    """A key that cannot be stored is refused where it is named, so that it fails its own record and nobody else's.
+
+    Raises `TypeError` for what is no text, `UnicodeEncodeError` for text with half a character.
+    """
+    if type(key) is not str:
+        raise TypeError(f"a state key is a str, not {type(key).__name__}")
+    if not key.isascii():
+        key.encode()
 
 
 def _unreadable(error: Exception) -> StateReadError:

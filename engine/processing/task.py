@@ -30,6 +30,8 @@ log = logging.getLogger("penstock.processing")
 # How long an idle processor sleeps at most before it looks around.
 _IDLE_WAIT_NS = NS_PER_SECOND
 _TIMERS_AT_ONCE = 500
+# What the log raises for a value that MessagePack cannot say, the last for one that is nested too deep.
+_UNENCODABLE = (TypeError, OverflowError, ValueError, RecursionError)
 # A plain string: comparing each record's with a member of an enumeration costs four times as much.
 _COMMAND = RecordType.COMMAND.value
 
@@ -149,6 +151,7 @@ class ProcessingTask:
                 results_max = self._partition.gate.suggested_batch_records()
         if self._next_position <= batches[-1].last_position:
             self._hand_over(commands[since:], batches[-1].last_position, before, started_ns)
+        self._in_hand.unit_since_ns = None
 
     def _commands(self, batches: Sequence[RecordBatch]) -> list[Record]:
         """Those of what was read, from the next position on."""
@@ -240,7 +243,7 @@ class ProcessingTask:
         else:
             try:
                 self._append(unit, always_allowed=self._partition.always_allowed.covers_all(commands))
-            except (TypeError, OverflowError, ValueError):
+            except _UNENCODABLE:
                 self._context.discard(*before)
                 self._refused.clear()
                 self._one_by_one(commands, position)
@@ -266,7 +269,7 @@ class ProcessingTask:
             always_allowed = self._partition.always_allowed.covers(record)
             try:
                 self._append(unit, always_allowed=always_allowed)
-            except (TypeError, OverflowError, ValueError) as error:
+            except _UNENCODABLE as error:
                 self._context.discard(*before)
                 self._refused.clear()
                 self._context.begin(record)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from typing import Any, assert_never, cast
 
 from opentelemetry.sdk.metrics import Exemplar
@@ -109,12 +110,16 @@ def _histograms(family: Family, reading: Reading) -> list[HistogramDataPoint]:
 
 def _exemplar(known: KnownExemplar) -> Exemplar:
     labels = dict(known.labels)
-    trace_id, span_id = labels.pop("trace_id", None), labels.pop("span_id", None)
+    trace_id: int | None = None
+    span_id: int | None = None
+    # Another observer's mark may be no span's: then it stays what it is.
+    with suppress(KeyError, ValueError):
+        trace_id, span_id = int(labels["trace_id"], 16), int(labels["span_id"], 16)
+        del labels["trace_id"], labels["span_id"]
     return Exemplar(
-        # What an observer of somebody else's may have said besides.
         filtered_attributes=labels,
         value=known.value,
         time_unix_nano=known.wall_ns,
-        trace_id=None if trace_id is None else int(trace_id, 16),
-        span_id=None if span_id is None else int(span_id, 16),
+        trace_id=trace_id,
+        span_id=span_id,
     )

@@ -54,6 +54,8 @@ class BatchTracer:
         self._random = random.Random()
         # The rule of OpenTelemetry's samplers: the lower half of the trace identifier lies below it.
         self._bound = round(settings.ratio * (1 << _SPAN_ID_BITS))
+        # A push is due when so many wait: a full one, or half of a queue that has no room for it.
+        self._due_spans = max(1, min(_PUSH_SPANS, settings.queue_spans // 2))
         self._lock = Lock()
         # Guarded by the lock.
         self._queue: deque[tuple[Identity, ProcessedBatch]] = deque()
@@ -84,7 +86,7 @@ class BatchTracer:
                 self._outcomes["dropped"] += 1
                 return None
             self._queue.append((identity, batch))
-        if waiting + 1 >= _PUSH_SPANS:
+        if waiting + 1 >= self._due_spans:
             self._due.set()
         return identity.mark
 

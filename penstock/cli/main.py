@@ -7,6 +7,7 @@ import sys
 import click
 
 import penstock
+from engine.arenas import keep_few_arenas
 from penstock.cli.back_pressure import back_pressure
 from penstock.cli.check import check
 from penstock.cli.dashboards import dashboards
@@ -45,4 +46,5 @@ commands.add_command(dashboards)
 
 def main() -> None:
     """Runs the command that the shell asked for, and exits."""
+    keep_few_arenas()
     sys.exit(ended(lambda: commands.main(prog_name="penstock", standalone_mode=False)))

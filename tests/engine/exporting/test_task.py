@@ -225,8 +225,10 @@ def test_what_nobody_wants_is_acknowledged_at_once_by_who_acknowledges_later(tmp
     assert mailbox.taken == []
 
 
+# As batches of the log come, and one of them cut into ten parts.
+@pytest.mark.parametrize("is_cut", [False, True])
 @pytest.mark.parametrize("where", ["export", "ask"])
-def test_after_a_failure_everything_unacknowledged_comes_again(tmp_path: Path, where: str) -> None:
+def test_after_a_failure_everything_unacknowledged_comes_again(tmp_path: Path, where: str, is_cut: bool) -> None:
     mailbox = Mailbox()
     failures = [ConnectionError("gone")]
 
@@ -243,10 +245,11 @@ def test_after_a_failure_everything_unacknowledged_comes_again(tmp_path: Path, w
         mailbox.on_ask = fail_once
     pipeline = (
         Pipeline("p")
-        .source("n", ListSource(range(500)))
+        .source("n", ListSource(range(500), batch=500) if is_cut else ListSource(range(500)))
         .export("outside", lambda: mailbox, filter=COMMANDS, retry=FAST)
     )
-    with pipeline.run(tmp_path, options=MEMORY) as engine:
+    options = EngineOptions(storage="memory", export_batch_records=50) if is_cut else MEMORY
+    with pipeline.run(tmp_path, options=options) as engine:
         assert wait_until(lambda: not failures)
         mailbox.on_ask = lambda: setattr(mailbox, "safe_up_to", max(r.position for r in mailbox.taken))
         assert engine.wait(WAIT_SECONDS)
@@ -255,3 +258,38 @@ def test_after_a_failure_everything_unacknowledged_comes_again(tmp_path: Path, w
     (back,) = [i for i in range(1, len(positions)) if positions[i] <= positions[i - 1]]
     assert positions[:back] == sorted(positions[:back])
     assert positions[back:] == sorted(positions[back:])
+
+
+class Shortened:
+    """Keeps how long it is as its cursor, says so only of calls that made it longer, and refuses 13."""
+
+    def __init__(self) -> None:
+        self.length = 0
+        self.opened_at: list[bytes | None] = []
+
+    def open(self, context: ExporterContext) -> None:
+        self.opened_at.append(context.cursor)
+
+    def export(self, records: Sequence[Record]) -> bytes | None:
+        good = [record for record in records if record.value != 13]
+        self.length += len(good)
+        cursor = b"%d" % self.length if good else None
+        if len(good) < len(records):
+            raise RefusedRecordsError({r.position: "no" for r in records if r.value == 13}, cursor)
+        return cursor
+
+    def close(self) -> None:
+        return
+
+
+def test_the_cursor_of_a_call_that_was_refused_in_part_is_kept_when_the_rest_is_refused_too(tmp_path: Path) -> None:
+    shortened = Shortened()
+    pipeline = (
+        Pipeline("p")
+        .source("n", ListSource(range(20), batch=20))
+        .export("outside", lambda: shortened, filter=COMMANDS, retry=FAST)
+    )
+    for _ in range(2):
+        with pipeline.run(tmp_path) as engine:
+            assert engine.wait(WAIT_SECONDS)
+    assert shortened.opened_at == [None, b"19"]

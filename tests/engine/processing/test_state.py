@@ -105,4 +105,10 @@ def test_a_key_that_is_no_text_and_a_value_that_cannot_be_encoded_are_refused() 
         overlay.put(1, "x")  # type: ignore[arg-type]
     with pytest.raises(TypeError):
         overlay.put("k", object())
-    assert overlay.changes == {}
+    for use in (overlay.get, overlay.delete, lambda key: overlay.put(key, 1), lambda key: list(overlay.scan(key))):
+        with pytest.raises(UnicodeEncodeError):
+            use("half a character: \ud800")
+    overlay.put("Zürich", 1)
+    assert overlay.get("Zürich") == 1
+    overlay.delete("Zürich")
+    assert overlay.changes == {"Zürich": None}

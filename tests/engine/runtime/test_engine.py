@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -22,6 +23,7 @@ from engine import (
     WriteLimitSettings,
     WriteSource,
 )
+from engine.identity import partition_of
 from engine.log.sqlite import SqliteStorage
 from engine.processing.protocol import ProcessingContext
 from engine.snapshot import BlockReason, EngineState, ExporterState, Outcome, TaskStatus, VertexKind
@@ -189,6 +191,70 @@ def test_a_result_that_cannot_be_stored_rejects_its_own_record_only(tmp_path: Pa
     assert [r.value["value"] for r in exporter.records[1] if r.record_type == "rejection"] == ["no", "bad"]
     (processor,) = [task for task in engine.snapshot().tasks if task.kind is VertexKind.PROCESSOR]
     assert processor.rejected == {"error": 1, "processor": 1}, "each once, though they were tried twice"
+
+
+def nested(levels: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+class Odd:
+    """Does what its record says, which no log can store."""
+
+    def process(self, record: Record, context: ProcessingContext) -> None:
+        half: Any = "\ud800"
+        done: dict[str, Callable[[], object]] = {
+            "state get": lambda: context.state.get(half),
+            "state put": lambda: context.state.put(half, 1),
+            "state scan": lambda: list(context.state.scan(half)),
+            "emit type": lambda: context.emit(cast(Any, 7), 1),
+            "emit key": lambda: context.emit("out", 1, key=cast(Any, 7)),
+            "send type": lambda: context.send("k", cast(Any, 7), 1),
+            "schedule intent": lambda: context.schedule(0.0, "out", 1, intent=cast(Any, 7)),
+            "emit half": lambda: context.emit("out", half),
+            "emit deep": lambda: context.emit("out", nested(5000)),
+        }
+        if record.value in done:
+            done[record.value]()
+        elif record.value_type == "record":
+            context.emit("out", record.value)
+
+
+ODDITIES = ["state get", "state put", "state scan", "emit type", "emit key", "send type", "schedule intent"]
+ODDITIES += ["emit half", "emit deep"]
+
+
+@pytest.mark.parametrize("storage", ["memory", "sqlite"])
+def test_what_no_log_can_store_rejects_its_own_record_only_and_all_is_read_again(tmp_path: Path, storage: Any) -> None:
+    exporter = CollectingExporter()
+    values = ["before", *ODDITIES, "after"]
+    pipeline = (
+        Pipeline("p").source("v", ListSource(values, batch=len(values))).process(Odd).export("all", exporter.factory)
+    )
+    ran(pipeline, tmp_path, options=EngineOptions(storage=storage))
+    assert exporter.values("out") == ["before", "after"]
+    assert [r.value["value"] for r in exporter.records[1] if r.record_type == "rejection"] == ODDITIES
+
+
+def test_a_processor_that_has_nothing_more_to_do_has_no_record_in_hand(tmp_path: Path) -> None:
+    class Telling:
+        def process(self, record: Record, context: ProcessingContext) -> None:
+            elsewhere = [key for key in map(str, range(20)) if partition_of(key, 2) != context.partition]
+            for key in elsewhere if record.value_type == "record" else []:
+                context.send(key, "told", record.value)
+
+    pipeline = Pipeline("p", partitions=2).source("n", ListSource([{"n": 1}], endless=True)).process(Telling, key="n")
+    options = EngineOptions(storage="memory", outbox_records_max=1)
+    with pipeline.run(tmp_path, options=options) as engine:
+        assert wait_until(
+            lambda: all(
+                p.last_processed_position == p.last_written_position > 0 and p.processing_ns is None
+                for p in engine.snapshot().partitions
+            )
+        )
+        engine.stop(drain=False)
 
 
 def test_state_that_cannot_be_read_stops_the_run_and_rejects_nobody(

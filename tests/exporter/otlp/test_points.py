@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -27,6 +28,9 @@ from tests.support.snapshots import (
     TAKEN_WALL_NS,
     busy_snapshot,
     engine_snapshot,
+    histogram,
+    marked,
+    partition,
     wide_snapshot,
 )
 
@@ -149,3 +153,21 @@ def test_the_resource_says_who_pushes_and_the_environment_stands_above_it(monkey
     assert attributes["service.name"] == "ingest"
     assert attributes["service.instance.id"] == "7"
     assert attributes["deployment.environment"] == "test"
+
+
+def test_the_mark_of_an_observer_without_spans_is_pushed_as_it_is() -> None:
+    one = marked(histogram(1), 0, 0.00001)
+    labels = (("trace_id", "request 77"), ("place", "here"))
+    one = replace(one, exemplars=tuple(e and replace(e, labels=labels) for e in one.exemplars))
+    request = pushed(reading_of(engine_snapshot(partitions=(partition(1, append_duration=one),))))
+    exemplars = [
+        exemplar
+        for metric in metrics_in(request)
+        if metric.WhichOneof("data") == "histogram"
+        for point in points_of(metric)
+        for exemplar in point.exemplars
+    ]
+    (exemplar,) = exemplars
+    assert exemplar.trace_id == exemplar.span_id == b""
+    told = {attribute.key: attribute.value.string_value for attribute in exemplar.filtered_attributes}
+    assert told == dict(labels)
