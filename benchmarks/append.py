@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import sqlite3
 import tempfile
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -20,12 +19,15 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from benchmarks.at_once import per_second
 from benchmarks.conditions import Spread, conditions, ratios
 from benchmarks.group_commit import hand_made
 from benchmarks.study import Pace, Report
 from engine.clock import SystemClock
 from engine.flow.settings import FlowControlSettings, RequestLimitSettings, ThrottlingSettings, WriteLimitSettings
+from engine.log.segments import SegmentsStorage
 from engine.log.sqlite import SqliteStorage
+from engine.log.storage import LogStorage
 from engine.partition import Partition
 from engine.records import Record, RecordType, WriteSource
 from engine.unit import Unit
@@ -57,10 +59,10 @@ def record() -> Record:
     return Record(RecordType.COMMAND, "row", "create", "key-17", VALUE)
 
 
-def partition(folder: Path) -> Partition:
+def partition(folder: Path, storage: Callable[[Path], LogStorage] = SqliteStorage) -> Partition:
     return Partition(
         1,
-        SqliteStorage(folder / "1.db"),
+        storage(folder / "1"),
         SystemClock(),
         flow_control=FLOW_CONTROL,
         exporters=(),
@@ -117,8 +119,8 @@ def sqlite_blob(folder: Path, batch: int, seconds: float) -> _Cell:
         db.close()
 
 
-def engine(folder: Path, batch: int, seconds: float) -> _Cell:
-    target = partition(folder)
+def engine(folder: Path, batch: int, seconds: float, *, storage: Callable[[Path], LogStorage] = SqliteStorage) -> _Cell:
+    target = partition(folder, storage)
     # Made before: what a record costs its maker is not the log's.
     records = [record() for _ in range(batch)]
 
@@ -132,30 +134,37 @@ def engine(folder: Path, batch: int, seconds: float) -> _Cell:
         target.close()
 
 
-def writers(folder: Path, threads: int, seconds: float) -> float:
+def engine_over_segments(folder: Path, batch: int, seconds: float) -> _Cell:
+    return engine(folder, batch, seconds, storage=SegmentsStorage)
+
+
+def writers(
+    folder: Path, threads: int, seconds: float, *, storage: Callable[[Path], LogStorage] = SqliteStorage
+) -> float:
     """Acknowledged single-record appends per second of so many threads."""
-    target = partition(folder)
-    done = [0] * threads
-    until = time.perf_counter() + seconds
+    target = partition(folder, storage)
 
-    def write(index: int) -> None:
-        while time.perf_counter() < until:
-            permit = target.wait_acquire(WriteSource.USER_COMMAND, 1)
-            target.append(Unit(source=WriteSource.USER_COMMAND, records=[record()]), permit)
-            done[index] += 1
+    def append() -> None:
+        permit = target.wait_acquire(WriteSource.USER_COMMAND, 1)
+        target.append(Unit(source=WriteSource.USER_COMMAND, records=[record()]), permit)
 
-    running = [threading.Thread(target=write, args=(index,)) for index in range(threads)]
-    began = time.perf_counter()
-    for thread in running:
-        thread.start()
-    for thread in running:
-        thread.join()
-    rate = sum(done) / (time.perf_counter() - began)
-    target.close()
-    return rate
+    try:
+        return per_second(append, threads, seconds)
+    finally:
+        target.close()
 
 
-CANDIDATES = {"raw": raw, "raw after a pause": raw_after_pause, "SQLite blob": sqlite_blob, "engine": engine}
+def writers_over_segments(folder: Path, threads: int, seconds: float) -> float:
+    return writers(folder, threads, seconds, storage=SegmentsStorage)
+
+
+CANDIDATES = {
+    "raw": raw,
+    "raw after a pause": raw_after_pause,
+    "SQLite blob": sqlite_blob,
+    "engine": engine,
+    "engine over segments": engine_over_segments,
+}
 
 
 def run(pace: Pace) -> Report:
@@ -163,8 +172,8 @@ def run(pace: Pace) -> Report:
     samples: dict[str, tuple[float, ...]] = {}
     rows = [
         "| batch | raw: thousand records/s | raw after 50 µs ÷ raw | SQLite blob ÷ raw | engine ÷ raw | "
-        "engine − raw, µs | engine p99 ms |",
-        "|---|---|---|---|---|---|---|",
+        "engine − raw, µs | engine p99 ms | engine over segments ÷ raw |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for batch in (1, 100, 1000):
         found: dict[str, list[_Cell]] = {name: [] for name in CANDIDATES}
@@ -177,6 +186,7 @@ def run(pace: Pace) -> Report:
                     found[name].append(CANDIDATES[name](Path(folder), batch, seconds))
         per_second = {name: [cell.per_second for cell in cells] for name, cells in found.items()}
         samples[f"append {batch}"] = ratios(per_second["engine"], per_second["raw"]).values
+        samples[f"append {batch}, segments"] = ratios(per_second["engine over segments"], per_second["raw"]).values
         more_us = [
             1e6 / ours - 1e6 / limit for ours, limit in zip(per_second["engine"], per_second["raw"], strict=True)
         ]
@@ -185,29 +195,37 @@ def run(pace: Pace) -> Report:
             f"{ratios(per_second['raw after a pause'], per_second['raw']).text()} | "
             f"{ratios(per_second['SQLite blob'], per_second['raw']).text()} | "
             f"{ratios(per_second['engine'], per_second['raw']).text()} | {Spread.of(more_us).text('{:.0f}')} | "
-            f"{Spread.of([cell.p99_us / 1000 for cell in found['engine']]).text()} |"
+            f"{Spread.of([cell.p99_us / 1000 for cell in found['engine']]).text()} | "
+            f"{ratios(per_second['engine over segments'], per_second['raw']).text()} |"
         )
     many: list[float] = []
     one: list[float] = []
+    many_segments: list[float] = []
+    one_segments: list[float] = []
     many_by_hand: list[float] = []
     one_by_hand: list[float] = []
     for _ in pace.repetitions(9, 3, "group commit"):
         for measure, threads, into in (
             (writers, 1, one),
             (writers, 64, many),
+            (writers_over_segments, 1, one_segments),
+            (writers_over_segments, 64, many_segments),
             (hand_made, 1, one_by_hand),
             (hand_made, 64, many_by_hand),
         ):
             with tempfile.TemporaryDirectory() as folder:
                 into.append(measure(Path(folder), threads, seconds) / 1000)
     samples["group commit"] = ratios(many, one).values
+    samples["group commit, segments"] = ratios(many_segments, one_segments).values
     lines = [
         f"durable append, records of {RECORD_BYTES} bytes, flow control on, n = {len(one)}; {conditions()}",
         "",
         *rows,
         "",
         f"group commit: one writer {Spread.of(one).text('{:.1f}')}, 64 writers {Spread.of(many).text('{:.1f}')} "
-        f"thousand records/s, ratio {ratios(many, one).text()}; by hand over a raw file, without an engine: "
+        f"thousand records/s, ratio {ratios(many, one).text()}; over segments: "
+        f"one {Spread.of(one_segments).text('{:.1f}')}, 64 {Spread.of(many_segments).text('{:.1f}')}, "
+        f"ratio {ratios(many_segments, one_segments).text()}; by hand over a raw file, without an engine: "
         f"one {Spread.of(one_by_hand).text('{:.1f}')}, 64 {Spread.of(many_by_hand).text('{:.1f}')}, "
         f"ratio {ratios(many_by_hand, one_by_hand).text()}",
     ]

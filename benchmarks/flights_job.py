@@ -18,6 +18,7 @@ import orjson
 
 from engine import EngineOptions, Pipeline, ProcessingContext, Record, RecordFilter
 from engine.exporting.jsonl import jsonl
+from engine.options import StorageKind
 from engine.sources.lines import lines
 
 Mapped = tuple[str, int, str]
@@ -83,7 +84,7 @@ def peer() -> Callable[[Path, Path], int]:
     return bytewax
 
 
-def engine_options(synchronous: Literal["FULL", "NORMAL"], storage: Literal["sqlite", "memory"]) -> EngineOptions:
+def engine_options(synchronous: Literal["FULL", "NORMAL"], storage: StorageKind) -> EngineOptions:
     return EngineOptions(synchronous=synchronous, storage=storage, buffer_records=1000)
 
 
@@ -92,6 +93,7 @@ VARIANTS: dict[str, Callable[[], Callable[[Path, Path], int]]] = {
     "plain": lambda: plain,
     "full": lambda: penstock(engine_options("FULL", "sqlite")),
     "normal": lambda: penstock(engine_options("NORMAL", "sqlite")),
+    "segments": lambda: penstock(engine_options("FULL", "segments")),
     "memory": lambda: penstock(engine_options("FULL", "memory")),
     PEER: peer,
 }

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections import deque
 from pathlib import Path
+
+from benchmarks.at_once import per_second
 
 _RECORD = b"x" * 200
 
@@ -66,20 +67,7 @@ class SharedFile:
 def hand_made(folder: Path, threads: int, seconds: float) -> float:
     """Acknowledged records per second of so many threads."""
     file = SharedFile(folder / "shared")
-    done = [0] * threads
-    until = time.perf_counter() + seconds
-
-    def write(index: int) -> None:
-        while time.perf_counter() < until:
-            file.append()
-            done[index] += 1
-
-    running = [threading.Thread(target=write, args=(index,)) for index in range(threads)]
-    began = time.perf_counter()
-    for thread in running:
-        thread.start()
-    for thread in running:
-        thread.join()
-    rate = sum(done) / (time.perf_counter() - began)
-    file.close()
-    return rate
+    try:
+        return per_second(file.append, threads, seconds)
+    finally:
+        file.close()

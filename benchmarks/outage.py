@@ -31,15 +31,12 @@ from typing import Any
 import httpx
 
 from benchmarks.conditions import conditions
+from benchmarks.limits import adaptive
 from engine import (
     Engine,
     EngineOptions,
-    FlowControlSettings,
     Pipeline,
     Refusal,
-    ThrottlingAlgorithm,
-    ThrottlingSettings,
-    WriteLimitSettings,
 )
 from engine.clock import NS_PER_SECOND
 from engine.exporting.elasticsearch import elasticsearch
@@ -52,19 +49,7 @@ from tests.support.targets.http_target import BulkTarget, LineTarget, Posted, Re
 from tests.support.targets.postgres_server import PROGRAMS, PostgresServer, postgres_server
 
 LIMIT, MINIMUM, ACCEPTABLE = 500, 20, 20_000
-SETTINGS = FlowControlSettings(
-    write=WriteLimitSettings(
-        enabled=True,
-        limit=LIMIT,
-        throttling=ThrottlingSettings(
-            enabled=True,
-            acceptable_backlog=ACCEPTABLE,
-            minimum_limit=MINIMUM,
-            resolution_ns=2 * NS_PER_SECOND,
-            algorithm=ThrottlingAlgorithm.ADAPTIVE,
-        ),
-    )
-)
+SETTINGS = adaptive(limit=LIMIT, minimum=MINIMUM, acceptable_backlog=ACCEPTABLE)
 _WELL_SECONDS = 10.0
 _RECOVERY_SECONDS_MAX = 120.0
 _SMALL_DISK_BYTES_MAX = 256 * 1024 * 1024

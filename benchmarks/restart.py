@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 
 from benchmarks.conditions import Spread, conditions
@@ -20,14 +21,14 @@ from engine.clock import SystemClock
 from engine.data_folder import DataFolder
 from engine.exporting.protocol import ExporterContext
 from engine.log.partition_log import PartitionLog
-from engine.log.sqlite import SqliteStorage
+from engine.options import StorageKind
 from engine.unit import Acknowledgement, Unit
 
 LENGTHS = (10_000, 100_000, 1_000_000)
 QUICK_LENGTHS = (10_000, 100_000)
 BATCH = 100
 _TIMED_BATCHES = 100
-KEEP_ALL = EngineOptions(retained_records=None, run_forever=True)
+STORAGES: tuple[StorageKind, ...] = ("sqlite", "segments")
 
 
 class Nothing:
@@ -46,16 +47,14 @@ class Nothing:
         return
 
 
-def fill(folder: Path, length: int, *, after: int = 0) -> float:
+def fill(folder: Path, length: int, *, after: int = 0, storage: StorageKind = "sqlite") -> float:
     """A log of so many records with as many keys of state as a tenth of them, all processed and acknowledged.
 
     Goes on `after` what an earlier call has left. Returns the seconds that one record took, over the last batches.
     """
     data = DataFolder(folder)
-    data.open("restart", 1)
-    path = data.partition_path(1)
-    path.parent.mkdir(exist_ok=True)
-    log = PartitionLog(1, SqliteStorage(path, synchronous="NORMAL"), SystemClock(), committed=lambda _: None)
+    data.open("restart", 1, storage)
+    log = PartitionLog(1, data.storage(1, storage, "NORMAL"), SystemClock(), committed=lambda _: None)
     log.open()
     taken: deque[float] = deque(maxlen=_TIMED_BATCHES)
     for first in range(after + 1, length + 1, BATCH):
@@ -78,9 +77,10 @@ def fill(folder: Path, length: int, *, after: int = 0) -> float:
     return sum(taken) / len(taken) / BATCH
 
 
-def restart_seconds(folder: Path) -> float:
+def restart_seconds(folder: Path, *, storage: StorageKind = "sqlite") -> float:
+    options = EngineOptions(retained_records=None, run_forever=True, storage=storage)
     began = time.perf_counter()
-    engine = Pipeline("restart").process(Nothing).export("out", Nothing).run(folder, options=KEEP_ALL).start()
+    engine = Pipeline("restart").process(Nothing).export("out", Nothing).run(folder, options=options).start()
     while True:
         (partition,) = engine.snapshot().partitions
         # The engine's own record of the opening is the first new one.
@@ -93,12 +93,14 @@ def restart_seconds(folder: Path) -> float:
 
 
 def run(pace: Pace) -> Report:
-    rows = ["| records in the log | restart ms | log MB |", "|---|---|---|"]
-    for length in QUICK_LENGTHS if pace.quick else LENGTHS:
+    rows = ["| storage | records in the log | restart ms | log MB |", "|---|---|---|---|"]
+    for storage, length in product(STORAGES, QUICK_LENGTHS if pace.quick else LENGTHS):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name) / "data"
-            fill(folder, length)
-            found = [restart_seconds(folder) * 1000 for _ in pace.repetitions(7, 3, f"{length} records")]
-            megabytes = (folder / "partitions" / "1.db").stat().st_size / 1e6
-            rows.append(f"| {length} | {Spread.of(found).text('{:.1f}')} | {megabytes:.0f} |")
+            fill(folder, length, storage=storage)
+            what = f"{storage}, {length} records"
+            found = [restart_seconds(folder, storage=storage) * 1000 for _ in pace.repetitions(7, 3, what)]
+            files = [file for file in (folder / "partitions").rglob("*") if file.is_file()]
+            megabytes = sum(file.stat().st_size for file in files) / 1e6
+            rows.append(f"| {storage} | {length} | {Spread.of(found).text('{:.1f}')} | {megabytes:.0f} |")
     return Report("\n".join([f"restart, batches of {BATCH}, n = {len(found)}; {conditions()}", "", *rows]))

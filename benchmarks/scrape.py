@@ -29,8 +29,9 @@ from prometheus_client import CollectorRegistry, Counter, generate_latest
 
 import exporter.management.server as management
 from benchmarks.conditions import Spread, conditions, ratios
+from benchmarks.parts import Echo, Nowhere
 from benchmarks.study import Pace, Report
-from engine import Pipeline, ProcessingContext, Record
+from engine import Pipeline
 from engine.clock import NS_PER_SECOND
 from exporter.http_server import HttpServer
 from exporter.management import ManagementServer
@@ -135,30 +136,14 @@ class Beating(HttpServer):
             self.pauses_ns.append(time.monotonic_ns() - began - round(_BEAT_SECONDS * NS_PER_SECOND))
 
 
-class _Echo:
-    def process(self, record: Record, context: ProcessingContext) -> None:
-        context.emit("echo", record.value)
-
-
-class _Nowhere:
-    def open(self, context: object) -> None:
-        return
-
-    def export(self, records: object) -> None:
-        return
-
-    def close(self) -> None:
-        return
-
-
 @contextmanager
 def full_load() -> Iterator[None]:
     """A durable pipeline of two partitions that never runs out of input."""
     source = ListSource([{"n": n % 1000} for n in range(2_000_000)], batch=500)
     pipeline = Pipeline("load", partitions=2).source("n", source)
-    pipeline = pipeline.map("step", lambda value: {**value, "seen": True}).process(_Echo, key="n")
+    pipeline = pipeline.map("step", lambda value: {**value, "seen": True}).process(Echo, key="n")
     with tempfile.TemporaryDirectory() as folder:
-        engine = pipeline.export("nowhere", _Nowhere).run(Path(folder) / "data")
+        engine = pipeline.export("nowhere", Nowhere).run(Path(folder) / "data")
         engine.start()
         try:
             yield

@@ -18,17 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.conditions import conditions
+from benchmarks.limits import adaptive
 from benchmarks.soak import memory_mb
 from engine import (
     Engine,
     EngineOptions,
-    FlowControlSettings,
     Pipeline,
     Record,
     Refusal,
-    ThrottlingAlgorithm,
-    ThrottlingSettings,
-    WriteLimitSettings,
 )
 from engine.exporting.jsonl import jsonl
 from engine.exporting.protocol import ExporterContext
@@ -36,19 +33,7 @@ from engine.exporting.rotation import Rotation
 from engine.snapshot import ExporterSnapshot
 
 ACCEPTABLE, LIMIT, MINIMUM = 20_000, 2000, 20
-SETTINGS = FlowControlSettings(
-    write=WriteLimitSettings(
-        enabled=True,
-        limit=LIMIT,
-        throttling=ThrottlingSettings(
-            enabled=True,
-            acceptable_backlog=ACCEPTABLE,
-            minimum_limit=MINIMUM,
-            resolution_ns=2_000_000_000,
-            algorithm=ThrottlingAlgorithm.ADAPTIVE,
-        ),
-    )
-)
+SETTINGS = adaptive(limit=LIMIT, minimum=MINIMUM, acceptable_backlog=ACCEPTABLE)
 MEMORY_GROWTH_MAX = 1.10
 # What the minimum writes while the exporter stands still is beyond any throttle.
 OVERSHOOT_MAX = 0.10
@@ -107,7 +92,7 @@ def sample(engine: Engine, seconds: float) -> Sample:
         memory_mb(),
         stalled.backlog_records,
         other.backlog_records,
-        max(0, snapshot.taken_wall_ns - other.oldest_unexported_wall_ns) / 1e9,
+        max(0, snapshot.taken_wall_ns - (other.oldest_unexported_wall_ns or 0)) / 1e9,
         partition.flow.write_limit_per_second or 0.0,
     )
 

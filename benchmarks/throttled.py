@@ -16,6 +16,7 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.conditions import conditions
+from benchmarks.parts import Echo, Nowhere
 from benchmarks.study import Pace, Report
 from engine import (
     AimdSettings,
@@ -23,8 +24,6 @@ from engine import (
     EngineOptions,
     FlowControlSettings,
     Pipeline,
-    ProcessingContext,
-    Record,
     RequestLimitSettings,
     SystemClock,
     ThrottlingSettings,
@@ -53,26 +52,6 @@ SETTINGS = FlowControlSettings(
     request=RequestLimitSettings(enabled=True, use_windowed=False, aimd=AimdSettings(initial_limit=50)),
 )
 _PAUSE = threading.Event()
-
-
-class Echo:
-    """Each command has one result."""
-
-    def process(self, record: Record, context: ProcessingContext) -> None:
-        context.emit("echo", record.value)
-
-
-class Nowhere:
-    """Takes everything; the engine sets its pace."""
-
-    def open(self, context: object) -> None:
-        return
-
-    def export(self, records: object) -> None:
-        return
-
-    def close(self) -> None:
-        return
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

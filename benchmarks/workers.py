@@ -1,8 +1,9 @@
 """Two worker processes against one process. `python -m benchmarks workers`.
 
-The flights job has one source, whose worker reads and parses for both; the generators' job has one for each worker, and
-a step that costs as much as the rest. The flights also with a scraper that asks every half second, and without; and
-what a scrape costs in CPU time, at one in five seconds beside two workers at full speed (`benchmarks.workers_scrape`).
+The flights job has one source, whose worker reads and parses for both, and two partitions, or three, of which the other
+worker then has two; the generators' job has a source for each worker, and a step that costs as much as the rest. The
+flights also with a scraper that asks every half second, and without; and what a scrape costs in CPU time, one in five
+seconds, beside two workers at full speed (`benchmarks.workers_scrape`).
 """
 
 from __future__ import annotations
@@ -53,13 +54,13 @@ def scrape_shares(pairs: int) -> tuple[list[float], list[float], int]:
 
 def run(pace: Pace) -> Report:
     """With so many times the month of flights that ships with the repository."""
-    months = pace.of(8, 4)
+    months = pace.of(12, 4)
     samples: dict[str, tuple[float, ...]] = {}
     rows = ["| job | 1 process | 2 workers | ratio |", "|---|---|---|---|"]
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "flights.ndjson"
         source.write_bytes(gzip.decompress(MONTH.read_bytes()) * months)
-        for job in ("flights", "generators"):
+        for job in ("flights", "flights of three", "generators"):
             single, double = [], []
             for _ in pace.repetitions(5, 2, job):
                 single.append(one(job, 1, source))

@@ -2,8 +2,8 @@
 
     python -m benchmarks.workers_job JOB WORKERS INPUT FOLDER scraped|alone
 
-prints one JSON line: records, seconds from the moment that all sources run to the last acknowledgement, and the CPU
-seconds of the busiest process in that time, which say what two free cores would make of it.
+prints one JSON line: records, seconds from the moment that all sources run until the run has ended and every worker is
+gone, and the CPU seconds of the busiest process in that time, which say what two free cores would make of it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 import urllib.request
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,15 +33,20 @@ _SCRAPE_EVERY_SECONDS = 0.5
 _LOOK_SECONDS = 0.02
 
 
-def flights(source: str, folder: str) -> Pipeline:
+def flights(source: str, folder: str, partitions: int = PARTITIONS) -> Pipeline:
     """A line is parsed, counted per aircraft, and written out again."""
     return (
-        Pipeline("flights-job", partitions=PARTITIONS)
+        Pipeline("flights-job", partitions=partitions)
         .source("flights", lines(source))
         .map("parse", parse)
         .process(CountPerAircraft, key=_first)
         .export("out", jsonl(Path(folder) / "out.ndjson"), filter=RecordFilter(value_types=frozenset({"counted"})))
     )
+
+
+def flights_of_three(source: str, folder: str) -> Pipeline:
+    """The same with a partition more, which the worker without a source has."""
+    return flights(source, folder, PARTITIONS + 1)
 
 
 def generators(_source: str, folder: str) -> Pipeline:
@@ -91,11 +97,18 @@ def _think(number: int) -> tuple[str, int, str]:
     return (f"N{number % 4000}", thought, "XX")
 
 
+JOBS: Mapping[str, Callable[[str, str], Pipeline]] = {
+    "flights": flights,
+    "flights of three": flights_of_three,
+    "generators": generators,
+}
+
+
 def engine_of(job: str, workers: int, source: str, folder: str) -> Engine | WorkerEngine:
     data = Path(folder) / "data"
     if workers == 1:
-        return {"flights": flights, "generators": generators}[job](source, folder).run(data, options=OPTIONS)
-    blueprint = Blueprint(f"benchmarks.workers_job:{job}", (source, folder))
+        return JOBS[job](source, folder).run(data, options=OPTIONS)
+    blueprint = Blueprint(f"benchmarks.workers_job:{JOBS[job].__name__}", (source, folder))
     return WorkerEngine(blueprint, data, workers=workers, options=OPTIONS)
 
 

@@ -18,8 +18,9 @@ import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.parts import Echo
 from benchmarks.workers_job import OPTIONS, PARTITIONS, Numbers
-from engine import ExporterContext, Pipeline, ProcessingContext, Record
+from engine import ExporterContext, Pipeline, Record
 from engine.workers.blueprint import Blueprint
 from engine.workers.engine import WorkerEngine
 from exporter.management import ManagementServer
@@ -36,12 +37,7 @@ def load(folder: str) -> Pipeline:
     pipeline = Pipeline("scraped", partitions=PARTITIONS)
     for name in ("a", "b"):
         pipeline.source(name, Numbers(_ENDLESS))
-    return pipeline.process(_Echo, key=str).export("teller", lambda: _Teller(Path(folder)))
-
-
-class _Echo:
-    def process(self, record: Record, context: ProcessingContext) -> None:
-        context.emit("echo", record.value)
+    return pipeline.process(Echo, key=str).export("teller", lambda: _Teller(Path(folder)))
 
 
 class _Teller:

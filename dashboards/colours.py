@@ -38,7 +38,8 @@ class Colour(StrEnum):
     TRANSFORM = "dark-green"
     LOG_WRITER = "#8f9aa6"
     PROCESSOR = "purple"
-    EXPORTER = "dark-orange"
+    # Less bright than the palette's orange, whose lighter shades are yellow.
+    EXPORTER = "#d9633c"
 
     # Things of one kind with nothing but their names to tell them apart.
     FIRST = "blue"

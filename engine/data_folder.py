@@ -12,8 +12,10 @@ import msgspec
 
 from engine.errors import DataFolderError
 from engine.log.memory import MemoryStorage
+from engine.log.segments import SegmentsStorage
 from engine.log.sqlite import SqliteStorage
 from engine.log.storage import LogStorage
+from engine.options import StorageKind
 
 _FORMAT = 1
 # How long the workers of a process that was killed may take to notice, and how often they are looked for.
@@ -28,6 +30,8 @@ class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     format: int
     pipeline: str
     partitions: int
+    # What its partitions lie in; folders that do not say it are older than the choice.
+    storage: StorageKind = "sqlite"
 
 
 class DataFolder:
@@ -41,7 +45,7 @@ class DataFolder:
     def rejects(self) -> Path:
         return self.path / "rejects"
 
-    def open(self, pipeline: str, partitions: int) -> None:
+    def open(self, pipeline: str, partitions: int, storage: StorageKind = "sqlite") -> None:
         """Makes the folder if need be. Raises `DataFolderError` with one sentence when it cannot be used."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -49,7 +53,7 @@ class DataFolder:
             raise self._unwritable(error) from error
         self.hold()
         try:
-            self._describe(pipeline, partitions)
+            self._describe(Description(_FORMAT, pipeline, partitions, storage))
         except OSError as error:
             self.close()
             raise self._unwritable(error) from error
@@ -112,38 +116,50 @@ class DataFolder:
             )
         return found
 
-    def partition_path(self, partition: int) -> Path:
-        """The database of a partition."""
-        return self.path / "partitions" / f"{partition}.db"
+    def partition_path(self, partition: int, kind: StorageKind = "sqlite") -> Path:
+        """The database of a partition, or with `segments` its folder."""
+        return self.path / "partitions" / (f"{partition}" if kind == "segments" else f"{partition}.db")
 
     def _unwritable(self, error: OSError) -> DataFolderError:
         return DataFolderError(f"data folder {self.path} cannot be written: {error.strerror}")
 
-    def _describe(self, pipeline: str, partitions: int) -> None:
+    def _describe(self, wanted: Description) -> None:
         file = self.path / _DESCRIPTION
         if not file.exists():
-            written = file.with_suffix(".tmp")
-            written.write_bytes(msgspec.json.encode(Description(_FORMAT, pipeline, partitions)))
-            written.replace(file)
+            self._write(wanted)
             return
         found = self.description()
-        if found.pipeline != pipeline:
+        if found.pipeline != wanted.pipeline:
             raise DataFolderError(
-                f"data folder {self.path} belongs to pipeline {found.pipeline!r}, not to {pipeline!r}"
+                f"data folder {self.path} belongs to pipeline {found.pipeline!r}, not to {wanted.pipeline!r}"
             )
-        if found.partitions != partitions:
+        if found.partitions != wanted.partitions:
             raise DataFolderError(
-                f"data folder {self.path} holds {found.partitions} partitions, the pipeline asks for {partitions}; "
-                "the number of partitions cannot change"
+                f"data folder {self.path} holds {found.partitions} partitions, the pipeline asks for "
+                f"{wanted.partitions}; the number of partitions cannot change"
+            )
+        if found.storage == "memory":
+            # Nothing was stored, so nothing is lost.
+            self._write(wanted)
+        elif wanted.storage not in (found.storage, "memory"):
+            raise DataFolderError(
+                f"data folder {self.path} was written with storage {found.storage}, not {wanted.storage}; "
+                "use the storage that wrote it, or another data folder"
             )
 
-    def storage(
-        self, partition: int, kind: Literal["sqlite", "memory"], synchronous: Literal["FULL", "NORMAL"]
-    ) -> LogStorage:
+    def _write(self, description: Description) -> None:
+        file = self.path / _DESCRIPTION
+        written = file.with_suffix(".tmp")
+        written.write_bytes(msgspec.json.encode(description))
+        written.replace(file)
+
+    def storage(self, partition: int, kind: StorageKind, synchronous: Literal["FULL", "NORMAL"]) -> LogStorage:
         if kind == "memory":
             return MemoryStorage()
-        path = self.partition_path(partition)
+        path = self.partition_path(partition, kind)
         path.parent.mkdir(exist_ok=True)
+        if kind == "segments":
+            return SegmentsStorage(path, synchronous=synchronous)
         return SqliteStorage(path, synchronous=synchronous)
 
     def close(self) -> None:

@@ -137,7 +137,7 @@ class Front:
             for subtask in self._steps[index]:
                 failed = self._on_value_error(subtask, step.on_error)
                 gate = InputGate(subtask.timer)
-                outlet = self._outlet(subtask, gates, first_channel, pools_before[subtask], failed)
+                outlet = self._outlet(subtask, gates, first_channel, pools_before[subtask], failed, stored)
                 task = StepTask(step.kind.value, step.function, gate, producers[index], outlet, subtask, failed)
                 subtask.body = task.run
                 own_gates.append(gate)
@@ -145,7 +145,7 @@ class Front:
             gates, first_channel = own_gates, self._first_step(step.parallelism)
         for source, subtask in zip(self._own_sources, self._sources, strict=True):
             failed = self._on_value_error(subtask, source.on_error)
-            outlet = self._outlet(subtask, gates, first_channel, pools_before[subtask], failed)
+            outlet = self._outlet(subtask, gates, first_channel, pools_before[subtask], failed, stored)
             self._make_source(source, subtask, list(stored[source.name].values()), outlet, failed)
         self.pools = [subtask.pool for subtask in self.subtasks if subtask.pool is not None]
 
@@ -238,6 +238,7 @@ class Front:
         first_channel: int,
         before: LocalBufferPool | None,
         failed: OnValueError,
+        stored: Mapping[str, Mapping[int, SourceProgress]],
     ) -> Outlet:
         pool = LocalBufferPool(len(gates), subtask.timer, first_channel=first_channel, before=before)
         subtask.pool = pool
@@ -251,6 +252,8 @@ class Front:
             key_text=key_text(self._pipeline.key),
             failed=failed,
             in_order=self._in_order,
+            stored={source: [stored.offset for _, stored in sorted(by.items())] for source, by in stored.items()},
+            part_records=self._options.buffer_records,
         )
 
     def _on_value_error(self, subtask: Subtask, policy: OnError) -> OnValueError:

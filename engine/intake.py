@@ -190,7 +190,7 @@ class Intake:
 
     def _give_back(self, permits: Mapping[int, Permit], units: Mapping[int, Unit]) -> None:
         for number, permit in permits.items():
-            self._partitions[number].gate.give_back(permit, len(units[number].records))
+            self._partitions[number].gate.give_back(permit, units[number].source, len(units[number].records))
 
     def _append(self, units: Mapping[int, Unit], permits: dict[int, Permit], turns: Sequence[int]) -> None:
         try:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Iterable
+from typing import Any
 
 from engine.clock import NS_PER_SECOND
 from engine.errors import AppendError, StoppedError
 from engine.partition import Partition
 from engine.records import Record, RecordType, WriteSource
 from engine.retention import DiskSpace
-from engine.tasks.buffers import Buffer, InputGate
+from engine.tasks.buffers import Buffer, InputGate, Part
 from engine.tasks.subtask import Subtask
 from engine.unit import ProgressBySource, SourceProgress, Unit
 
@@ -23,27 +23,44 @@ _COMMAND = RecordType.COMMAND.value
 class BufferOrder:
     """Restores the order of each source's buffers behind parallel tasks.
 
-    A buffer that is early gives its place in the producer's pool back while it is held: the one that is missing may
-    be stuck behind it in the same pool. Few are ever held, for a source gives its buffers out in turn: no lane can
-    run further ahead than the slowest lane's pools are long.
+    Works on parts: a buffer that came by itself is one. A buffer of which some part is early gives its place in the
+    producer's pool back while that is held: the part that is missing may be stuck behind it in the same pool. Few are
+    ever held, for a source gives its buffers out in turn: no lane can run further ahead than the slowest lane's pools
+    are long.
     Invariant: what is held has a sequence above the next one.
     """
 
     def __init__(self) -> None:
         self._next: dict[str, int] = {}
-        self._held: dict[str, list[tuple[int, Buffer]]] = {}
+        # With the values of each.
+        self._held: dict[str, list[tuple[Part, list[Any]]]] = {}
 
-    def push(self, buffer: Buffer) -> Iterable[Buffer]:
-        """The buffers whose turn has come, in order."""
+    def push(self, buffer: Buffer) -> Buffer | None:
+        """Everything whose turn has come, in order, as one buffer."""
         held = self._held.setdefault(buffer.source, [])
         turn = self._next.get(buffer.source, 0)
-        if buffer.sequence != turn:
-            buffer.recycle()
-        heapq.heappush(held, (buffer.sequence, buffer))
-        while held and held[0][0] == turn:
+        if buffer.parts is None and buffer.sequence == turn and not held:
+            self._next[buffer.source] = turn + 1
+            return buffer
+        parts = buffer.parts or [Part(buffer.sequence, buffer.last_offset, buffer.cursor, len(buffer.values))]
+        begin = 0
+        for part in parts:
+            heapq.heappush(held, (part, buffer.values[begin : part.end]))
+            begin = part.end
+        newest: Part | None = None
+        values: list[Any] = []
+        while held and held[0][0].sequence == turn:
+            newest, more = heapq.heappop(held)
+            values += more
             turn += 1
-            yield heapq.heappop(held)[1]
         self._next[buffer.source] = turn
+        if any(part.sequence >= turn for part in parts):
+            buffer.recycle()
+        if newest is None:
+            return None
+        buffer.sequence, buffer.last_offset, buffer.cursor, _ = newest
+        buffer.values, buffer.parts = values, None
+        return buffer
 
 
 class _SourceCursor:
@@ -58,8 +75,8 @@ class _SourceCursor:
         self.place = stored.cursor
         # Values behind `offset` that an earlier run stored; dropped as they come again.
         self.skip = stored.extra
-        # Values behind `offset` that are stored, skipped ones included.
-        self.extra = 0
+        # Values behind `offset` that are stored, those still to be dropped included.
+        self.extra = stored.extra
 
     def passed(self, buffer: Buffer) -> None:
         """All of `buffer` is dealt with; what is still to be skipped lies behind it now."""
@@ -138,7 +155,8 @@ class LogWriterTask:
             self._ended += 1
             buffer.recycle()
             return
-        for ready in (buffer,) if self._order is None else self._order.push(buffer):
+        ready = buffer if self._order is None else self._order.push(buffer)
+        if ready is not None:
             self._meter.records_in += len(ready.values)
             self._take_in_turn(ready)
 
@@ -190,7 +208,6 @@ class LogWriterTask:
             count = min(cursor.skip, len(buffer.values) - self._index)
             self._index += count
             cursor.skip -= count
-            cursor.extra += count
 
     def _store(self, records: list[Record], progress: list[SourceProgress]) -> None:
         if not records:

@@ -9,6 +9,9 @@ from engine.backpressure.settings import BackPressureSettings
 from engine.clock import NS_PER_SECOND
 from engine.errors import ConfigurationError
 
+# Where a partition's log lies: one database, files of its own beside a database, or nowhere that outlives the process.
+StorageKind = Literal["sqlite", "segments", "memory"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineOptions:
@@ -16,7 +19,7 @@ class EngineOptions:
 
     # FULL survives a crash of the machine, NORMAL of the process only.
     synchronous: Literal["FULL", "NORMAL"] = "FULL"
-    storage: Literal["sqlite", "memory"] = "sqlite"
+    storage: StorageKind = "sqlite"
     # Values in one buffer between tasks; a source hands on what it has, and never waits to fill one.
     buffer_records: int = 500
     # Commands processed and records exported at a time.

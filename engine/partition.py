@@ -7,30 +7,28 @@ data: here is a unit, here is an acknowledgement, give me what follows this posi
 from __future__ import annotations
 
 import logging
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from threading import Condition, Lock
 from typing import TYPE_CHECKING
 
 from engine.always_allowed import NOTHING, AlwaysAllowed
 from engine.clock import NS_PER_SECOND, Clock
+from engine.command_times import CommandTimes
 from engine.errors import AppendError, StoppedError
+from engine.exporter_cells import ExporterCell, ExporterCells
 from engine.flow.gate import FlowControl, Permit, Refusal
 from engine.flow.overrides import Override, SettingsInForce
 from engine.flow.settings import FlowControlSettings
 from engine.flow_journal import FlowJournal
+from engine.gate_keeper import GateKeeper
 from engine.log.partition_log import PartitionLog
 from engine.log.storage import LogStorage
 from engine.measures import AGE_BOUNDS_SECONDS, Histogram
 from engine.records import Record, RecordBatch, RecordType, WriteSource, decode_record
-from engine.retention import DiskSpace, Retention
-from engine.snapshot import (
-    BlockReason,
-    EngineState,
-    ExporterSnapshot,
-    ExporterState,
-    PartitionSnapshot,
-)
+from engine.retention import DiskSpace, OldRecords, Retention
+from engine.riders import Riders
+from engine.snapshot import BlockReason, EngineState, PartitionSnapshot
+from engine.storable import storable
 from engine.storing import Storing
 from engine.tasks.subtask import Failed
 from engine.unit import Acknowledgement, Message, ProgressBySource, Recovered, SourceProgress, Unit
@@ -42,53 +40,21 @@ log = logging.getLogger("penstock.partition")
 
 # An acknowledgement rides on the next commit, and on one of its own after this time.
 _RIDERS_WAIT_NS = NS_PER_SECOND // 5
-# Retention waits until this much can go, and goes in steps of so many batches, so many at a tick.
-_RETENTION_STEP_RECORDS = 1000
-_RETENTION_BATCHES_PER_STEP = 100
-_RETENTION_STEPS_PER_TICK = 10
 _APPEND_RETRY_NS = NS_PER_SECOND // 2
 ENGINE_VALUE_TYPE = "penstock"
+# What these bring was encoded when it was made, each record alone, where it is nested less deep than in a batch.
+_ENCODED_BEFORE = (WriteSource.SCHEDULED, WriteSource.INTER_PARTITION)
 
 Blocked = Callable[[BlockReason], None]
-
-
-class ExporterCell:
-    """What is known of one record exporter on this partition. Its task's thread writes all but `position`."""
-
-    __slots__ = (
-        "duration",
-        "errors",
-        "exported",
-        "last_error",
-        "last_error_wall_ns",
-        "name",
-        "pace_per_second",
-        "position",
-        "retries",
-        "skipped",
-        "state",
-    )
-
-    def __init__(self, name: str, position: int, pace_per_second: float | None) -> None:
-        self.name = name
-        # Guarded by the partition's lock.
-        self.position = position
-        self.state = ExporterState.EXPORTING
-        self.exported = 0
-        self.skipped = 0
-        self.errors = 0
-        self.retries = 0
-        self.last_error: str | None = None
-        self.last_error_wall_ns: int | None = None
-        self.duration = Histogram()
-        # Records per second at most; None is no limit. May be set from any thread.
-        self.pace_per_second = pace_per_second
 
 
 class Partition:
     """One partition. Any thread may call any method.
 
-    Lock order: `_changed` before the gate's own lock; neither is held while waiting for a permit or a commit.
+    Locks: `_changed` guards what is written, processed, acknowledged and on its way, the exporters' cells and the
+    command times included; the gate, the riders and the keeper of the gate have locks of their own. Order: the
+    keeper's, `_changed`, the gate's; the riders' stands alone. None of `_changed` and those behind it is held while
+    waiting for a permit or a commit.
     """
 
     def __init__(
@@ -111,9 +77,6 @@ class Partition:
         self._has_processor = has_processor
         self._progressed = progressed
         self.always_allowed = always_allowed
-        self._journal = FlowJournal(number, self.write_internal)
-        # Held until a change of the settings is in force and told; it guards what `in_force` holds.
-        self._overriding = Lock()
         self.in_force = SettingsInForce(clock, flow_control)
         self.in_force.put(override)
         self.gate = FlowControl(
@@ -123,46 +86,46 @@ class Partition:
             has_exporters=bool(exporters),
             overridden=self.in_force.override is not None,
         )
+        self._keeper = GateKeeper(
+            self.gate, self.in_force, FlowJournal(number, self.write_internal), clock, self._positions
+        )
+        self._riders = Riders(clock)
         self._log = PartitionLog(
             number,
             storage,
             clock,
             committed=self._on_committed,
-            take_riders=self._take_riders,
-            give_back_riders=self._give_back_riders,
+            take_riders=self._riders.take,
+            give_back_riders=self._riders.give_back,
         )
         self._recovered = self._log.open()
         self._changed = Condition(Lock())
         # Guarded by _changed.
         self._last_written = self._recovered.last_position
         self._processed = self._recovered.processed_position if has_processor else self._last_written
-        self._accepted: deque[tuple[int, int, int]] = deque()
-        self._riders = Unit(source=WriteSource.INTERNAL)
-        self._riders_since_ns: int | None = None
+        self._commands = CommandTimes(clock)
+        self._exporters = ExporterCells(number, self._recovered, exporters)
         self._outbox_records = len(self._recovered.outbox)
         self._source_progress = dict(self._recovered.progress)
         # The last message stored of each partition that sends any.
         self._received = dict(self._recovered.received)
-        # Positions as they are stored, which is later than they are known; retention goes by them.
+        # As it is stored, which is later than it is known; retention goes by it.
         self._stored_processed: int | None = self._recovered.processed_position if has_processor else None
-        self._stored_acknowledged = {
-            name: known.position for name, known in self._recovered.acknowledged.items() if name in exporters
-        }
-        self._retention = Retention(retained_records)
-        self._kept_from = self._recovered.oldest_position
+        self._old_records = OldRecords(
+            Retention(retained_records), self._recovered.oldest_position, self._log.delete_before
+        )
         self._disk_space = DiskSpace.ENOUGH
         self.state = EngineState.RUNNING
-        self.exporters: dict[str, ExporterCell] = {}
+        # Whether `stop` was called; a partition that failed goes on until then.
+        self._is_stopped = False
         # Where the messages of a committed unit go; set when the partition is wired.
         self.on_messages: Callable[[Sequence[Message]], None] = lambda _: None
         self.storing = Storing(number, clock)
         # Set by the processing task, if there is one.
         self.in_hand: RecordInHand | None = None
-        self.command_duration = Histogram()
+        self.command_duration = self._commands.duration
         self.processing_duration = Histogram()
         self.end_to_end_duration = Histogram(AGE_BOUNDS_SECONDS)
-        # The longest of the command durations that the processor's last step ended; guarded by _changed.
-        self._command_ns: int | None = None
 
     # -- opening and closing ---
 
@@ -177,44 +140,28 @@ class Partition:
         with self._changed:
             return dict(self._source_progress)
 
+    @property
+    def exporters(self) -> Mapping[str, ExporterCell]:
+        return self._exporters.by_name
+
     def add_exporter(self, name: str, *, from_end: bool, pace_per_second: float | None) -> Acknowledgement:
         """Gives an exporter its place: where it stood, else the oldest retained record (or the end)."""
-        known = self._recovered.acknowledged.get(name)
-        if known is not None and known.position < self._recovered.oldest_position - 1:
-            # It was configured, then not, then again: what lies between is gone.
-            log.warning(
-                "exporter %s on partition %d stood at position %d and goes on at %d: what lies between is not kept",
-                name,
-                self.number,
-                known.position,
-                self._recovered.oldest_position,
-            )
-            known = Acknowledgement(name, self._recovered.oldest_position - 1, known.cursor)
-        if known is None:
-            start = self._recovered.last_position if from_end else self._recovered.oldest_position - 1
-            known = Acknowledgement(name, start, None)
-        self.exporters[name] = ExporterCell(name, known.position, pace_per_second)
-        return known
+        return self._exporters.add(name, from_end=from_end, pace_per_second=pace_per_second)
 
     def warn_of_removed_exporters(self) -> None:
         """Says which exporters of earlier runs are not configured any more: they hold nothing back."""
-        for name in sorted(set(self._recovered.acknowledged) - set(self.exporters)):
-            log.warning(
-                "exporter %s is no longer configured: partition %d keeps no records for it and counts no backlog",
-                name,
-                self.number,
-            )
+        self._exporters.warn_of_removed()
 
     def opened(self) -> None:
         """Writes the record that says so; call when everything stands."""
         self.write_internal("opened", {"partition": self.number, "lastPosition": self._recovered.last_position})
-        if self.in_force.override is not None:
-            self._journal.overridden(self.in_force.override, again=True)
+        self._keeper.opened()
 
     def stop(self) -> None:
         """Frees everyone who waits here, with `StoppedError`."""
         self.gate.stop()
         with self._changed:
+            self._is_stopped = True
             if self.state is not EngineState.FAILED:
                 self.state = EngineState.STOPPING
             self._changed.notify_all()
@@ -274,13 +221,20 @@ class Partition:
                 permit.appended(last_position)
             if accepted_ns:
                 with self._changed:
-                    self._accepted.append((last_position, accepted_ns, len(unit.records)))
+                    self._commands.stored((last_position, accepted_ns, len(unit.records)))
 
         try:
-            self._log.append(unit, stored)
+            try:
+                self._log.append(unit, stored)
+            except RecursionError:
+                if unit.source not in _ENCODED_BEFORE:
+                    raise
+                unit.records = storable(unit.records, self.number)
+                self._log.append(unit, stored)
         except BaseException as error:
             if permit is not None:
                 permit.failed()
+                self.gate.not_stored(unit.source, len(unit.records))
             if isinstance(error, AppendError):
                 self.storing.failed(error)
             raise
@@ -310,7 +264,12 @@ class Partition:
                 records=[decode_record(message.command) for message in fresh],
                 received={sender: fresh[-1].sequence},
             )
-            self.append(unit, permit)
+            try:
+                self.append(unit, permit)
+            except AppendError:
+                # The sender asks again.
+                self.storing.will_retry()
+                raise
 
     def write_internal(self, intent: str, value: object) -> None:
         """Writes an engine's own record (opened, a limit changed); a failure is logged, never raised."""
@@ -324,63 +283,28 @@ class Partition:
         except AppendError as error:
             log.error("partition %d: record %r was not written: %s", self.number, intent, error)
 
-    # -- riders: small facts that need no commit of their own ---
-
-    # They are taken by the commit itself, in front of its units: who adds a rider and then hands over a unit can
-    # rely on that order, so no position ever goes back.
-
-    def _take_riders(self) -> Unit | None:
-        with self._changed:
-            if self._riders_since_ns is None:
-                return None
-            riders, self._riders = self._riders, Unit(source=WriteSource.INTERNAL)
-            self._riders_since_ns = None
-            return riders
-
-    def _give_back_riders(self, riders: Unit) -> None:
-        """Puts back what could not be stored, unless something newer waits already."""
-        with self._changed:
-            waiting = self._riders
-            waiting.acknowledged = {**riders.acknowledged, **waiting.acknowledged}
-            waiting.delivered = {**riders.delivered, **waiting.delivered}
-            newer = {progress.source for progress in waiting.progress}
-            waiting.progress += [progress for progress in riders.progress if progress.source not in newer]
-            if waiting.processed_position is None:
-                waiting.processed_position = riders.processed_position
-            self._riders_since_ns = self._riders_since_ns or self._clock.monotonic_ns()
-
-    def _riding(self) -> Unit:
-        """The unit to add a rider to; call under `_changed`."""
-        if self._riders_since_ns is None:
-            self._riders_since_ns = self._clock.monotonic_ns()
-        return self._riders
+    # -- what needs no commit of its own: it rides on the next one ---
 
     def flush_riders(self, *, older_than_ns: int = 0) -> None:
         """Commits the riders alone if the oldest waits longer than that."""
-        with self._changed:
-            since_ns = self._riders_since_ns
-        if since_ns is not None and self._clock.monotonic_ns() - since_ns >= older_than_ns:
+        if self._riders.are_due(older_than_ns):
             self.append(Unit(source=WriteSource.INTERNAL))
 
     def acknowledge(self, acknowledgement: Acknowledgement) -> None:
         """An exporter says that everything up to a position is safe. Counts at once, is stored soon."""
         with self._changed:
-            cell = self.exporters[acknowledgement.exporter]
-            assert acknowledgement.position >= cell.position, "acknowledged positions never go back"
-            cell.position = acknowledgement.position
-            self._riding().acknowledged[acknowledgement.exporter] = acknowledgement
+            self._exporters.acknowledged(acknowledgement)
+        self._riders.acknowledged(acknowledgement)
         self._progressed()
 
     def source_passed(self, progress: SourceProgress) -> None:
         """A source has gone on, and brought this partition nothing."""
-        with self._changed:
-            riding = self._riding()
-            riding.progress = [p for p in riding.progress if p.source != progress.source] + [progress]
+        self._riders.passed(progress)
 
     def delivered(self, receiver: int, sequence: int, count: int) -> None:
         """A receiver has stored this partition's messages up to `sequence`, `count` of them just now."""
+        self._riders.delivered(receiver, sequence)
         with self._changed:
-            self._riding().delivered[receiver] = sequence
             self._outbox_records -= count
             self._changed.notify_all()
         self._progressed()
@@ -388,8 +312,9 @@ class Partition:
     def mark_processed(self, position: int) -> None:
         """Everything up to `position` is processed and needed no unit (events, mostly)."""
         with self._changed:
-            self._riding().processed_position = position
-            self._advance_processed(position)
+            self._processed = position
+            self._commands.processed(position)
+        self._riders.processed(position)
         self.gate.processed(position)
         self._progressed()
 
@@ -403,16 +328,16 @@ class Partition:
                     self._last_written = unit.last_position
                 if unit.processed_position is not None:
                     if unit.processed_position > self._processed:
-                        processed = unit.processed_position
-                        self._advance_processed(processed)
+                        self._processed = processed = unit.processed_position
+                        self._commands.processed(processed)
                     if self._has_processor:
                         self._stored_processed = unit.processed_position
                 self._outbox_records += len(unit.outbox)
                 for progress in unit.progress:
                     self._source_progress[progress.source] = progress
                 self._received.update(unit.received)
-                for name, stored in unit.acknowledged.items():
-                    self._stored_acknowledged[name] = stored.position
+                if unit.acknowledged:
+                    self._exporters.stored(unit.acknowledged)
             if not self._has_processor:
                 self._processed = self._last_written
             self._changed.notify_all()
@@ -423,20 +348,10 @@ class Partition:
             self.gate.processed(processed)
         self._progressed()
 
-    def _advance_processed(self, position: int) -> None:
-        self._processed = position
-        if self._accepted and self._accepted[0][0] <= position:
-            now_ns = self._clock.monotonic_ns()
-            self._command_ns = now_ns - self._accepted[0][1]
-            while self._accepted and self._accepted[0][0] <= position:
-                _, accepted_ns, count = self._accepted.popleft()
-                self.command_duration.observe(now_ns - accepted_ns, count)
-
     def take_command_duration(self) -> int | None:
         """The longest command duration that was counted since the last call. For the processing task."""
         with self._changed:
-            taken, self._command_ns = self._command_ns, None
-        return taken
+            return self._commands.take_longest_ns()
 
     @property
     def append_duration(self) -> Histogram:
@@ -456,14 +371,16 @@ class Partition:
         return self._log.read(position, max_records)
 
     def wait_for_record(self, position: int, timeout_ns: int) -> bool:
-        """Waits until the record at `position` is written, the partition stops, or the time is over."""
+        """Waits until the record at `position` is written, the partition is stopped, or the time is over."""
         with self._changed:
-            if self._last_written < position and self.state is EngineState.RUNNING:
+            # Also where a task has failed: until the run ends the others have nothing else to do.
+            if self._last_written < position and not self._is_stopped:
                 self._changed.wait(timeout_ns / NS_PER_SECOND)
             return self._last_written >= position
 
     def pause_after_failure(self) -> bool:
         """Waits a moment before a failed append is tried again; False when the partition stops meanwhile."""
+        self.storing.will_retry()
         deadline_ns = self._clock.monotonic_ns() + _APPEND_RETRY_NS
         with self._changed:
             while not self.is_stopping and (rest_ns := deadline_ns - self._clock.monotonic_ns()) > 0:
@@ -525,16 +442,10 @@ class Partition:
     def retain(self) -> None:
         """Deletes what nobody needs, in steps that hold no writer up for long."""
         with self._changed:
-            done = [self._stored_acknowledged.get(name) for name in self.exporters]
+            done = self._exporters.stored_positions()
             if self._has_processor:
                 done.append(self._stored_processed)
-            keep_from = self._retention.keep_from(done)
-        if keep_from is None or keep_from < self._kept_from + _RETENTION_STEP_RECORDS:
-            return
-        for _ in range(_RETENTION_STEPS_PER_TICK):
-            if self._log.delete_before(keep_from, _RETENTION_BATCHES_PER_STEP) < _RETENTION_BATCHES_PER_STEP:
-                self._kept_from = keep_from
-                return
+        self._old_records.let_go(done)
 
     # -- flow control ---
 
@@ -543,10 +454,7 @@ class Partition:
 
         Takes away an override whose time is over.
         """
-        if self.in_force.is_over:
-            self._end_override()
-        if self._clock.monotonic_ns() >= self.gate.next_tick_ns():
-            self._evaluate()
+        self._keeper.tick()
         try:
             self.flush_riders(older_than_ns=_RIDERS_WAIT_NS)
             self.retain()
@@ -557,44 +465,21 @@ class Partition:
         if self.in_hand is not None:
             self.in_hand.look()
 
-    def _evaluate(self, *, force: bool = False) -> None:
+    def _positions(self) -> tuple[int, int | None]:
+        """The last written one and the lowest that is acknowledged."""
         with self._changed:
-            written, lowest = self._last_written, self._lowest_acknowledged()
-        for event in self.gate.tick(last_written=written, lowest_acknowledged=lowest, force=force):
-            self._journal.report(event)
+            return self._last_written, self._exporters.lowest()
 
     def override(self, override: Override | None, *, by: str | None = None) -> None:
         """Puts limits over the configured ones or, with None, brings these back: at once, the throttle included."""
-        with self._overriding:
-            self._override(override, why=f"brought back by {by or 'hand'}")
-
-    def _end_override(self) -> None:
-        with self._overriding:
-            # Somebody may have set another one just before.
-            if self.in_force.is_over:
-                self._override(None, why="the time of what was set by hand is over")
-
-    def _override(self, override: Override | None, *, why: str) -> None:
-        before = self.in_force.override
-        self.in_force.put(override)
-        now = self.in_force.override
-        for event in self.gate.configure(self.in_force.settings, overridden=now is not None):
-            self._journal.report(event)
-        self._evaluate(force=True)
-        if now is not None and now != before:
-            self._journal.overridden(now)
-        elif now is None and before is not None:
-            self._journal.reverted(self.in_force.settings, why=why)
-
-    def _lowest_acknowledged(self) -> int | None:
-        return min((cell.position for cell in self.exporters.values()), default=None)
+        self._keeper.override(override, by=by)
 
     # -- looking ---
 
     def is_quiescent(self) -> bool:
         """Whether everything written is processed, delivered and acknowledged."""
         with self._changed:
-            lowest = self._lowest_acknowledged()
+            lowest = self._exporters.lowest()
             return (
                 self._processed >= self._last_written
                 and self._outbox_records == 0
@@ -605,8 +490,8 @@ class Partition:
         wall_ns = self._clock.wall_ns()
         in_hand = self.in_hand
         with self._changed:
-            written, processed, lowest = self._last_written, self._processed, self._lowest_acknowledged()
-            positions = {name: cell.position for name, cell in self.exporters.items()}
+            written, processed, lowest = self._last_written, self._processed, self._exporters.lowest()
+            positions = self._exporters.positions()
             outbox_records = self._outbox_records
             flow = self.gate.snapshot(last_written=written, lowest_acknowledged=lowest)
         return PartitionSnapshot(
@@ -618,9 +503,8 @@ class Partition:
             backlog_records=None if lowest is None else written - lowest,
             oldest_unexported_wall_ns=None if lowest is None else self._oldest_unexported(lowest, written, wall_ns),
             flow=flow,
-            exporters=tuple(
-                self._exporter_snapshot(cell, positions[name], written, wall_ns)
-                for name, cell in self.exporters.items()
+            exporters=self._exporters.snapshots(
+                positions, written, lambda position: self._oldest_unexported(position, written, wall_ns)
             ),
             append_duration=self._log.append_duration.snapshot(),
             command_duration=self.command_duration.snapshot(),
@@ -634,25 +518,10 @@ class Partition:
             processing_ns=None if in_hand is None else in_hand.age_ns(),
         )
 
-    def _exporter_snapshot(self, cell: ExporterCell, position: int, written: int, wall_ns: int) -> ExporterSnapshot:
-        return ExporterSnapshot(
-            exporter=cell.name,
-            state=cell.state,
-            acknowledged_position=position,
-            backlog_records=written - position,
-            oldest_unexported_wall_ns=self._oldest_unexported(position, written, wall_ns),
-            exported_records=cell.exported,
-            skipped_records=cell.skipped,
-            errors=cell.errors,
-            retries=cell.retries,
-            last_error=cell.last_error,
-            last_error_wall_ns=cell.last_error_wall_ns,
-            export_duration=cell.duration.snapshot(),
-        )
-
-    def _oldest_unexported(self, acknowledged: int, written: int, wall_ns: int) -> int:
+    def _oldest_unexported(self, acknowledged: int, written: int, wall_ns: int) -> int | None:
+        """None where the log cannot say it just now."""
         if acknowledged >= written:
             return wall_ns
         timestamp_ns = self._log.timestamp_of(acknowledged + 1)
         # Never in the future, whatever the wall clock did since.
-        return wall_ns if timestamp_ns is None else min(timestamp_ns, wall_ns)
+        return None if timestamp_ns is None else min(timestamp_ns, wall_ns)

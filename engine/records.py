@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+
+from engine.whole_stack import with_whole_stack
+
+if TYPE_CHECKING:
+    from engine.columns import Columns
 
 
 class RecordType(StrEnum):
@@ -65,7 +70,10 @@ def encode_record(record: Record) -> bytes:
 
 
 def decode_record(blob: bytes) -> Record:
-    return _decode_record(blob)
+    try:
+        return _decode_record(blob)
+    except RecursionError:
+        return with_whole_stack(_decode_record, blob)
 
 
 # Record type and value type of a record.
@@ -75,11 +83,11 @@ Kind = tuple[str, str]
 class RecordBatch:
     """Records that were stored together: positions `first_position`, +1, +2 … in this order.
 
-    `kinds` are the kinds of records in it; None when it may hold any. The records are decoded when they are first
-    asked for: who wants none of the kinds never pays for that. One thread at a time.
+    `kinds` are the kinds of records in it; None when it may hold any. The content is decoded when it is first asked
+    for: who wants none of the kinds never pays for that, nor for records who reads columns. One thread at a time.
     """
 
-    __slots__ = ("_decode", "_records", "count", "first_position", "kinds", "source", "timestamp_ns")
+    __slots__ = ("_columns", "_decode", "_records", "count", "first_position", "kinds", "source", "timestamp_ns")
 
     def __init__(
         self,
@@ -89,7 +97,7 @@ class RecordBatch:
         timestamp_ns: int,
         source: WriteSource,
         kinds: frozenset[Kind] | None,
-        decode: Callable[[], list[Record]],
+        decode: Callable[[], Columns],
     ) -> None:
         self.first_position = first_position
         self.count = count
@@ -97,6 +105,7 @@ class RecordBatch:
         self.source = source
         self.kinds = kinds
         self._decode = decode
+        self._columns: Columns | None = None
         self._records: list[Record] | None = None
 
     @property
@@ -104,10 +113,17 @@ class RecordBatch:
         return self.first_position + self.count - 1
 
     @property
+    def columns(self) -> Columns:
+        """Raises `ValueError` when the content is not what it says it is."""
+        if self._columns is None:
+            self._columns = self._decode()
+        return self._columns
+
+    @property
     def records(self) -> list[Record]:
-        """Raises `LogCorruptedError` when the content is not what it says it is."""
+        """Raises as `columns` does."""
         if self._records is None:
-            self._records = self._decode()
+            self._records = self.columns.records()
         return self._records
 
     def records_from(self, position: int) -> list[Record]:

@@ -13,6 +13,7 @@ from engine.backpressure.markers import Markers
 from engine.backpressure.monitor import BackPressureMonitor
 from engine.clock import NS_PER_SECOND, Clock, SystemClock
 from engine.data_folder import DataFolder
+from engine.ending import IN_FRONT, Ending
 from engine.errors import ConfigurationError, PenstockError, TaskFailedError
 from engine.exporting.task import ExportingTask
 from engine.flow.episodes import Episode
@@ -36,6 +37,7 @@ from engine.processing.delivery import Delivery, Receiver
 from engine.share import Share
 from engine.snapshot import EngineSnapshot, EngineState, GatewaySnapshot, VertexBackPressure, VertexKind
 from engine.tasks.buffers import LocalBufferPool
+from engine.tasks.subtask import Subtask
 from engine.ticker import Ticker
 from engine.wiring import Wired, Wiring, check
 
@@ -50,7 +52,8 @@ HELD_BACK = (
 )
 # How long an end waits for writes from outside that are being committed.
 _INTAKE_CLOSE_NS = 2 * NS_PER_SECOND
-_IN_FRONT = (VertexKind.SOURCE, VertexKind.TRANSFORM, VertexKind.LOG_WRITER)
+# How often who awaits the end of a run looks for the ends of tasks.
+END_LOOK_SECONDS = 0.1
 
 
 class Engine:
@@ -102,7 +105,8 @@ class Engine:
         self._failure: TaskFailedError | None = None
         self._stop_requested = False
         self._drain = True
-        self._progress = False
+        # The tasks in front of the log, while the end of a run is awaited that ends by itself.
+        self._awaited: Sequence[Subtask] = ()
         self._ended = threading.Event()
         self._started_wall_ns = self._clock.wall_ns()
 
@@ -210,7 +214,7 @@ class Engine:
     # A worker process, which runs a share of the pipeline, does these in its own way.
 
     def _claim_folder(self) -> None:
-        self._folder.open(self.pipeline.name, self.pipeline.partitions)
+        self._folder.open(self.pipeline.name, self.pipeline.partitions, self._options.storage)
 
     def _kept_overrides(self) -> Mapping[int, Override]:
         """What was set by hand before and goes on."""
@@ -263,8 +267,8 @@ class Engine:
             self._wake.notify_all()
 
     def _on_progress(self) -> None:
-        # Called for every commit: only the end of a run is interested, and says so.
-        if self._progress:
+        # Called for every commit: only the end of a run is interested, and nothing more comes from in front then.
+        if self._awaited and all(subtask.is_over for subtask in self._awaited):
             with self._wake:
                 self._wake.notify_all()
 
@@ -277,7 +281,7 @@ class Engine:
             # What comes from outside is over first, so that there is an end to what follows.
             self._intake.close(_INTAKE_CLOSE_NS)
             if drain:
-                self._drain_all(0 if finished else self._options.drain_timeout_ns)
+                self._ending().drain(0 if finished else self._options.drain_timeout_ns)
             self._cancel_all()
         except BaseException as error:
             log.exception("the supervisor failed")
@@ -292,16 +296,19 @@ class Engine:
 
     def _await_end(self) -> bool:
         """True when everything that bounded sources brought is read, processed and acknowledged."""
-        in_front = self._wired.of_kinds(*_IN_FRONT)
-        bounded = bool(in_front) and not self._options.run_forever
+        in_front = self._await_in_front()
         with self._wake:
-            self._progress = bounded
             while not self._stop_requested and self._failure is None:
-                if bounded and all(s.is_over for s in in_front) and self._is_quiescent():
+                if in_front and all(s.is_over for s in in_front) and self._is_quiescent():
                     return True
                 # Ends of tasks are not told; they are looked for.
-                self._wake.wait(0.1 if bounded else 1.0)
+                self._wake.wait(END_LOOK_SECONDS if in_front else 1.0)
             return False
+
+    def _await_in_front(self) -> Sequence[Subtask]:
+        """From now on progress is told when these tasks are over; none where the run does not end by itself."""
+        self._awaited = () if self._options.run_forever else self._wired.of_kinds(*IN_FRONT)
+        return self._awaited
 
     def _is_quiescent(self) -> bool:
         """Nothing is on its way anywhere: seen twice with nothing written between, for partitions talk."""
@@ -309,51 +316,12 @@ class Engine:
         before = [partition.last_written for partition in partitions]
         return all(p.is_quiescent() for p in partitions) and before == [p.last_written for p in partitions]
 
-    def _drain_all(self, timeout_ns: int) -> None:
-        """Streams end from left to right; each gets what is left of the time. 0 is no limit."""
-        wired = self._wired
-        deadline_ns = self._clock.monotonic_ns() + timeout_ns if timeout_ns else None
-        for processor in wired.processors:
-            processor.hold_timers()
-        if wired.front is not None:
-            wired.front.stop_sources()
-        self._join(_IN_FRONT, deadline_ns)
-        for processor in wired.processors:
-            processor.stop()
-        self._join((VertexKind.PROCESSOR,), deadline_ns)
-        for tasks in wired.exporters.values():
-            for exporter in tasks:
-                exporter.stop()
-        self._join((VertexKind.EXPORTER,), deadline_ns)
-
-    def _join(self, kinds: tuple[VertexKind, ...], deadline_ns: int | None) -> None:
-        for subtask in self._wired.of_kinds(*kinds):
-            while not subtask.join(0.1):
-                if self._failure is not None:
-                    return
-                if deadline_ns is not None and self._clock.monotonic_ns() >= deadline_ns:
-                    log.warning("task %s has not caught up in time; it goes on in the next run", subtask.name)
-                    break
+    def _ending(self) -> Ending:
+        return Ending(self._wired, self._partitions.values(), self._clock, lambda: self._failure is not None)
 
     def _cancel_all(self) -> None:
-        """Ends whatever still runs; blocked tasks learn it from a `StoppedError`."""
-        wired = self._wired
-        for partition in self._partitions.values():
-            partition.stop()
-        if wired.front is not None:
-            wired.front.cancel()
-        for processor in wired.processors:
-            processor.stop(at_once=True)
-        for tasks in wired.exporters.values():
-            for exporter in tasks:
-                exporter.abandon()
-        for delivery in wired.deliveries.values():
-            delivery.stop()
-        for thread in self._delivery_threads:
-            thread.join(2.0)
-        for subtask in wired.subtasks:
-            if not subtask.join(2.0):
-                log.warning("task %s does not end; it is left behind in user code", subtask.name)
+        """Ends whatever still runs."""
+        self._ending().cancel(self._delivery_threads)
 
     def _close_all(self) -> None:
         if self._monitor is not None:

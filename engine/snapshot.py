@@ -250,8 +250,9 @@ class ExporterSnapshot:
     state: ExporterState
     acknowledged_position: int
     backlog_records: int
-    # Wall time of the oldest record not yet acknowledged; the snapshot's own time when there is none.
-    oldest_unexported_wall_ns: int
+    # Wall time of the oldest record not yet acknowledged; the snapshot's own time when there is none, None when the
+    # log cannot say it.
+    oldest_unexported_wall_ns: int | None
     exported_records: int
     skipped_records: int
     errors: int

@@ -13,8 +13,23 @@ from dashboards.boards.common import PARTITION
 from dashboards.colours import Colour
 from dashboards.panel import Column, Gauge, Look, Query, Stat, Step, Table, TimeSeries, Word
 from dashboards.places import BoardUid
-from dashboards.promql import Expression, Matcher, age, call, is_, is_not, largest, mean, rate, select, smallest, total
+from dashboards.promql import (
+    Expression,
+    Matcher,
+    age,
+    call,
+    is_,
+    is_not,
+    largest,
+    mean,
+    one_of,
+    rate,
+    select,
+    smallest,
+    total,
+)
 from dashboards.units import Display
+from exporter.catalogue import GATEWAY_CODES
 
 _LOAD_STEPS = (Step(None, Colour.GOOD), Step(0.7, Colour.LOW), Step(0.9, Colour.BAD))
 _SOURCES = {
@@ -25,6 +40,9 @@ _SOURCES = {
     "internal": Colour.INTERNAL,
 }
 _OVERRIDDEN = {0: Word("as configured", Colour.GOOD), 1: Word("set by hand", Colour.LOW)}
+# Answers of the gateway that say what is wrong with a request, and that say what is wrong here.
+_CALLERS_FAULTS = tuple(code for code in GATEWAY_CODES if 400 <= code < 500 and code != 429)
+_OWN_FAULTS = tuple(code for code in GATEWAY_CODES if code >= 500)
 
 _limit = largest(select("penstock_write_rate_limit_records_per_second"), *PARTITION)
 _limit_max = largest(select("penstock_write_rate_limit_max_records_per_second"), *PARTITION)
@@ -33,6 +51,11 @@ _exporting_rate = largest(select("penstock_exporting_rate_records_per_second"), 
 
 def _refused(outcome: str, source: Matcher) -> Expression:
     return total(rate(select("penstock_writes_total", source, is_("outcome", outcome))), *PARTITION)
+
+
+def _answered(*codes: int) -> Expression:
+    """Requests per second by status."""
+    return total(rate(select("penstock_gateway_requests_total", one_of("code", *map(str, codes)))), "code")
 
 
 _NOW = Row(
@@ -52,7 +75,7 @@ _NOW = Row(
         ),
         Stat(
             id=12,
-            title="Share of the range throttled",
+            title="Range throttled",
             shows="How much of the chosen range the partitions were throttled; the mean over them.",
             healthy="0 %, or a few per cent after a burst.",
             otherwise="the exporters are slower than what is written, for longer than a burst: make them faster, or "
@@ -65,7 +88,7 @@ _NOW = Row(
         ),
         Stat(
             id=13,
-            title="Lowest limit against the maximum",
+            title="Lowest write limit",
             shows="The write limit of the partition that is held back most, as a share of its configured one.",
             healthy="100 %.",
             otherwise="that partition writes at this share of its speed until its backlog is exported.",
@@ -379,7 +402,7 @@ _REQUESTS = Row(
                 ),
             ),
             width=8,
-            height=9,
+            height=10,
         ),
         TimeSeries(
             id=52,
@@ -389,7 +412,7 @@ _REQUESTS = Row(
             otherwise="it rises with the number in flight: the processor is the bottleneck.",
             queries=common.quantiles("penstock_command_duration_seconds"),
             width=8,
-            height=9,
+            height=10,
         ),
         TimeSeries(
             id=53,
@@ -402,7 +425,7 @@ _REQUESTS = Row(
             ),
             decimals=0,
             width=8,
-            height=9,
+            height=10,
         ),
     ),
 )
@@ -415,15 +438,27 @@ _GATEWAY = Row(
             id=61,
             title="Answers of the gateway",
             shows="Requests per second that the gateway answered, by status. Empty where no gateway is open.",
-            healthy="200, and now and then a 429.",
-            otherwise="429: a limit is used up. 503: more connections or bodies at once than it takes. 507: the disk.",
+            healthy="200 (green), and now and then a 429 (orange).",
+            otherwise="429: a limit is used up. Other 4xx (purple): what the callers send is wrong. 5xx (red): 503 is "
+            "more connections or bodies at once than it takes, 507 the disk.",
+            # A status has a line only while it is given: most never are.
             queries=(
+                Query(expression=_answered(200), legend="{{code}}", look=Look(colour=Colour.GOOD)),
+                Query(expression=_answered(429).above("0"), legend="{{code}}", look=Look(colour=Colour.LIMIT)),
                 Query(
-                    expression=total(rate(select("penstock_gateway_requests_total")), "code").is_above("0"),
+                    expression=_answered(*_CALLERS_FAULTS).above("0"),
                     legend="{{code}}",
+                    look=Look(colour=Colour.SECOND, shades=True),
+                ),
+                Query(
+                    expression=_answered(*_OWN_FAULTS).above("0"),
+                    legend="{{code}}",
+                    look=Look(colour=Colour.BAD, shades=True),
                 ),
             ),
-            width=8,
+            legend_at_right=True,
+            legend_values=("max",),
+            width=10,
             height=9,
         ),
         TimeSeries(
@@ -444,7 +479,7 @@ _GATEWAY = Row(
                     look=Look(colour=Colour.SECOND, unit=Display.COUNT, right_axis=True),
                 ),
             ),
-            width=8,
+            width=7,
             height=9,
         ),
         TimeSeries(
@@ -454,7 +489,7 @@ _GATEWAY = Row(
             healthy="milliseconds.",
             otherwise="as long as a commit takes: many small requests. Longer: they wait for a thread, or drip in.",
             queries=common.quantiles("penstock_gateway_request_duration_seconds"),
-            width=8,
+            width=7,
             height=9,
         ),
     ),

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
+from itertools import chain, repeat
 from typing import Any
 
 import msgspec
 
 from engine.clock import NS_PER_MS
+from engine.columns import Columns
+from engine.exporting.run import Run
 from engine.records import Record
 
 _encoder = msgspec.json.Encoder()
@@ -46,6 +49,34 @@ def document(record: Record, partition: int) -> Document:
     )
 
 
+def documents(records: Iterable[Record], partition: int) -> list[Document]:
+    """One for each record, made from its columns where they stand."""
+    if not isinstance(records, Run):
+        return [document(record, partition) for record in records]
+    parts = [
+        _of_columns(part, partition) if isinstance(part, Columns) else documents(part, partition)
+        for part in records.parts
+    ]
+    return [*chain.from_iterable(parts)]
+
+
+def _of_columns(columns: Columns, partition: int) -> Iterable[Document]:
+    values = columns.values
+    if bytes in {*map(type, values)}:
+        values = [_as_text(value) if isinstance(value, bytes) else value for value in values]
+    # All of it runs in C.
+    return map(
+        Document,
+        columns.positions,
+        repeat(partition),
+        repeat(columns.timestamp_ns // NS_PER_MS),
+        *columns.words(),
+        columns.keys,
+        values,
+        columns.sources(),
+    )
+
+
 def encoded(record: Record, partition: int) -> bytes:
     """Raises one of `UNSAYABLE`."""
     return _encoder.encode(document(record, partition))
@@ -53,7 +84,7 @@ def encoded(record: Record, partition: int) -> bytes:
 
 def encoded_lines(records: Iterable[Record], partition: int) -> bytes:
     """Newline-delimited JSON, with an end behind the last line. Raises one of `UNSAYABLE`."""
-    return _encoder.encode_lines([document(record, partition) for record in records])
+    return _encoder.encode_lines(documents(records, partition))
 
 
 def sayable_lines(records: Sequence[Record], partition: int) -> tuple[bytes, dict[int, str]]:

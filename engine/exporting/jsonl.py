@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -44,6 +45,8 @@ class JsonLines:
 
     A record that JSON cannot say is refused; the others of its call are in the file, and the error brings the cursor.
     """
+
+    reads_columns: Final = True
 
     def __init__(self, path: Path, rotation: Rotation | None = None) -> None:
         self._path = path

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from engine.columns import Columns
 from engine.exporting.protocol import RecordFilter
+from engine.exporting.run import Run
 from engine.records import Record, RecordBatch
 
 
@@ -15,7 +17,7 @@ class Portion:
 
     count: int
     last_position: int
-    wanted: Sequence[Record]
+    wanted: Run
     # (wall time, how many records) for each run of them that were written together.
     written: tuple[tuple[int, int], ...]
 
@@ -23,11 +25,11 @@ class Portion:
 def portions(batches: Sequence[RecordBatch], position: int, size: int, wanted: RecordFilter) -> Iterator[Portion]:
     """Cuts what was read into portions of at most `size` records, from `position` on.
 
-    A batch that holds no kind of record that is wanted is not decoded, and one that holds no other is not looked at
-    record by record. Raises `LogCorruptedError` for a batch that is not what it says it is.
+    A batch that holds no kind of record that is wanted is not decoded, and one that holds no other is handed on as
+    columns, without a look at its records. Raises `LogCorruptedError` for a batch that is not what it says it is.
     """
     room = size
-    records: list[Record] = []
+    parts: list[Columns | list[Record]] = []
     written: list[tuple[int, int]] = []
     last = position - 1
     for batch in batches:
@@ -35,19 +37,20 @@ def portions(batches: Sequence[RecordBatch], position: int, size: int, wanted: R
         passes = wanted.passes(batch.kinds)
         while first <= end:
             last = min(end, first + room - 1)
-            if passes is not False:
-                part = batch.records_between(first, last)
-                records += part if passes else [record for record in part if wanted.wants(record)]
+            if passes:
+                parts.append(batch.columns.between(first, last))
+            elif passes is None and (some := [r for r in batch.records_between(first, last) if wanted.wants(r)]):
+                parts.append(some)
             written.append((batch.timestamp_ns, last - first + 1))
             room -= last - first + 1
             first = last + 1
             if not room:
-                yield _portion(last, records, written)
-                room, records, written = size, [], []
+                yield _portion(last, parts, written)
+                room, parts, written = size, [], []
     if written:
-        yield _portion(last, records, written)
+        yield _portion(last, parts, written)
 
 
-def _portion(last_position: int, wanted: list[Record], written: list[tuple[int, int]]) -> Portion:
+def _portion(last: int, parts: list[Columns | list[Record]], written: list[tuple[int, int]]) -> Portion:
     count = sum(count for _, count in written)
-    return Portion(count=count, last_position=last_position, wanted=wanted, written=tuple(written))
+    return Portion(count=count, last_position=last, wanted=Run(parts), written=tuple(written))

@@ -42,6 +42,11 @@ class Exporter(Protocol):
     def close(self) -> None: ...
 
 
+def reads_columns(exporter: Exporter) -> bool:
+    """Whether it says `reads_columns = True`: its `export` gets a `Run`, which makes records only for who asks."""
+    return getattr(exporter, "reads_columns", False) is True
+
+
 @dataclass(frozen=True, slots=True)
 class Safe:
     """Everything up to `position` is safe outside; `cursor` is stored with it."""

@@ -21,7 +21,15 @@ from engine.errors import (
 from engine.exporting.hand_over import HandedOver, Part
 from engine.exporting.pace import Pace
 from engine.exporting.portions import Portion, portions
-from engine.exporting.protocol import Exporter, ExporterContext, ExporterFactory, LaterExporter, RecordFilter, Safe
+from engine.exporting.protocol import (
+    Exporter,
+    ExporterContext,
+    ExporterFactory,
+    LaterExporter,
+    RecordFilter,
+    Safe,
+    reads_columns,
+)
 from engine.exporting.refusals import KeepAside, Refusals
 from engine.exporting.retry import BackOff, RetryPolicy
 from engine.records import Record, RecordBatch
@@ -29,7 +37,8 @@ from engine.snapshot import ExporterState
 from engine.unit import Acknowledgement
 
 if TYPE_CHECKING:
-    from engine.partition import ExporterCell, Partition
+    from engine.exporter_cells import ExporterCell
+    from engine.partition import Partition
     from engine.tasks.subtask import Subtask
 
 log = logging.getLogger("penstock.exporting")
@@ -217,10 +226,10 @@ class ExportingTask:
         cursor = self._stored.cursor
         rejected = self._kept_aside
         if wanted:
-            delivered = self._delivered(exporter, wanted)
+            delivered = self._delivered(exporter, wanted if reads_columns(exporter) else wanted.records)
             if delivered is None:
                 return False
-            self._last_wanted = wanted[-1].position
+            self._last_wanted = wanted.last_position
             cursor = delivered[0] if delivered else cursor
         part = Part(
             count=portion.count,

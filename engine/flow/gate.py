@@ -126,7 +126,9 @@ class FlowControl:
         self._requests = RequestSlots(settings.request, Random(partition))
         self._waiting: list[Waiter] = []
         self._stopped = False
+        # Without what came to nothing after all; and the same as it was told last.
         self._accepted = dict.fromkeys(WriteSource, 0)
+        self._accepted_told = dict.fromkeys(WriteSource, 0)
         self._refused_by_rate = dict.fromkeys(WriteSource, 0)
         self._refused_by_requests = dict.fromkeys(WriteSource, 0)
 
@@ -233,7 +235,8 @@ class FlowControl:
                 self._waiting.remove(waiter)
                 self._serve(self._now_ns())
         if waiter.permit is not None:
-            waiter.permit.failed()
+            # It was its turn in the same moment.
+            self.give_back(waiter.permit, waiter.source, waiter.records)
 
     def _check_running(self) -> None:
         if self._stopped:
@@ -306,14 +309,27 @@ class FlowControl:
 
     # -- what becomes of admitted commands ----------------------------------------------------------------------
 
-    def give_back(self, permit: Permit, records: int) -> None:
+    def give_back(self, permit: Permit, source: WriteSource, records: int) -> None:
         """Takes back what was just admitted and is not used after all: the slot, and the permits of its records."""
         with self._lock:
+            self._accepted[source] -= records
             if permit is not _WITHOUT_SLOT:
                 self._requests.give_back(permit)
             if self._write.limiter is not None:
                 self._write.limiter.give_back(records, self._now_ns())
             self._serve_waiting()
+
+    def not_stored(self, source: WriteSource, records: int) -> None:
+        """What was admitted was refused by the log: it does not count as accepted. Its permits are used up."""
+        with self._lock:
+            self._accepted[source] -= records
+
+    def _accepted_records(self) -> dict[WriteSource, int]:
+        """A counter never goes down: what was told and then came to nothing is made good by what comes next."""
+        told = self._accepted_told
+        for source, count in self._accepted.items():
+            told[source] = max(told[source], count)
+        return told
 
     def processed(self, position: int) -> None:
         """Everything up to `position` is processed: ends slots and takes their round trips as samples."""
@@ -403,7 +419,7 @@ class FlowControl:
                 writes={
                     (source, outcome): count
                     for outcome, counts in (
-                        (Outcome.ACCEPTED, self._accepted),
+                        (Outcome.ACCEPTED, self._accepted_records()),
                         (Outcome.WRITE_RATE_LIMIT_EXHAUSTED, self._refused_by_rate),
                         (Outcome.REQUEST_LIMIT_EXHAUSTED, self._refused_by_requests),
                     )

@@ -6,23 +6,21 @@ What the records of a batch share (their type, value type and intent, mostly) is
 from __future__ import annotations
 
 from functools import lru_cache, partial
-from itertools import repeat
 from typing import Any
 from zlib import crc32
 
 import msgspec
 
+from engine.columns import Columns, Head
 from engine.records import Kind, Record, RecordBatch, WriteSource
-
-# Record type, value type, intent.
-_Head = tuple[str, str, str]
+from engine.whole_stack import with_whole_stack
 
 
 class _Columns(msgspec.Struct, array_like=True, gc=False):
-    """The records of a batch; all lists but `heads` are as long as the batch."""
+    """The records of a batch as they are stored; all lists but `heads` are as long as the batch."""
 
     # Each once.
-    heads: list[_Head]
+    heads: list[Head]
     # Place of each record's head; None where all have the same.
     head_of: list[int] | None
     keys: list[str]
@@ -59,27 +57,43 @@ class EncodedBatch(msgspec.Struct, frozen=True, gc=False):
 
 
 def encode_batch(records: list[Record]) -> tuple[bytes, str]:
-    """Blob and kinds of a batch. Raises `TypeError` or `OverflowError` for a value that MessagePack cannot say."""
-    heads = {(record.record_type, record.value_type, record.intent) for record in records}
+    """Blob and kinds of a batch.
+
+    Raises `TypeError` or `OverflowError` for a value that MessagePack cannot say, `RecursionError` for one that is
+    nested too deep for any thread; what one has written each can read.
+    """
+    heads, head_of = _heads_of(records)
     keys = [record.key for record in records]
     # What is stored as something else could not be read again.
     kinds_of_words = {type(word) for head in heads for word in head} | {*map(type, keys)}
     if not all(issubclass(kind, str) for kind in kinds_of_words):
         raise TypeError("value type, intent and key of a record are str")
-    places = {head: place for place, head in enumerate(heads)}
     source_positions = [record.source_position for record in records]
-    blob = _encode_columns(
-        _Columns(
-            [*heads],
-            None
-            if len(heads) == 1
-            else [places[record.record_type, record.value_type, record.intent] for record in records],
-            keys,
-            [record.value for record in records],
-            None if source_positions.count(_FROM_OUTSIDE) == len(records) else source_positions,
-        )
+    columns = _Columns(
+        heads,
+        head_of,
+        keys,
+        [record.value for record in records],
+        None if source_positions.count(_FROM_OUTSIDE) == len(records) else source_positions,
     )
+    try:
+        blob = _encode_columns(columns)
+    except RecursionError:
+        blob = with_whole_stack(_encode_columns, columns)
     return blob, _encoded_kinds(frozenset([head[:2] for head in heads]))
+
+
+def _heads_of(records: list[Record]) -> tuple[list[Head], list[int] | None]:
+    """The different heads, and the place of each record's; None where all have the same, as they mostly do."""
+    record_types = [record.record_type for record in records]
+    value_types = [record.value_type for record in records]
+    intents = [record.intent for record in records]
+    words = (record_types, value_types, intents)
+    if records and all(column.count(column[0]) == len(records) for column in words):
+        return [(record_types[0], value_types[0], intents[0])], None
+    heads = [*zip(*words, strict=True)]
+    places = {head: place for place, head in enumerate(dict.fromkeys(heads))}
+    return [*places], [places[head] for head in heads]
 
 
 def encode_records(records: list[Record]) -> bytes:
@@ -129,29 +143,27 @@ def opened(batch: EncodedBatch) -> RecordBatch:
         timestamp_ns=batch.timestamp_ns,
         source=_source_named(batch.source),
         kinds=_decoded_kinds(batch.kinds),
-        decode=partial(_records_of, batch),
+        decode=partial(_columns_of, batch),
     )
 
 
-def _records_of(batch: EncodedBatch) -> list[Record]:
-    columns, count = _decode_columns(batch.blob), batch.count
-    for column in (columns.keys, columns.values, columns.head_of, columns.source_positions):
+def _columns_of(batch: EncodedBatch) -> Columns:
+    count = batch.count
+    try:
+        stored = _decode_columns(batch.blob)
+    except RecursionError:
+        stored = with_whole_stack(_decode_columns, batch.blob)
+    for column in (stored.keys, stored.values, stored.head_of, stored.source_positions):
         if column is not None and len(column) != count:
             raise ValueError(f"it holds {len(column)} records where {count} are stated")
-    heads = columns.heads
-    # All of it runs in C, a record no slower than its own decoding would be.
-    return [
-        *map(
-            Record,
-            *(
-                [repeat(word) for word in heads[0]]
-                if columns.head_of is None
-                else zip(*[heads[place] for place in columns.head_of], strict=True)
-            ),
-            columns.keys,
-            columns.values,
-            repeat(_FROM_OUTSIDE) if columns.source_positions is None else columns.source_positions,
-            range(batch.first_position, batch.first_position + count),
-            repeat(batch.timestamp_ns),
-        )
-    ]
+    if max([0] if stored.head_of is None else stored.head_of, default=-1) >= len(stored.heads):
+        raise ValueError(f"it names heads beyond the {len(stored.heads)} it holds")
+    return Columns(
+        first_position=batch.first_position,
+        timestamp_ns=batch.timestamp_ns,
+        heads=stored.heads,
+        head_of=stored.head_of,
+        keys=stored.keys,
+        values=stored.values,
+        source_positions=stored.source_positions,
+    )

@@ -240,14 +240,18 @@ class PartitionLog:
             raise LogCorruptedError(self._partition, batch.first_position, str(error)) from error
 
     def timestamp_of(self, position: int) -> int | None:
-        """Wall time at which the record at `position` was written; None when it is not there."""
+        """Wall time at which the record at `position` was written; None when it is not there, or nobody can tell."""
         asked, answer = self._timestamp_asked
         if asked == position:
             return answer
         if position > self._last_position:
             return None
-        encoded = self._tail.read(position, 1) or self._storage.read(position, 1)
-        if not encoded:
+        try:
+            encoded = self._tail.read(position, 1) or self._storage.read(position, 1)
+        except StorageError:
+            # Somebody looks at an engine that has ended.
+            return None
+        if not encoded or not encoded[0].blob:
             return None
         self._timestamp_asked = (position, encoded[0].timestamp_ns)
         return encoded[0].timestamp_ns

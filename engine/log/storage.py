@@ -49,7 +49,10 @@ class LogStorage(Protocol):
     def commit(self, entries: Sequence[Entry]) -> None: ...
 
     def read(self, position: int, max_records: int) -> list[EncodedBatch]:
-        """Batches from the one that holds `position` on, until `max_records` are covered; empty past the end."""
+        """Batches from the one that holds `position` on, until `max_records` are covered; empty past the end.
+
+        Positions of which nothing is known any more come as a batch without a blob whose checksum does not match.
+        """
         ...
 
     def state_get(self, key: str) -> bytes | None: ...
@@ -62,4 +65,6 @@ class LogStorage(Protocol):
         """Deletes up to `max_batches` batches that end before `position`; returns how many."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Waits for reads that are under way; later ones raise `StorageError`, or find what is still there."""
+        ...

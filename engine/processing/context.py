@@ -30,46 +30,42 @@ class UnitContext:
         next_timer_id: int,
         next_sequence: int,
     ) -> None:
-        self._partition = partition
+        # Plain attributes, for processors ask for the state once a record or more.
+        self.partition = partition
+        self.state = state
         self._partitions = partitions
         self._clock = clock
-        self._state = state
         self._next_timer_id = next_timer_id
         self._next_sequence = next_sequence
-        self._record: Record = Record(RecordType.COMMAND, "", "", "", None)
+        # The record in hand, or the last one.
+        self.record: Record = Record(RecordType.COMMAND, "", "", "", None)
         # What the unit in hand has gathered; the processing task looks at how much that is.
         self.results: list[Record] = []
         self.messages: list[Message] = []
         self._timers: list[Timer] = []
         # Of the unit in hand; None until somebody asks.
         self._wall_ahead_ns: int | None = None
-        # Where the record in hand began. Timers and messages are numbered without a gap, so that their numbers tell.
-        self._results_before = 0
+        # The first timer and message of a record that has any, noted when it writes the first of them: most have none.
+        # Both are numbered without a gap, so that their numbers tell how many there are.
+        self._numbered: Record | None = None
         self._timer_id_before = next_timer_id
         self._sequence_before = next_sequence
 
     # -- what the processor calls ---
 
-    @property
-    def partition(self) -> int:
-        return self._partition
-
-    @property
-    def state(self) -> StateOverlay:
-        return self._state
-
     def emit(self, value_type: str, value: object, *, intent: str = "emitted", key: str | None = None) -> None:
-        record = self._record
+        record = self.record
         self.results.append(
             Record(_EVENT, value_type, intent, record.key if key is None else key, value, record.position)
         )
 
     def send(self, key: str, value_type: str, value: object, *, intent: str = "receive") -> None:
-        command = Record(RecordType.COMMAND, value_type, intent, key, value, self._record.position)
+        command = Record(RecordType.COMMAND, value_type, intent, key, value, self.record.position)
         receiver = partition_of(key, self._partitions)
-        if receiver == self._partition:
+        if receiver == self.partition:
             self.results.append(command)
         else:
+            self._note_numbers()
             self.messages.append(Message(self._next_sequence, receiver, encode_record(command)))
             self._next_sequence += 1
 
@@ -78,7 +74,8 @@ class UnitContext:
     ) -> None:
         if not 0 <= delay_seconds < 10 * 365 * 86400:
             raise ValueError(f"delay_seconds must lie between 0 and ten years, not {delay_seconds}")
-        command = Record(RecordType.COMMAND, value_type, intent, key, value, self._record.position)
+        command = Record(RecordType.COMMAND, value_type, intent, key, value, self.record.position)
+        self._note_numbers()
         due_ns = self._clock.monotonic_ns() + self.wall_ahead_ns + round(delay_seconds * NS_PER_SECOND)
         self._timers.append(Timer(self._next_timer_id, due_ns, encode_record(command)))
         self._next_timer_id += 1
@@ -90,23 +87,28 @@ class UnitContext:
 
     def begin(self, record: Record) -> None:
         """Takes `record` in hand; what the one before has written is kept."""
-        self._record = record
-        self._results_before = len(self.results)
-        self._timer_id_before = self._next_timer_id
-        self._sequence_before = self._next_sequence
-        self._state.keep_record()
+        self.record = record
+        self.state.keep_record()
 
     def undo_record(self) -> None:
         """Takes back everything since `begin`."""
-        del self.results[self._results_before :]
-        del self._timers[len(self._timers) - (self._next_timer_id - self._timer_id_before) :]
-        del self.messages[len(self.messages) - (self._next_sequence - self._sequence_before) :]
-        self._next_timer_id, self._next_sequence = self._timer_id_before, self._sequence_before
-        self._state.undo_record()
+        results, position = self.results, self.record.position
+        while results and results[-1].source_position == position:
+            results.pop()
+        if self._numbered is self.record:
+            del self._timers[len(self._timers) - (self._next_timer_id - self._timer_id_before) :]
+            del self.messages[len(self.messages) - (self._next_sequence - self._sequence_before) :]
+            self._next_timer_id, self._next_sequence = self._timer_id_before, self._sequence_before
+        self.state.undo_record()
+
+    def _note_numbers(self) -> None:
+        if self._numbered is not self.record:
+            self._numbered = self.record
+            self._timer_id_before, self._sequence_before = self._next_timer_id, self._next_sequence
 
     def refuse(self, reason: str) -> None:
         """Writes the rejection of the record in hand."""
-        record = self._record
+        record = self.record
         self.results.append(
             Record(
                 RecordType.REJECTION,
@@ -121,7 +123,7 @@ class UnitContext:
     @property
     def position(self) -> int:
         """Of the record in hand, or the last one."""
-        return self._record.position
+        return self.record.position
 
     @property
     def wall_ahead_ns(self) -> int:
@@ -135,11 +137,11 @@ class UnitContext:
 
     def take_unit(self, processed_position: int) -> Unit:
         """Everything gathered, as a unit; the context is empty after."""
-        self._state.keep_record()
+        self.state.keep_record()
         unit = Unit(
             source=WriteSource.PROCESSING_RESULT,
             records=self.results,
-            state=self._state.changes,
+            state=self.state.changes,
             timers_added=self._timers,
             outbox=self.messages,
             processed_position=processed_position,
@@ -151,10 +153,11 @@ class UnitContext:
         """Forgets everything gathered; the counters go back to what the caller remembers."""
         self._empty()
         self._next_timer_id, self._next_sequence = next_timer_id, next_sequence
-        self._state.discard()
+        self.state.discard()
 
     def _empty(self) -> None:
         self.results, self._timers, self.messages = [], [], []
+        self._numbered = None
         self._wall_ahead_ns = None
 
     @property

@@ -23,18 +23,21 @@ _CACHED_KEYS_MAX = 50_000
 class StateOverlay:
     """Implements `State` over committed state, with changes that can be undone per record and per unit.
 
-    Values lie encoded, in here and in the cache, so that whoever reads one has a copy. One thread only. The cache
-    of what is committed is bounded, and forgets what came first: state may be larger than memory.
+    Values lie encoded, so that whoever reads one has a copy. One thread only. What is known of the state is bounded,
+    and forgets what came first: state may be larger than memory.
+    Invariant: a key in `_known` has there what a read must find, pending or committed; a key that is not there is
+    looked for among the changes first, and below then.
     """
 
     def __init__(self, get: Get, scan: Scan, *, cached_keys_max: int = _CACHED_KEYS_MAX) -> None:
         self._get = get
         self._scan = scan
         self._cached_keys_max = cached_keys_max
-        self._cache: dict[str, bytes | None] = {}
+        # None where there is nothing.
+        self._known: dict[str, bytes | None] = {}
         # Changes of the unit; None deletes.
         self._changes: dict[str, bytes | None] = {}
-        # What the record in hand has replaced in `_changes`, to undo it.
+        # What the record in hand has replaced among the changes, to undo it.
         self._undo: list[tuple[str, bytes | None]] = []
         # The record went well: its changes belong to the unit now. Bound here, so that it costs no Python frame.
         self.keep_record: Callable[[], None] = self._undo.clear
@@ -42,11 +45,10 @@ class StateOverlay:
     # -- what the processor calls ---
 
     def get(self, key: str, default: Any = None) -> Any:
-        raw = self._changes.get(key, _MISSING)
-        if raw is _MISSING:
-            raw = self._cache.get(key, _MISSING)
-            if raw is _MISSING:
-                raw = self._fetch(key)
+        try:
+            raw = self._known[key]
+        except KeyError:
+            raw = self._fetch(key)
         return default if raw is None else _decode(raw)
 
     def put(self, key: str, value: Any) -> None:
@@ -57,7 +59,7 @@ class StateOverlay:
             _check_key(key)
         changes = self._changes
         self._undo.append((key, changes.get(key, _MISSING)))
-        changes[key] = raw
+        changes[key] = self._known[key] = raw
 
     def delete(self, key: str) -> None:
         self._change(key, None)
@@ -82,8 +84,10 @@ class StateOverlay:
             key, before = self._undo.pop()
             if before is _MISSING:
                 del self._changes[key]
+                # What is committed is asked for again.
+                self._known.pop(key, None)
             else:
-                self._changes[key] = before
+                self._changes[key] = self._known[key] = before
 
     @property
     def changes(self) -> dict[str, bytes | None]:
@@ -91,11 +95,13 @@ class StateOverlay:
 
     def committed(self) -> None:
         """The unit is durable: its changes are what is committed now."""
-        self._remember(self._changes)
         self._changes = {}
+        self._forget_some()
 
     def discard(self) -> None:
         """The unit came to nothing."""
+        for key in self._changes:
+            self._known.pop(key, None)
         self._changes = {}
         self._undo.clear()
 
@@ -103,22 +109,24 @@ class StateOverlay:
         _check_key(key)
         changes = self._changes
         self._undo.append((key, changes.get(key, _MISSING)))
-        changes[key] = value
+        changes[key] = self._known[key] = value
 
     def _fetch(self, key: str) -> bytes | None:
         _check_key(key)
-        try:
-            raw = self._get(key)
-        except Exception as error:
-            raise _unreadable(error) from error
-        self._remember({key: raw})
+        raw: bytes | None = self._changes.get(key, _MISSING)
+        if raw is _MISSING:
+            try:
+                raw = self._get(key)
+            except Exception as error:
+                raise _unreadable(error) from error
+        self._known[key] = raw
+        self._forget_some()
         return raw
 
-    def _remember(self, committed: dict[str, bytes | None]) -> None:
-        cache = self._cache
-        cache.update(committed)
-        while len(cache) > self._cached_keys_max:
-            del cache[next(iter(cache))]
+    def _forget_some(self) -> None:
+        known = self._known
+        while len(known) > self._cached_keys_max:
+            del known[next(iter(known))]
 
 
 def _check_key(key: object) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 from engine.clock import NS_PER_SECOND, Clock
 from engine.errors import AppendError, StateReadError, StoppedError, TaskFailedError
@@ -136,17 +136,24 @@ class ProcessingTask:
         borders = self._borders(commands)
         since = 0
         # What `_one` does, without a call: this is the path of each record.
-        process, begin = self._processor.process, context.begin
+        process, keep_record = self._processor.process, self._state.keep_record
+        results, messages = context.results, context.messages
         for index, command in enumerate(commands):
-            begin(command)
+            context.record = command
+            keep_record()
             try:
                 process(command, context)
             except Exception as error:
                 self._raised(command, error)
-            if len(context.results) >= results_max or len(context.messages) >= messages_max or index in borders:
+            if (
+                len(results) >= results_max
+                or (messages and len(messages) >= messages_max)
+                or (borders and index in borders)
+            ):
                 self._hand_over(commands[since : index + 1], command.position, before, started_ns)
                 since = index + 1
                 before = context.counters
+                results, messages = context.results, context.messages
                 self._in_hand.unit_since_ns = started_ns = self._clock.monotonic_ns()
                 results_max = self._partition.gate.suggested_batch_records()
         if self._next_position <= batches[-1].last_position:
@@ -189,7 +196,7 @@ class ProcessingTask:
             if isinstance(error, StoppedError):
                 raise error
             if isinstance(error, StateReadError):
-                raise TaskFailedError(f"processing of {self._place(record)} cannot go on: {error}") from error
+                self._stop_run(record, f"cannot go on: {error}", error)
             context.undo_record()
             if isinstance(error, Rejected):
                 self._refused.append("processor")
@@ -208,15 +215,17 @@ class ProcessingTask:
                 return
 
     def _failed(self, record: Record, error: Exception) -> None:
-        place = self._place(record)
         text = f"{type(error).__name__}: {error}"
         if self._on_error == "stop":
-            if self._observation is not None:
-                self._observation.failed(self._next_position, record.position, error)
-            raise TaskFailedError(f"processing of {place} failed with {text}") from error
-        log.warning("record at %s is rejected: %s", place, text, exc_info=error)
+            self._stop_run(record, f"failed with {text}", error)
+        log.warning("record at %s is rejected: %s", self._place(record), text, exc_info=error)
         self._refused.append("error")
         self._context.refuse(text)
+
+    def _stop_run(self, record: Record, how: str, error: Exception) -> NoReturn:
+        if self._observation is not None:
+            self._observation.failed(self._next_position, record.position, error)
+        raise TaskFailedError(f"processing of {self._place(record)} {how}") from error
 
     def _place(self, record: Record) -> str:
         return f"partition {self._partition.number}, position {record.position}"
@@ -263,7 +272,9 @@ class ProcessingTask:
         """A value of some record could not be encoded: finds out which, and lets the policy decide on it alone."""
         for record in commands:
             before = self._context.counters
+            self._in_hand.unit_since_ns = self._clock.monotonic_ns()
             self._one(record)
+            self._in_hand.unit_since_ns = None
             ahead_ns = self._context.wall_ahead_ns
             unit = self._context.take_unit(record.position)
             always_allowed = self._partition.always_allowed.covers(record)
@@ -275,11 +286,20 @@ class ProcessingTask:
                 self._context.begin(record)
                 self._failed(record, error)
                 unit = self._context.take_unit(record.position)
-                self._append(unit, always_allowed=always_allowed)
+                self._append_rejection(unit, always_allowed=always_allowed)
             self._count_refused()
             self._state.committed()
             self._timers.add(unit.timers_added, ahead_ns)
         self._partition.mark_processed(position)
+
+    def _append_rejection(self, unit: Unit, *, always_allowed: bool) -> None:
+        try:
+            self._append(unit, always_allowed=always_allowed)
+        except RecursionError:
+            # In a rejection a value is nested one deeper than it was; it stays in the log where it is.
+            (rejection,) = unit.records
+            rejection.value = {**rejection.value, "value": None}
+            self._append(unit, always_allowed=always_allowed)
 
     def _append(self, unit: Unit, *, always_allowed: bool = False) -> None:
         """Stores a unit; one that the log cannot store just now (disk full) is tried again until it can."""

@@ -26,6 +26,8 @@ class CsvRows:
     `row_bytes_max`, gives an `Unreadable`.
     """
 
+    prompt = True
+
     def __init__(self, inner: Source, *, delimiter: str = ",", row_bytes_max: int = LINE_BYTES_MAX) -> None:
         if len(delimiter) != 1 or delimiter in '"\r\n':
             raise ConfigurationError(f"delimiter must be one character, and no quote or line end, not {delimiter!r}")

@@ -53,6 +53,8 @@ class FollowedFile:
     - The file need not exist yet; its folder must.
     """
 
+    prompt = True
+
     def __init__(self, path: Path, *, line_bytes_max: int = LINE_BYTES_MAX, clock: Clock | None = None) -> None:
         self._path = path
         self._line_bytes_max = line_bytes_max

@@ -38,6 +38,8 @@ class Generator:
     could not be handed over in time, because the pipeline is slow, is handed over as soon as it can be.
     """
 
+    prompt = True
+
     def __init__(
         self, traffic: Traffic, *, keys: int = 100, seed: int = 0, count: int | None = None, clock: Clock | None = None
     ) -> None:

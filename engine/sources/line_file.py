@@ -29,6 +29,8 @@ class Lines:
     of a source.
     """
 
+    prompt = True
+
     def __init__(self, path: Path, *, line_bytes_max: int = LINE_BYTES_MAX) -> None:
         self._path = path
         self._line_bytes_max = line_bytes_max

@@ -93,7 +93,7 @@ class LineSplitter:
         while self._at < len(self._lines) and self.line - first < lines_max and self._lines[self._at] in _EMPTY:
             self._advance(self._lines[self._at : self._at + 1])
         found = self._lines[self._at : self._at + lines_max - (self.line - first)]
-        if b"" in found or b"\r" in found:
+        if b"" in found or (not self._are_values and b"\r" in found):
             found = found[: next(i for i, line in enumerate(found) if line in _EMPTY)]
         first = self.line
         self._advance(found)
@@ -123,6 +123,7 @@ class LineSplitter:
 
     def _split(self, block: bytes) -> list[_Line]:
         self._are_values = b"\r" not in block and not self._rest.endswith(b"\r")
+        all_bytes = len(block) + (len(self._rest) if self._long is None else len(self._long))
         if self._long is None:
             parts: list[_Line] = [*(self._rest + block).split(b"\n")]
         else:
@@ -137,7 +138,8 @@ class LineSplitter:
         self._rest = rest
         if len(rest) > self._line_bytes_max:
             self._long, self._rest = _LongLine(len(rest), rest[:_EXCERPT_BYTES]), b""
-        return self._checked(parts)
+        # No line is longer than all of them together.
+        return parts if all_bytes <= self._line_bytes_max else self._checked(parts)
 
     def _checked(self, found: list[_Line]) -> list[_Line]:
         """Puts a `_LongLine` in place of each line that is too long."""

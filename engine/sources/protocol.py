@@ -39,7 +39,8 @@ class Source(Protocol):
     wait itself. Offsets may leap from batch to batch, inside of one they do not.
 
     A source that cannot be read again (a pipe) has an attribute `restartable = False`: it is opened behind the
-    highest offset that any partition has stored, and gives new values from there.
+    highest offset that any partition has stored, and gives new values from there. One whose `read` never waits for
+    values has an attribute `prompt = True`: what it gave may then be kept for a moment, to go with what it gives next.
     """
 
     def describe(self) -> str:
@@ -66,3 +67,8 @@ class Source(Protocol):
 def can_restart(source: Source) -> bool:
     """Whether `source` gives the same values again after a restart."""
     return bool(getattr(source, "restartable", True))
+
+
+def is_prompt(source: Source) -> bool:
+    """Whether `read` of `source` never waits for values."""
+    return bool(getattr(source, "prompt", False))

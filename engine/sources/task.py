@@ -6,7 +6,8 @@ from collections.abc import Callable, Collection
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
-from engine.sources.protocol import Source, SourceBatch, SourceStart
+from engine.clock import NS_PER_SECOND
+from engine.sources.protocol import Source, SourceBatch, SourceStart, is_prompt
 from engine.sources.unreadable import Unreadable, UnreadableError
 from engine.tasks.buffers import Buffer
 from engine.tasks.outlets import Outlet
@@ -43,6 +44,7 @@ class SourceTask:
     ) -> None:
         self._name = name
         self._source = source
+        self._is_prompt = is_prompt(source)
         self._start = start
         self._boundaries = sorted(offset for offset in boundaries if offset > start.offset)
         self._outlet = outlet
@@ -62,15 +64,19 @@ class SourceTask:
         self._source.open(self._start)
         try:
             while not self._stopping.is_set():
-                batch = self._source.read(self._room(offset))
+                room = self._room(offset)
+                batch = self._source.read(room)
                 if batch is None:
                     break
                 if batch.values:
                     self._send(batch, sequence)
                     sequence += 1
                     pause_seconds = _PAUSE_MIN_SECONDS
+                    if len(batch.values) < room and not self._is_prompt:
+                        # It may wait inside of the next read.
+                        self._outlet.flush()
                 else:
-                    self._pause(pause_seconds)
+                    self._pause(min(pause_seconds, self._outlet.look() / NS_PER_SECOND))
                     pause_seconds = min(2 * pause_seconds, _PAUSE_MAX_SECONDS)
                 offset = max(offset, batch.last_offset)
         finally:
@@ -94,7 +100,7 @@ class SourceTask:
     def _send(self, batch: SourceBatch, sequence: int) -> None:
         self._meter.records_in += len(batch.values)
         buffer = Buffer(self._name, sequence, batch.first_offset, batch.last_offset, batch.values, cursor=batch.cursor)
-        if any(type(value) is Unreadable for value in batch.values):
+        if Unreadable in {*map(type, batch.values)}:
             self._leave_out_unreadable(buffer)
         count = len(buffer.values)
         self._outlet.send(buffer)

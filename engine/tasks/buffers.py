@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from engine.clock import NS_PER_SECOND
 from engine.errors import StoppedError
@@ -26,6 +26,15 @@ class Credits(Protocol):
     def recycle(self, channel: int) -> None:
         """Takes one place back; from the consumer's thread."""
         ...
+
+
+class Part(NamedTuple):
+    """One buffer inside a buffer that was put together from several: its values end in front of the index `end`."""
+
+    sequence: int
+    last_offset: int
+    cursor: bytes | None
+    end: int
 
 
 @dataclass(slots=True)
@@ -49,9 +58,15 @@ class Buffer:
     # Set by the pool: whom to give it back to.
     pool: Credits | None = None
     channel: int = 0
+    # Where it holds what several buffers brought, and others may come in between: which ones these are.
+    parts: list[Part] | None = None
 
     def offset_at(self, index: int) -> int:
         return self.first_offset + index if self.offsets is None else self.offsets[index]
+
+    def with_values(self, values: list[Any]) -> Buffer:
+        """The same place of the source with other values, whose own offsets nobody asks for."""
+        return Buffer(self.source, self.sequence, self.first_offset, self.last_offset, values, cursor=self.cursor)
 
     def recycle(self) -> None:
         """Gives the buffer's place back to its producer; the consumer's duty, once, when it is processed."""

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from engine.clock import NS_PER_SECOND, Clock
 from engine.identity import partition_of
 from engine.tasks.buffers import Buffer, Gate, LocalBufferPool
-
-# A partition that a source brings nothing learns at least this often how far the source has come.
-_WATERMARK_NS = NS_PER_SECOND
+from engine.tasks.gathered import Gathered, GatheredInOrder, GatheredInParts
+from engine.tasks.pace import PartPace
 
 
 class Outlet(Protocol):
-    """The way out of a producing subtask, whose thread alone calls it."""
+    """The way out of a producing subtask, whose thread alone calls it. All of it waits while the pool is empty."""
 
     def send(self, buffer: Buffer) -> None:
-        """Hands on a buffer; waits while the pool is empty."""
+        """Hands on a buffer, or keeps it for others to go with."""
+        ...
+
+    def look(self) -> int:
+        """Hands on what is due; for so many nanoseconds nothing more will be. Call before waiting for input."""
+        ...
+
+    def flush(self) -> None:
+        """Hands on all that is kept. Call before something that may take long."""
         ...
 
     def end(self) -> None:
@@ -36,6 +43,16 @@ class _Channels:
 
     def put(self, channel: int, buffer: Buffer) -> None:
         self.pool.request(channel)
+        self._put(channel, buffer)
+
+    def try_put(self, channel: int, buffer: Buffer) -> bool:
+        """Whether there was room for it at once."""
+        if self.pool.request_buffer(channel):
+            self._put(channel, buffer)
+            return True
+        return False
+
+    def _put(self, channel: int, buffer: Buffer) -> None:
         buffer.pool = self.pool
         buffer.channel = channel
         self.gates[channel].put(buffer)
@@ -54,6 +71,12 @@ class BalancedOutlet:
     def send(self, buffer: Buffer) -> None:
         self._channels.put(buffer.sequence % len(self._channels.gates), buffer)
 
+    def look(self) -> int:
+        return NS_PER_SECOND
+
+    def flush(self) -> None:
+        """Nothing is kept."""
+
     def end(self) -> None:
         self._channels.put_end()
 
@@ -61,8 +84,12 @@ class BalancedOutlet:
 class KeyedOutlet:
     """HASH: each value to the partition that owns its key.
 
-    `in_order` says that one task produces all buffers of a source, in their sequence. Otherwise every partition gets
-    a buffer for each, empty or not, so that it can restore the order.
+    What buffers bring for a partition is gathered and handed on as one part: when there are `part_records` of it, or in
+    the pace of `PartPace` when there are fewer. A single partition gets every buffer at once.
+
+    `stored` is how far the partitions have each source, by channel. `in_order` says that one task produces all buffers
+    of a source, in their sequence. Otherwise every partition hears of each buffer, empty or not, so that it can restore
+    the order.
     """
 
     def __init__(
@@ -74,40 +101,104 @@ class KeyedOutlet:
         key_text: Callable[[Any], str],
         failed: Callable[[Buffer, int, Exception], None],
         in_order: bool,
+        stored: Mapping[str, Sequence[int]],
+        part_records: int,
     ) -> None:
         self._channels = _Channels(pool, gates)
+        self._count = len(gates)
         self._clock = clock
         self._key_text = key_text
         self._failed = failed
         self._in_order = in_order
+        self._stored = stored
+        self._part_records = part_records
+        # Of all channels: when the parts are half full on average they are worth their cost.
+        self._kept_values_max = part_records * len(gates) // 2
         self._channel_by_key: dict[str, int] = {}
-        # Per source: the last buffer's place, and when each channel last heard of it.
-        self._seen: dict[str, Buffer] = {}
-        self._told_ns: dict[tuple[str, int], int] = {}
+        self._gathered: dict[str, Gathered] = {}
+        # Values, and whether there is anything to tell: also that nothing came.
+        self._kept_values = 0
+        self._keeps = False
+        self._pace = PartPace(clock)
 
     def send(self, buffer: Buffer) -> None:
+        if self._count == 1 and not self._in_order:
+            whole = buffer.with_values([])
+            self._split(buffer, [whole.values])
+            self._channels.put(0, whole)
+            return
+        gathered = self._gathered.get(buffer.source) or self._new(buffer.source)
+        self._split(buffer, gathered.lists(buffer))
+        gathered.saw(buffer)
+        self._keeps = True
+        self._kept_values += len(buffer.values)
+        if self._count == 1 or self._pace.wait_ns() <= 0:
+            # One partition's parts would be no fuller for waiting: what it gets at a time is up to its log writer.
+            self.flush()
+        elif self._kept_values >= self._part_records:
+            self._hand_on_full(gathered)
+
+    def look(self) -> int:
+        if not self._keeps:
+            return NS_PER_SECOND
+        wait_ns = self._pace.wait_ns()
+        if wait_ns > 0:
+            return wait_ns
+        self.flush()
+        return NS_PER_SECOND
+
+    def flush(self) -> None:
+        if not self._keeps:
+            return
         now_ns = self._clock.monotonic_ns()
-        for channel, part in enumerate(self._split(buffer)):
-            place = (buffer.source, channel)
-            if part.values or not self._in_order or now_ns - self._told_ns.get(place, 0) >= _WATERMARK_NS:
-                self._told_ns[place] = now_ns
-                self._channels.put(channel, part)
-        self._seen[buffer.source] = buffer
+        handed_on = 0
+        late: list[tuple[int, Buffer]] = []
+        for gathered in self._gathered.values():
+            for channel in range(self._count):
+                part = gathered.part(channel, now_ns)
+                if part is None:
+                    continue
+                handed_on += 1
+                # A partition that is slow holds the others' parts up no longer than it must.
+                if not self._channels.try_put(channel, part):
+                    late.append((channel, part))
+            gathered.all_told()
+        for channel, part in late:
+            self._channels.put(channel, part)
+        self._keeps, self._kept_values = False, 0
+        if self._count > 1:
+            self._pace.handed_on(handed_on)
 
     def end(self) -> None:
-        if self._in_order:
-            for last in self._seen.values():
-                for channel in range(len(self._channels.gates)):
-                    self._channels.put(channel, _empty_like(last))
+        self.flush()
+        for gathered in self._gathered.values():
+            for channel in range(self._count):
+                if (last := gathered.last_word()) is not None:
+                    self._channels.put(channel, last)
         self._channels.put_end()
 
-    def _split(self, buffer: Buffer) -> list[Buffer]:
-        parts = [_empty_like(buffer) for _ in self._channels.gates]
+    def _hand_on_full(self, gathered: Gathered) -> None:
+        """Hands on the parts that are full, or all where too much is kept."""
+        if self._kept_values >= self._kept_values_max:
+            self.flush()
+            return
+        for channel, values in enumerate(gathered.values):
+            if len(values) >= self._part_records and (part := gathered.part(channel, self._clock.monotonic_ns())):
+                self._kept_values -= len(part.values)
+                self._channels.put(channel, part)
+
+    def _new(self, source: str) -> Gathered:
+        stored = self._stored.get(source, (0,) * self._count)
+        made = GatheredInOrder(stored) if self._in_order else GatheredInParts(source, stored)
+        self._gathered[source] = made
+        return made
+
+    def _split(self, buffer: Buffer, lists: Sequence[list[tuple[str, Any]]]) -> None:
         key_text, channels = self._key_text, self._channel_by_key
-        if len(parts) == 1:
+        if len(lists) == 1:
             try:
-                parts[0].values = [(key_text(value), value) for value in buffer.values]
-                return parts
+                lists[0].extend([(key_text(value), value) for value in buffer.values])
+                return
             except Exception:
                 # Some value has no key: one by one, to find out which.
                 pass
@@ -120,16 +211,11 @@ class KeyedOutlet:
             channel = channels.get(key)
             if channel is None:
                 channel = self._remember(key)
-            parts[channel].values.append((key, value))
-        return parts
+            lists[channel].append((key, value))
 
     def _remember(self, key: str) -> int:
         # Keys come from the data: the memory of them is bounded.
         if len(self._channel_by_key) >= 100_000:
             self._channel_by_key.clear()
-        channel = self._channel_by_key[key] = partition_of(key, len(self._channels.gates)) - 1
+        channel = self._channel_by_key[key] = partition_of(key, self._count) - 1
         return channel
-
-
-def _empty_like(buffer: Buffer) -> Buffer:
-    return Buffer(buffer.source, buffer.sequence, buffer.first_offset, buffer.last_offset, [], cursor=buffer.cursor)

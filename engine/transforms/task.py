@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, assert_never
 
-from engine.clock import NS_PER_SECOND
 from engine.errors import StoppedError
 from engine.tasks.buffers import Buffer, InputGate
 from engine.tasks.outlets import Outlet
@@ -48,7 +47,8 @@ class StepTask:
     def run(self) -> None:
         ended = 0
         while ended < self._producers:
-            buffer = self._gate.take(NS_PER_SECOND)
+            # What the outlet keeps is handed on in time also when nothing more comes.
+            buffer = self._gate.take(0 if self._gate.queued else self._outlet.look())
             if self._canceled:
                 raise StoppedError("the task is canceled")
             if buffer is None:

@@ -38,6 +38,11 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
+class CaughtUp:
+    """A worker has nothing left to do, as far as it can see: the run may be over."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """A worker's last words: its share has ended, and why, where it failed."""
 

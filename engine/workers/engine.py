@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -24,26 +22,24 @@ from engine.identity import stable_id
 from engine.intake import Written
 from engine.interruptible import wait_for
 from engine.options import EngineOptions
-from engine.override_file import OverrideFile
 from engine.snapshot import EngineSnapshot, EngineState, GatewaySnapshot, VertexBackPressure
 from engine.workers.blueprint import Blueprint, Outline
+from engine.workers.by_hand import ByHand
 from engine.workers.crew import Crew, GivenUpError
 from engine.workers.merging import merged
 from engine.workers.part import PartOrder, PartReport
 from engine.workers.process import WorkerLost
+from engine.workers.roll_call import RollCall
 from engine.workers.seat import Seat
 from engine.workers.spread_intake import SpreadIntake
 
 log = logging.getLogger("penstock.engine")
 
-# How long a look waits for a worker; what was last known stands in for one that does not answer.
-_LOOK_SECONDS = 2.0
 # How long a change of limits waits until it is in force; a worker that is busier than that has it a little later.
 _CHANGE_SECONDS = 10.0
-# How often the supervisor looks by itself: what a worker counted since the last look dies with it.
+# How often the supervisor looks when it is told nothing: what a worker counted since the last look dies with it.
 _LOOK_EVERY_NS = NS_PER_SECOND // 2
 _HISTORY_EVERY_NS = 5 * NS_PER_SECOND
-_IDLE_SECONDS = 0.25
 _END_LOOK_SECONDS = 0.1
 # How long after the drain time workers that still run are ended.
 _END_GRACE_NS = 10 * NS_PER_SECOND
@@ -82,14 +78,14 @@ class WorkerEngine:
         self._stop_requested = False
         self._drain = True
         self._news = False
-        self._crew = Crew(blueprint, workers, self._order_of, self._clock, opened=self._set_again, told=self._tell_news)
-        self._intake = SpreadIntake(self._crew.seats)
+        self._crew = Crew(
+            blueprint, workers, self._order_of, self._clock, opened=self._tell_again, told=self._tell_news
+        )
+        seats = self._crew.seats
+        self._by_hand = ByHand(seats, self._folder.path, persistent=self._flow_control.persist_overrides)
+        self._roll_call = RollCall(seats, self._clock)
+        self._intake = SpreadIntake(seats)
         self._outline: Outline | None = None
-        # Held while something is set by hand, so that a worker that comes back has it too.
-        self._configuring = threading.Lock()
-        self._overrides: dict[int, Override] = {}
-        self._paused: set[str] = set()
-        self._paces: dict[str, float | None] = {}
         self._gateway: Callable[[], GatewaySnapshot] | None = None
         self._supervisor = threading.Thread(target=self._supervise, name="penstock-supervisor", daemon=True)
         self._started = threading.Event()
@@ -197,35 +193,28 @@ class WorkerEngine:
     def _claim_folder(self, outline: Outline) -> int:
         """The lock of the data folder, which is opened the first time."""
         if self._outline is None:
-            self._folder.open(outline.name, outline.partitions)
-            if self._flow_control.persist_overrides:
-                self._overrides = dict(OverrideFile(self._folder.path).read())
+            self._folder.open(outline.name, outline.partitions, self._options.storage)
+            self._by_hand.recall()
             self._outline = outline
         return self._folder.lock
 
     def _order_of(self, seat: Seat) -> PartOrder:
         """What a worker is told when it opens its partitions, also after a restart."""
-        with self._configuring:
-            return PartOrder(
-                worker=seat.number,
-                share=seat.share,
-                owners=self._crew.owners,
-                data=self._folder.path,
-                options=self._options,
-                flow_control=self._flow_control,
-                overrides=dict(self._overrides),
-                paused=frozenset(self._paused),
-                paces=dict(self._paces),
-            )
+        standing = self._by_hand.standing()
+        return PartOrder(
+            worker=seat.number,
+            share=seat.share,
+            owners=self._crew.owners,
+            data=self._folder.path,
+            options=self._options,
+            flow_control=self._flow_control,
+            overrides=standing.overrides,
+            paused=standing.paused,
+            paces=standing.paces,
+        )
 
-    def _set_again(self, seat: Seat) -> None:
-        """What was set by hand after the order was written, and before the worker had opened its partitions."""
-        with self._configuring:
-            seat.call("set_overrides", {n: self._overrides.get(n) for n in seat.share.partitions}, by=None)
-            for name in self._paused:
-                seat.call("pause_exporter", name, paused=True)
-            for name, records_per_second in self._paces.items():
-                seat.call("pace_exporter", name, records_per_second)
+    def _tell_again(self, seat: Seat) -> None:
+        self._by_hand.tell_again(seat)
 
     def _watch(self) -> None:
         """Returns when everything is done, somebody wants the end, or the run has failed."""
@@ -236,7 +225,7 @@ class WorkerEngine:
         while True:
             with self._wake:
                 if not (self._stop_requested or self._news or self._failure):
-                    self._wake.wait(_END_LOOK_SECONDS if bounded else _IDLE_SECONDS)
+                    self._wake.wait(_LOOK_EVERY_NS / NS_PER_SECOND)
                 self._news = False
             for seat in self._crew.seats:
                 self._hear(seat)
@@ -248,10 +237,10 @@ class WorkerEngine:
             # What is known of the workers, for the case that one dies.
             now_ns = self._clock.monotonic_ns()
             if now_ns >= next_look_ns:
-                self._take_snapshots()
+                self._roll_call.snapshots()
                 next_look_ns = now_ns + _LOOK_EVERY_NS
             if now_ns >= next_history_ns:
-                self._take_histories()
+                self._roll_call.take_histories()
                 next_history_ns = now_ns + _HISTORY_EVERY_NS
             if bounded and self._is_done():
                 return
@@ -270,7 +259,7 @@ class WorkerEngine:
         """Nothing is on its way anywhere: seen twice with nothing written between, for partitions talk."""
         looks: list[list[tuple[int, ...]]] = []
         for _ in range(2):
-            reports: list[PartReport | None] = self._ask_all("report")
+            reports: list[PartReport | None] = self._roll_call.of_all("report")
             if not all(report is not None and report.is_done for report in reports):
                 return False
             looks.append([report.last_written for report in reports if report is not None])
@@ -301,6 +290,10 @@ class WorkerEngine:
         deadline_ns = self._clock.monotonic_ns() + self._options.drain_timeout_ns + _END_GRACE_NS
         halted = False
         while remaining := [seat for seat in self._crew.seats if seat.process is not None]:
+            with self._wake:
+                if not self._news:
+                    self._wake.wait(_END_LOOK_SECONDS)
+                self._news = False
             for seat in remaining:
                 if seat.process is None or not seat.process.is_gone:
                     continue
@@ -314,55 +307,12 @@ class WorkerEngine:
             if self._clock.monotonic_ns() >= deadline_ns:
                 log.warning("workers have not ended in time; what they had goes on in the next run")
                 return
-            with self._wake:
-                if not self._news:
-                    self._wake.wait(_END_LOOK_SECONDS)
-                self._news = False
-
-    # -- asking ---
-
-    def _ask(self, asked: Sequence[tuple[Seat, Future[Any]]], seconds: float = _LOOK_SECONDS) -> list[Any]:
-        """The answers; None where there is none in time, or nobody to give one."""
-        answers: list[Any] = []
-        deadline_ns = self._clock.monotonic_ns() + round(seconds * NS_PER_SECOND)
-        for _, future in asked:
-            try:
-                answers.append(future.result(max(0, deadline_ns - self._clock.monotonic_ns()) / NS_PER_SECOND))
-            except (WorkerLost, FutureTimeoutError):
-                answers.append(None)
-        return answers
-
-    def _ask_all(self, method: str, *arguments: Any, **keywords: Any) -> list[Any]:
-        """Every worker that has its partitions open; None for those that have not."""
-        return self._ask(
-            [
-                (seat, seat.call(method, *arguments, **keywords) if seat.is_open else _no_answer())
-                for seat in self._crew.seats
-            ]
-        )
-
-    def _by_partition(self, method: str) -> dict[int, Any]:
-        """The answers of all workers, which are by partition each."""
-        answers = [answer for answer in self._ask_all(method) if answer is not None]
-        return dict(sorted((number, said) for answer in answers for number, said in answer.items()))
-
-    def _take_snapshots(self) -> list[EngineSnapshot]:
-        for seat, snapshot in zip(self._crew.seats, self._ask_all("snapshot"), strict=True):
-            if snapshot is not None:
-                seat.take(snapshot)
-        return [known for seat in self._crew.seats if (known := seat.known) is not None]
-
-    def _take_histories(self) -> None:
-        episodes, changes = self._ask_all("throttling_episodes"), self._ask_all("limit_changes")
-        for seat, own_episodes, own_changes in zip(self._crew.seats, episodes, changes, strict=True):
-            if own_episodes is not None and own_changes is not None:
-                seat.take_history(own_episodes, own_changes)
 
     # -- the door ---
 
     def snapshot(self) -> EngineSnapshot:
         """Everything an outsider may see, at this moment; of a worker that is dead or silent, what was last known."""
-        known = self._take_snapshots()
+        known = self._roll_call.snapshots()
         name = self._name if self._outline is None else self._outline.name
         whole = EngineSnapshot(
             pipeline=name,
@@ -387,7 +337,7 @@ class WorkerEngine:
 
     def look_at_back_pressure(self, vertex_id: str) -> VertexBackPressure:
         """The back pressure of one vertex; on demand, being looked at is what starts a measurement."""
-        self._ask_all("look_at_back_pressure", vertex_id)
+        self._roll_call.of_all("look_at_back_pressure", vertex_id)
         for seen in self.snapshot().back_pressure:
             if seen.vertex_id == vertex_id:
                 return seen
@@ -395,7 +345,7 @@ class WorkerEngine:
 
     def sample_back_pressure(self, vertex_id: str) -> bool:
         """Starts a fresh measurement of a vertex; False when one is under way or none can be."""
-        return any(self._ask_all("sample_back_pressure", vertex_id))
+        return any(self._roll_call.of_all("sample_back_pressure", vertex_id))
 
     def write(self, values: Sequence[Any], *, partition: int | None = None) -> Written | Refusal:
         """Writes values from outside as user commands, as `Engine.write` does."""
@@ -408,7 +358,7 @@ class WorkerEngine:
 
     def request_limiter_states(self) -> Mapping[int, RequestLimiterState | None]:
         """What each partition's request limiter has come to; None while it is disabled, or its worker is away."""
-        return dict.fromkeys(self._partitions, None) | self._by_partition("request_limiter_states")
+        return dict.fromkeys(self._partitions, None) | self._roll_call.by_partition("request_limiter_states")
 
     @property
     def configured_flow_settings(self) -> FlowControlSettings:
@@ -417,10 +367,10 @@ class WorkerEngine:
 
     def flow_overrides(self) -> Mapping[int, Override | None]:
         """What was set by hand, by partition; None where the configured settings hold."""
-        with self._configuring:
-            known: dict[int, Override | None] = {number: self._overrides.get(number) for number in self._partitions}
+        kept = self._by_hand.standing().overrides
+        known: dict[int, Override | None] = {number: kept.get(number) for number in self._partitions}
         # The workers know when the time of one is over.
-        return known | self._by_partition("flow_overrides")
+        return known | self._roll_call.by_partition("flow_overrides")
 
     def apply_flow_control(
         self, settings: Mapping[int, FlowControlSettings], *, ttl_ns: int | None = None, by: str | None = None
@@ -447,44 +397,31 @@ class WorkerEngine:
         unknown = sorted(set(overrides) - set(self._partitions))
         if unknown:
             raise ConfigurationError(f"there is no partition {unknown[0]}")
-        with self._configuring:
-            after = {n: kept for n, kept in {**self._overrides, **overrides}.items() if kept is not None}
-            if self._flow_control.persist_overrides:
-                # Before anything changes: what cannot be kept is not done by half.
-                OverrideFile(self._folder.path).write(after)
-            self._overrides = after
-            asked = []
-            for seat in self._crew.seats:
-                own = {number: override for number, override in overrides.items() if number in seat.share.partitions}
-                if own and seat.is_open:
-                    asked.append((seat, seat.call("set_overrides", own, by=by)))
-        self._ask(asked, _CHANGE_SECONDS)
+        self._roll_call.answers(self._by_hand.override(overrides, by=by), _CHANGE_SECONDS)
 
     def throttling_episodes(self) -> tuple[Episode, ...]:
         """The throttling episodes of all partitions by their start; those that still run have no end."""
-        self._take_histories()
+        self._roll_call.take_histories()
         episodes = (episode for seat in self._crew.seats for episode in seat.episodes)
         return tuple(sorted(episodes, key=lambda episode: (episode.start_wall_ns, episode.partition)))
 
     def limit_changes(self) -> tuple[LimitChanged, ...]:
         """The last changes of the write limits of all partitions with their reasons, oldest first."""
-        self._take_histories()
+        self._roll_call.take_histories()
         changes = (change for seat in self._crew.seats for change in seat.limit_changes)
         return tuple(sorted(changes, key=lambda change: change.wall_ns))
 
     def pause_exporter(self, name: str, *, paused: bool) -> None:
         """Holds a record exporter where it is, or lets it go on."""
         self._check_exporter(name)
-        with self._configuring:
-            (self._paused.add if paused else self._paused.discard)(name)
-        self._ask_all("pause_exporter", name, paused=paused)
+        self._by_hand.pause(name, paused=paused)
+        self._roll_call.of_all("pause_exporter", name, paused=paused)
 
     def pace_exporter(self, name: str, records_per_second: float | None) -> None:
         """Limits how fast each partition's instance of an exporter hands records over; None takes it away."""
         self._check_exporter(name)
-        with self._configuring:
-            self._paces[name] = records_per_second
-        self._ask_all("pace_exporter", name, records_per_second)
+        self._by_hand.pace(name, records_per_second)
+        self._roll_call.of_all("pace_exporter", name, records_per_second)
 
     def _check_exporter(self, name: str) -> None:
         if self._outline is None or name not in self._outline.exporters:
@@ -493,9 +430,3 @@ class WorkerEngine:
     @property
     def _partitions(self) -> Iterable[int]:
         return sorted(self._crew.owners)
-
-
-def _no_answer() -> Future[Any]:
-    future: Future[Any] = Future()
-    future.set_result(None)
-    return future

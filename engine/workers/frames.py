@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from engine.tasks.buffers import Buffer, Credits
+from engine.tasks.buffers import Buffer, Credits, Part
 
 
 class BufferFrame(msgspec.Struct, array_like=True, tag=0, gc=False):
@@ -24,6 +24,7 @@ class BufferFrame(msgspec.Struct, array_like=True, tag=0, gc=False):
     end: bool
     # Keys and values; the receiver puts the values into its log as they are and never looks inside.
     values: list[tuple[str, msgspec.Raw]]
+    parts: list[Part] | None
 
     @classmethod
     def of(cls, buffer: Buffer, *, epoch: int, partition: int, pool: int) -> BufferFrame:
@@ -39,6 +40,7 @@ class BufferFrame(msgspec.Struct, array_like=True, tag=0, gc=False):
             buffer.cursor,
             buffer.end,
             buffer.values,
+            buffer.parts,
         )
 
     def buffer(self, credits: Credits) -> Buffer:
@@ -52,6 +54,7 @@ class BufferFrame(msgspec.Struct, array_like=True, tag=0, gc=False):
             end=self.end,
             pool=credits,
             channel=self.channel,
+            parts=self.parts,
         )
 
 

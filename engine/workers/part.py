@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -16,7 +16,7 @@ from engine.intake import Reserved, Written
 from engine.options import EngineOptions
 from engine.pipeline import Pipeline
 from engine.processing.delivery import Receiver
-from engine.runtime import Engine
+from engine.runtime import END_LOOK_SECONDS, Engine
 from engine.share import Share
 from engine.unit import ProgressBySource
 from engine.workers.epoch import Epoch, RemoteGate
@@ -66,11 +66,13 @@ class Part(Engine):
     The parent calls one at a time: `connect`, `prepare`, `flow`, `halt`.
     """
 
-    def __init__(self, pipeline: Pipeline, order: PartOrder) -> None:
+    def __init__(self, pipeline: Pipeline, order: PartOrder, caught_up: Callable[[], None] = lambda: None) -> None:
+        """`caught_up` is called when nothing is left to do here, as far as this worker can see."""
         super().__init__(
             pipeline, order.data, flow_control=order.flow_control, options=order.options, share=order.share
         )
         self._order = order
+        self._caught_up = caught_up
         self._roads = {worker: Road() for worker in set(order.owners.values()) - {order.worker}}
         self._reception = Reception(self._partitions, self._on_failed)
         # What the parent had admitted, by the number it gave; guarded by the lock.
@@ -108,9 +110,24 @@ class Part(Engine):
         """That is for `prepare` and `flow`."""
 
     def _await_end(self) -> bool:
-        with self._wake:
-            self._wake.wait_for(lambda: self._stop_requested or self._failure is not None)
+        look_seconds = END_LOOK_SECONDS if self._await_in_front() else None
+        told: tuple[int, ...] | None = None
+        while not (self._stop_requested or self._failure is not None):
+            with self._wake:
+                standing = None if look_seconds is None else self._done_with()
+                if standing == told and not (self._stop_requested or self._failure is not None):
+                    self._wake.wait(look_seconds)
+                    continue
+            # The parent is spoken to without a lock in hand.
+            told = standing
+            if told is not None:
+                self._caught_up()
         return False
+
+    def _done_with(self) -> tuple[int, ...] | None:
+        """What was written, where nothing of it is left to do."""
+        report = self.report()
+        return report.last_written if report.is_done else None
 
     def _cancel_all(self) -> None:
         self._reception.close()

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import PenstockError
-from engine.workers.control import Call, ControlConnection, Ended, Reply
+from engine.workers.control import Call, CaughtUp, ControlConnection, Ended, Reply
 
 _BEGINNING = Path(__file__).with_name("__main__.py")
 # How long a process may take to leave after its last words.
@@ -27,7 +27,8 @@ class WorkerLost(PenstockError):
 
 
 class WorkerProcess:
-    """From its start to its end; any thread may ask it. `told` is called when there is news: last words, or its death.
+    """From its start to its end; any thread may ask it. `told` is called when there is news: it has caught up, its last
+    words, or its death.
 
     Start it from a thread that lives as long as it should: Linux ends it with the thread that started it.
     """
@@ -40,6 +41,7 @@ class WorkerProcess:
         # Guarded by the lock: calls without an answer, and whether answers can still come.
         self._calls: dict[int, Future[Any]] = {}
         self._is_gone = False
+        self._has_left = threading.Event()
         # Its last words, once it said them.
         self.ended: Ended | None = None
         ours, theirs = socket.socketpair()
@@ -81,12 +83,15 @@ class WorkerProcess:
         try:
             while True:
                 message, _ = self._control.receive()
-                if isinstance(message, Reply):
-                    self._answered(message)
-                else:
-                    assert isinstance(message, Ended), "a worker answers, and says when it ends"
-                    self.ended = message
-                    break
+                match message:
+                    case Reply():
+                        self._answered(message)
+                    case CaughtUp():
+                        self._told()
+                    case _:
+                        assert isinstance(message, Ended), "a worker answers, and says when it ends"
+                        self.ended = message
+                        break
         except EOFError:
             pass
         finally:
@@ -97,6 +102,9 @@ class WorkerProcess:
             for future in unanswered.values():
                 future.set_exception(self._lost())
             self._told()
+            # A wait without a limit returns at once when the process leaves; one with a limit looks now and then.
+            self._process.wait()
+            self._has_left.set()
 
     def _answered(self, reply: Reply) -> None:
         with self._lock:
@@ -113,9 +121,8 @@ class WorkerProcess:
 
     def reap(self) -> str:
         """Waits until a process that is gone has left the system, and says how it ended."""
-        try:
-            code = self._process.wait(_EXIT_SECONDS)
-        except subprocess.TimeoutExpired:
+        if not self._has_left.wait(_EXIT_SECONDS):
             self._process.kill()
-            code = self._process.wait()
+            self._has_left.wait()
+        code = self._process.returncode
         return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"

@@ -120,7 +120,9 @@ def example_query(metric: AnyMetric) -> str:
         case Kind.STATE_SET:
             return f"{metric.name} == 1"
         case Kind.GAUGE if metric.name.endswith(("_timestamp_seconds", "_start_time_seconds")):
-            return f"time() - {metric.name}"
+            # Ages are those at the scrape: at the query what waits for nothing would be a scrape interval old.
+            now = "time()" if metric.name.endswith("_start_time_seconds") else f"timestamp({metric.name})"
+            return f"{now} - {metric.name}"
         case Kind.GAUGE if "subtask" in metric.label_names:
             return f"max by ({by}) ({metric.name})"
         case _:

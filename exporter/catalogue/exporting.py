@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from engine.snapshot import EngineSnapshot, ExporterState, HistogramSnapshot
 from exporter.catalogue.labels import ACTION, EXPORTER, EXPORTER_STATE, PARTITION, PIPELINE
 from exporter.catalogue.metric import Combine, Kind, Metric, Sample, Unit
-from exporter.catalogue.reading import added, per_exporter, per_partition, seconds, seconds_or_none
+from exporter.catalogue.reading import added, per_exporter, per_partition, seconds_or_none
 from exporter.door import LATENCY_BOUNDS_SECONDS
 
 
@@ -62,7 +62,8 @@ OLDEST_UNEXPORTED: Metric[EngineSnapshot] = Metric(
     unit=Unit.SECONDS,
     labels=(PIPELINE, PARTITION),
     help="Unix time at which the oldest record not yet acknowledged by every exporter was written; the time "
-    "of the snapshot when there is none. The exact age of the backlog is time() minus this.",
+    "of the snapshot when there is none. The age of that record at the scrape is timestamp() of this minus this; "
+    "time() minus this also counts the time since the scrape, when there is none too.",
     combine=Combine.OWNER,
     read=per_partition(lambda p: seconds_or_none(p.oldest_unexported_wall_ns)),
 )
@@ -72,9 +73,9 @@ EXPORTER_OLDEST_UNEXPORTED: Metric[EngineSnapshot] = Metric(
     unit=Unit.SECONDS,
     labels=(PIPELINE, PARTITION, EXPORTER),
     help="Unix time at which the oldest record not yet acknowledged by this exporter was written; the time "
-    "of the snapshot when there is none.",
+    "of the snapshot when there is none. The age of that record at the scrape is timestamp() of this minus this.",
     combine=Combine.OWNER,
-    read=per_exporter(lambda e: seconds(e.oldest_unexported_wall_ns)),
+    read=per_exporter(lambda e: seconds_or_none(e.oldest_unexported_wall_ns)),
 )
 LAST_ACKNOWLEDGED_POSITION: Metric[EngineSnapshot] = Metric(
     name="penstock_exporter_last_acknowledged_position",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 
 from starlette.requests import Request
@@ -76,7 +77,7 @@ def _exporter(name: str, parts: list[tuple[PartitionSnapshot, ExporterSnapshot]]
         "exporter": name,
         "state": next(state for state in STATES_BY_CONCERN if state in states),
         "backlog": sum(exporter.backlog_records for _, exporter in parts),
-        "oldestUnexportedAgeSeconds": max(_age_seconds(exporter, now_ns) for _, exporter in parts),
+        "oldestUnexportedAgeSeconds": _oldest(_age_seconds(exporter, now_ns) for _, exporter in parts),
         "partitions": [_partition(partition, exporter, now_ns) for partition, exporter in parts],
     }
 
@@ -99,5 +100,13 @@ def _partition(partition: PartitionSnapshot, exporter: ExporterSnapshot, now_ns:
     }
 
 
-def _age_seconds(exporter: ExporterSnapshot, now_ns: int) -> float:
-    return max(0, now_ns - exporter.oldest_unexported_wall_ns) / NS_PER_SECOND
+def _age_seconds(exporter: ExporterSnapshot, now_ns: int) -> float | None:
+    written_ns = exporter.oldest_unexported_wall_ns
+    return None if written_ns is None else max(0, now_ns - written_ns) / NS_PER_SECOND
+
+
+def _oldest(ages: Iterable[float | None]) -> float | None:
+    """Unknown where any is: it may be the oldest."""
+    found = list(ages)
+    known = [age for age in found if age is not None]
+    return max(known) if len(known) == len(found) else None

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 import msgspec
 
 from penstock.cli.management_client import ManagementClient, url_option
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 PATH = "/api/back-pressure"
 
@@ -26,25 +31,47 @@ def back_pressure(url: str, watch: bool, every: float, as_json: bool) -> None:
     the last ten seconds.
     """
     client = ManagementClient(url)
-    if as_json:
-        _echo(client.get(PATH), indent=-1 if watch else 2)
-        while watch:
-            time.sleep(every)
-            _echo(client.get(PATH))
-        return
 
-    from rich.live import Live
+    def look() -> Any:
+        return client.get(PATH)
 
+    if watch:
+        with suppress(KeyboardInterrupt):
+            _watch(look, every, as_json=as_json)
+    elif as_json:
+        _echo(look(), indent=2)
+    else:
+        from penstock.cli.back_pressure_table import tasks
+        from penstock.cli.flow_control_table import console
+
+        console().print(tasks(look()))
+
+
+def _watch(look: Callable[[], Any], every: float, *, as_json: bool) -> NoReturn:
+    """Until Ctrl-C, which is how it is meant to end. Into a file or a pipe each look goes behind the last."""
     from penstock.cli.back_pressure_table import tasks
     from penstock.cli.flow_control_table import console
 
-    if not watch:
-        console().print(tasks(client.get(PATH)))
-        return
-    with Live(tasks(client.get(PATH)), console=console(), auto_refresh=False, screen=False) as live:
+    page = console()
+    if page.is_terminal and not as_json:
+        _live(look, every, page)
+    while True:
+        if as_json:
+            _echo(look())
+        else:
+            page.print(tasks(look()))
+        time.sleep(every)
+
+
+def _live(look: Callable[[], Any], every: float, page: Console) -> NoReturn:
+    from rich.live import Live
+
+    from penstock.cli.back_pressure_table import tasks
+
+    with Live(tasks(look()), console=page, auto_refresh=False) as live:
         while True:
             time.sleep(every)
-            live.update(tasks(client.get(PATH)), refresh=True)
+            live.update(tasks(look()), refresh=True)
 
 
 def _echo(answer: Any, *, indent: int = -1) -> None:

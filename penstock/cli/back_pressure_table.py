@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
+
+from penstock.cli.folded_table import FoldedTable
 
 _STYLES = {"ok": "green", "low": "yellow", "high": "bold red"}
 
@@ -17,14 +18,12 @@ def tasks(answer: Any) -> RenderableType:
     if not answer["tasks"]:
         return Text("the pipeline has not started yet")
     blamed = answer["bottleneck"]
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("task", no_wrap=True)
-    table.add_column("ratio", justify="right", no_wrap=True)
-    for heading in ("95 %", "level"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("busy", "idle", "held"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("waits for", no_wrap=True)
+    table = FoldedTable()
+    table.add_columns("task")
+    table.add_columns("ratio", justify="right")
+    table.add_columns("95 %", "level")
+    table.add_columns("busy", "idle", "held", justify="right")
+    table.add_columns("waits for")
     for task in answer["tasks"]:
         for subtask in task["subtasks"]:
             table.add_row(*_row(task, subtask, blamed))

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
+
+from penstock.cli.folded_table import FoldedTable
 
 _STYLES = {"exporting": "green", "retrying": "bold red", "paused": "yellow", "closed": "dim"}
 
@@ -16,11 +17,9 @@ def table(answer: Any) -> RenderableType:
     """A row for each exporter and partition; below it what went wrong last."""
     if not answer["exporters"]:
         return Text("the pipeline has no exporters")
-    rows = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in ("exporter", "partition", "state"):
-        rows.add_column(heading, no_wrap=True)
-    for heading in ("acknowledged", "backlog", "oldest", "exported", "skipped", "errors"):
-        rows.add_column(heading, justify="right", no_wrap=True)
+    rows = FoldedTable(names=2)
+    rows.add_columns("exporter", "partition", "state")
+    rows.add_columns("acknowledged", "backlog", "oldest", "exported", "skipped", "errors", justify="right")
     for exporter in answer["exporters"]:
         for part in exporter["partitions"]:
             rows.add_row(
@@ -29,12 +28,19 @@ def table(answer: Any) -> RenderableType:
                 Text(part["state"], style=_STYLES[part["state"]]),
                 f"{part['acknowledgedPosition']:,}",
                 f"{part['backlog']:,}",
-                f"{part['oldestUnexportedAgeSeconds']:,.1f} s" if part["backlog"] else "–",
+                _age(part),
                 f"{part['exportedRecords']:,}",
                 f"{part['skippedRecords']:,}",
                 f"{part['errors']:,}",
             )
     return Group(rows, *_errors(answer))
+
+
+def _age(part: Any) -> str:
+    if not part["backlog"]:
+        return "–"
+    seconds = part["oldestUnexportedAgeSeconds"]
+    return "?" if seconds is None else f"{seconds:,.1f} s"
 
 
 def _errors(answer: Any) -> Iterator[RenderableType]:

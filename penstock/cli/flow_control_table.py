@@ -7,8 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
-from rich.table import Table
 from rich.text import Text
+
+from penstock.cli.folded_table import FoldedTable
 
 # Wide enough for the table where nobody says how wide the page is.
 _PAGE_WIDTH = 140
@@ -25,12 +26,10 @@ def limits(answer: Any) -> RenderableType:
     partitions: Mapping[str, Any] = answer["partitions"]
     if not partitions:
         return Text("the pipeline has not started yet")
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in ("partition", "limit/s", "of", "backlog", "acceptable", "exported/s", "written/s"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for heading in ("in flight", "waiting"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("state", no_wrap=True)
+    table = FoldedTable()
+    table.add_columns("partition", "limit/s", "of", "backlog", "acceptable", "exported/s", "written/s", justify="right")
+    table.add_columns("in flight", "waiting", justify="right")
+    table.add_columns("state")
     notes: list[RenderableType] = []
     for number, partition in partitions.items():
         now = partition["effective"]

@@ -13,7 +13,8 @@ import click
 
 if TYPE_CHECKING:
     from engine.data_folder import DataFolder
-    from engine.log.inspection import Damage, Overview, PartitionInspection, Verdict
+    from engine.log.findings import Damage, Overview, Verdict
+    from engine.log.inspection import Inspection
 
 _FOLDER = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 _PARTITION = click.option("--partition", type=click.IntRange(1), help="Only this partition.")
@@ -75,7 +76,8 @@ def verify(folder: Path, partition: int | None, mend: bool, yes: bool) -> int:
 
     Exit code 1 when something is damaged. With --repair, and after saying exactly what is lost, the damaged records are
     replaced by records with the intent `lost`, so that the pipeline can go on: all that is whole stays, and so do
-    all positions. Not while a pipeline runs over the folder.
+    all positions. What a damaged commit of the storage `segments` has changed is lost with it where the state does not
+    have it yet; that is said too. Not while a pipeline runs over the folder.
     """
     from engine.data_folder import DataFolder
 
@@ -106,18 +108,20 @@ def _repaired(verdicts: Sequence[Verdict], yes: bool) -> int:
     for verdict in verdicts:
         if verdict.damages:
             repair(verdict.overview.path, verdict.damages)
-    click.echo("repaired; the pipeline can go on")
+    without = any(damage.changes_lost for verdict in verdicts for damage in verdict.damages)
+    click.echo(f"repaired; the pipeline can go on{', without what is lost' if without else ''}")
     return 0
 
 
-def _inspections(data: DataFolder, partition: int | None) -> Iterator[PartitionInspection]:
-    from engine.log.inspection import PartitionInspection
+def _inspections(data: DataFolder, partition: int | None) -> Iterator[Inspection]:
+    from engine.log.inspection import inspection_of
 
-    partitions = data.description().partitions
+    description = data.description()
+    partitions = description.partitions
     if partition is not None and partition > partitions:
         raise click.UsageError(f"there are {_count(partitions, 'partition')}, and none is {partition}")
     for number in range(1, partitions + 1) if partition is None else (partition,):
-        yield PartitionInspection(number, data.partition_path(number))
+        yield inspection_of(number, data.partition_path(number, description.storage))
 
 
 def _verified(data: DataFolder, partition: int | None) -> Iterator[Verdict]:
@@ -131,14 +135,20 @@ def _verified(data: DataFolder, partition: int | None) -> Iterator[Verdict]:
         click.echo(f"partition {overview.partition}: {held}{where}: {state}")
         for damage in verdict.damages:
             click.echo("\n".join(_lost(damage, overview)))
+        if verdict.unfinished_bytes:
+            more = _count(verdict.unfinished_bytes, "byte")
+            click.echo(f"  behind them {more} of a write that is under way or was cut short; a start drops it")
         yield verdict
 
 
 def _lost(damage: Damage, overview: Overview) -> Iterator[str]:
     """What cannot be read any more, and who had no use of it yet."""
     first, last = damage.first_position, damage.last_position
-    which = f"position {first}" if first == last else f"positions {first} to {last}"
-    yield f"  {which}: {damage.why} ({_count(damage.records, 'record')}, written about {_time(damage.timestamp_ns)})"
+    which = _range("position", first, last) if damage.records else _range("commit", *(damage.commits or (0, 0)))
+    when = f", written about {_time(damage.timestamp_ns)}" if damage.timestamp_ns else ""
+    yield f"  {which}: {damage.why} ({_count(damage.records, 'record')}{when})"
+    if damage.changes_lost:
+        yield "    what it changed besides is lost too: keyed state, timers, messages, how far everybody has come"
     if overview.processed_position < last:
         begin = max(first, overview.processed_position + 1)
         yield f"    not processed, if there is a processor: {_count(last - begin + 1, 'record')} from {begin} on"
@@ -163,6 +173,10 @@ def _listed(overview: Overview) -> Iterable[str]:
     width = max(len(name) for name, _ in rows)
     yield f"partition {overview.partition}"
     yield from (f"  {name:{width}}  {what}" for name, what in rows)
+
+
+def _range(what: str, first: int, last: int) -> str:
+    return f"{what} {first}" if first == last else f"{what}s {first} to {last}"
 
 
 def _count(number: int, one: str, many: str | None = None) -> str:

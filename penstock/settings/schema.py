@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from engine.backpressure.settings import BackPressureSettings
 from engine.flow.settings import FlowControlSettings
-from engine.options import EngineOptions
+from engine.options import EngineOptions, StorageKind
 from engine.sources.line_splitter import LINE_BYTES_MAX
 from engine.sources.traffic import BURST_NS, PERIOD_NS, Shape
 from exporter.gateway.settings import GatewaySettings
@@ -150,7 +150,7 @@ class DataSection(Section):
     """`data`: where and how the log is stored."""
 
     path: str = Field(default="data", min_length=1)
-    storage: Literal["sqlite", "memory"] = _DEFAULT.storage
+    storage: StorageKind = _DEFAULT.storage
     synchronous: Literal["FULL", "NORMAL"] = _DEFAULT.synchronous
     free_space: SizeBytes = _DEFAULT.free_space_bytes
     retained_records: Retained = _DEFAULT.retained_records

@@ -9,6 +9,7 @@ import pytest
 
 from engine.log.codec import EncodedBatch, checksum_of, decode_batch, encode_records
 from engine.log.memory import MemoryStorage
+from engine.log.segments import SegmentsStorage
 from engine.log.sqlite import SqliteStorage
 from engine.log.storage import Entry, LogStorage
 from engine.records import Record, RecordType, WriteSource
@@ -16,7 +17,7 @@ from engine.unit import Acknowledgement, Message, SourceProgress, Timer, Unit
 
 # A function that opens the same storage again, as a new process would.
 Reopen = Callable[[], LogStorage]
-STORAGES = ["memory", "sqlite"]
+STORAGES = ["memory", "sqlite", "segments"]
 
 
 @pytest.fixture(params=STORAGES)
@@ -27,7 +28,11 @@ def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Reopen]:
     def make() -> LogStorage:
         if opened:
             opened[-1].close()
-        storage = memory if request.param == "memory" else SqliteStorage(tmp_path / "1.db")
+        storage = {
+            "memory": lambda: memory,
+            "sqlite": lambda: SqliteStorage(tmp_path / "1.db"),
+            "segments": lambda: SegmentsStorage(tmp_path / "1"),
+        }[request.param]()
         opened.append(storage)
         return storage
 

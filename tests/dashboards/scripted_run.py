@@ -215,11 +215,17 @@ class ScriptedRun:
         )
 
     def _gateway_seen(self) -> GatewaySnapshot:
-        """A tenth of what is written comes in this way, ten records a request."""
+        """A tenth of what is written comes in this way, ten records a request; a few requests are no good."""
         records = round(sum(partition.written for partition in self._partitions) * 0.1)
         refused = round(sum(p.refused + p.refused_requests for p in self._partitions) * 0.01)
         return GatewaySnapshot(
-            requests={**dict.fromkeys(GATEWAY_CODES, 0), 200: records // 10, 429: refused},
+            requests={
+                **dict.fromkeys(GATEWAY_CODES, 0),
+                200: records // 10,
+                400: records // 1000,
+                429: refused,
+                503: records // 10_000,
+            },
             records=records,
             received_bytes=records * 300,
             connections=30 + self._elapsed % 3,

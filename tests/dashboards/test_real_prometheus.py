@@ -168,6 +168,21 @@ def test_the_culprit_is_named_while_there_is_one_and_nobody_otherwise(hour: Hour
     assert named_at == {300: ["nobody"], 900: ["delays"], 2000: ["processor"]}
 
 
+def test_the_answers_of_the_gateway_are_requests_per_second(hour: Hour) -> None:
+    (answers,) = (panel for _, panel in PANELS if panel["title"] == "Answers of the gateway")
+    looked_at = hour.range("5m", 15)
+    given = {
+        labels["code"]: rate
+        for target in answers["targets"]
+        if target["legendFormat"] == "{{code}}"
+        for labels, rate in at_once(hour, looked_at.filled_in(target["expr"]), looked_at.end)
+    }
+    (records,) = at_once(
+        hour, looked_at.filled_in("sum(rate(penstock_gateway_records_total[$__rate_interval]))"), looked_at.end
+    )
+    assert given["200"] == pytest.approx(records[1] / 10, rel=0.05)
+
+
 @pytest.fixture(scope="module")
 def late_scrapes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hour]:
     """Ten minutes of one throttle, scraped up to two seconds too early or too late."""

@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,14 @@ from engine import (
 )
 from engine.clock import NS_PER_MS, NS_PER_SECOND, ManualClock
 from engine.flow.gate import FlowControl, Permit
-from engine.log.inspection import LOST_INTENT, PartitionInspection, repair
+from engine.log.inspection import inspection_of, repair
+from engine.log.lost import LOST_INTENT
+from engine.options import StorageKind
 from engine.processing.protocol import ProcessingContext
 from engine.records import WriteSource
 from engine.snapshot import BlockReason, EngineSnapshot, EngineState, TaskStatus, VertexKind
 from tests.support.full_disk import KEEP_ALL, KINDS, FullDisk, little_room
-from tests.support.logs import change, damage
+from tests.support.logs import PLACES, change, contents, damage, first_of_batch, frames, turn_byte
 from tests.support.pipelines import CollectingExporter, ListSource
 from tests.support.waiting import WAIT_SECONDS, wait_until
 
@@ -99,33 +102,41 @@ def blocked_ns(snapshot: EngineSnapshot, kind: VertexKind, reason: BlockReason) 
 # -- damage ---
 
 
-def filled(folder: Path) -> Path:
-    """A log of all values that nobody has exported yet; returns its database."""
+@pytest.fixture(params=["sqlite", "segments"])
+def options(request: pytest.FixtureRequest) -> EngineOptions:
+    """Of each storage that keeps something."""
+    return replace(KEEP_ALL, storage=request.param)
+
+
+def lies_in(folder: Path, options: EngineOptions) -> Path:
+    return folder / "partitions" / PLACES[options.storage]
+
+
+def filled(folder: Path, options: EngineOptions) -> Path:
+    """A log of all values that nobody has exported yet; returns where it lies."""
     held = CollectingExporter()
     held.open_gate.clear()
     pipeline = Pipeline("p").source("n", ListSource(VALUES, batch=50)).export("all", held.factory)
-    with pipeline.run(folder, options=KEEP_ALL) as engine:
+    with pipeline.run(folder, options=options) as engine:
         assert wait_until(lambda: engine.snapshot().partitions[0].last_written_position > RECORDS)
         held.closed = -1
         engine.stop(drain=False)
-    return folder / "partitions" / "1.db"
+    return lies_in(folder, options)
 
 
 def exporting(exporter: CollectingExporter) -> Pipeline:
     return Pipeline("p").source("n", ListSource(VALUES, batch=50)).export("all", exporter.factory)
 
 
-def test_a_damaged_batch_stops_the_run_with_its_position_and_a_repair_lets_it_go_on(tmp_path: Path) -> None:
-    path = filled(tmp_path)
-    db = sqlite3.connect(path)
-    (first, count) = db.execute(
-        "SELECT first_position, count FROM batch WHERE first_position <= 3000 ORDER BY 1 DESC LIMIT 1"
-    ).fetchone()
-    db.close()
+def test_a_damaged_batch_stops_the_run_with_its_position_and_a_repair_lets_it_go_on(
+    tmp_path: Path, options: EngineOptions
+) -> None:
+    path = filled(tmp_path, options)
+    first, count = first_of_batch(path, 3000)
     damage(path, first)
 
     exporter = CollectingExporter()
-    with pytest.raises(TaskFailedError) as caught, exporting(exporter).run(tmp_path, options=KEEP_ALL) as engine:
+    with pytest.raises(TaskFailedError) as caught, exporting(exporter).run(tmp_path, options=options) as engine:
         engine.wait(WAIT_SECONDS)
     assert f"partition 1: batch at position {first} is damaged: its checksum does not match" in str(caught.value)
     assert engine.snapshot().failure == str(caught.value)
@@ -134,12 +145,12 @@ def test_a_damaged_batch_stops_the_run_with_its_position_and_a_repair_lets_it_go
     assert got == list(range(1, len(got) + 1))
     assert len(got) < first
 
-    with PartitionInspection(1, path) as inspection:
+    with inspection_of(1, path) as inspection:
         damages = inspection.verify().damages
     assert [(d.first_position, d.last_position) for d in damages] == [(first, first + count - 1)]
     repair(path, damages)
 
-    with exporting(exporter).run(tmp_path, options=KEEP_ALL) as engine:
+    with exporting(exporter).run(tmp_path, options=options) as engine:
         assert engine.wait(WAIT_SECONDS)
     records = exporter.records[1]
     assert sorted({record.position for record in records}) == list(range(1, records[-1].position + 1))
@@ -150,56 +161,129 @@ def test_a_damaged_batch_stops_the_run_with_its_position_and_a_repair_lets_it_go
     assert len(there) == RECORDS - count
 
 
-def test_a_torn_tail_of_what_was_written_ahead_is_dropped_and_read_again_from_the_source(tmp_path: Path) -> None:
+def image_of_a_run(folder: Path, options: EngineOptions, *, behind: int = 500) -> Path:
+    """As a crash behind that position would leave it: the database, and what is written ahead of it."""
     held = CollectingExporter()
     held.open_gate.clear()
-    running = tmp_path / "running"
-    image = tmp_path / "image"
+    running = folder / "running"
+    image = folder / "image"
     source = ListSource(VALUES[:2000], batch=20)
-    with Pipeline("p").source("n", source).export("all", held.factory).run(running, options=KEEP_ALL) as engine:
-        assert wait_until(lambda: engine.snapshot().partitions[0].last_written_position > 500)
-        # As a loss of power would leave it: the database, and what is written ahead up to some byte.
+    with Pipeline("p").source("n", source).export("all", held.factory).run(running, options=options) as engine:
+        assert wait_until(lambda: engine.snapshot().partitions[0].last_written_position > behind)
         shutil.copytree(running, image)
         held.closed = -1
         engine.stop(drain=False)
-    ahead = image / "partitions" / "1.db-wal"
-    size = ahead.stat().st_size
+    for index in image.rglob("*.db-shm"):
+        index.unlink()
+    return image
+
+
+def written_ahead(folder: Path) -> Path:
+    """What tells of the last commits, and may be torn."""
+    (file,) = [*folder.glob("partitions/1.db-wal"), *folder.glob("partitions/1/*.log")]
+    return file
+
+
+def test_a_torn_tail_of_what_was_written_ahead_is_dropped_and_read_again_from_the_source(
+    tmp_path: Path, options: EngineOptions
+) -> None:
+    image = image_of_a_run(tmp_path, options)
+    size = written_ahead(image).stat().st_size
     assert size > 100_000
-    (image / "partitions" / "1.db-shm").unlink(missing_ok=True)
     for torn in (1, 4097, size // 3):
         folder = tmp_path / f"torn {torn}"
         shutil.copytree(image, folder)
-        os.truncate(folder / "partitions" / "1.db-wal", size - torn)
+        os.truncate(written_ahead(folder), size - torn)
         exporter = CollectingExporter()
         again = Pipeline("p").source("n", ListSource(VALUES[:2000], batch=20)).export("all", exporter.factory)
-        with again.run(folder, options=KEEP_ALL) as engine:
+        with again.run(folder, options=options) as engine:
             assert engine.wait(WAIT_SECONDS)
         assert numbers(exporter) == list(range(2000))
         records = exporter.records[1]
         assert [record.position for record in records] == list(range(1, len(records) + 1))
 
 
+def test_a_damaged_commit_that_nobody_has_applied_refuses_the_start_until_it_is_repaired(tmp_path: Path) -> None:
+    options = replace(KEEP_ALL, storage="segments")
+    image = image_of_a_run(tmp_path, options, behind=2000)
+    path = lies_in(image, options)
+    # A commit of the source, of which there are several: none holds more than a buffer.
+    (segment, at, head, _) = next(found for found in frames(path) if found[2].first_position > 1 and found[2].records)
+    turn_byte(segment, at)
+    exporter = CollectingExporter()
+    again = Pipeline("p").source("n", ListSource(VALUES[:2000], batch=20)).export("all", exporter.factory)
+    with pytest.raises(DataFolderError) as caught:
+        again.run(image, options=options).start()
+    assert f"the log is damaged behind position {head.first_position - 1}" in str(caught.value)
+    assert "see `penstock log verify`" in str(caught.value)
+
+    with inspection_of(1, path) as inspection:
+        (found,) = inspection.verify().damages
+    lost = set(range(head.first_position, head.first_position + head.records))
+    assert (found.first_position, found.last_position, found.changes_lost) == (min(lost), max(lost), True)
+    repair(path, [found])
+    with again.run(image, options=options) as engine:
+        assert engine.wait(WAIT_SECONDS)
+    records = exporter.records[1]
+    assert [record.position for record in records] == list(range(1, len(records) + 1))
+    assert {record.position for record in records if record.intent == LOST_INTENT} == lost
+    # How far the source has come was said again by the commits behind.
+    there = [record.value["n"] for record in records if record.value_type == "record"]
+    assert len(set(there)) == len(there) == 2000 - len(lost)
+
+
+# -- another storage ---
+
+
+@pytest.mark.parametrize(("wrote", "asked"), [("sqlite", "segments"), ("segments", "sqlite")])
+def test_a_folder_of_the_other_storage_is_refused_with_one_sentence_and_left_as_it_is(
+    tmp_path: Path, wrote: StorageKind, asked: StorageKind
+) -> None:
+    pipeline = Pipeline("p").source("n", ListSource(VALUES[:10]))
+    with pipeline.run(tmp_path, options=replace(KEEP_ALL, storage=wrote)) as engine:
+        engine.wait(WAIT_SECONDS)
+    lies = tmp_path / "partitions" / PLACES[wrote]
+    before = contents(lies)
+    with pytest.raises(DataFolderError) as caught:
+        pipeline.run(tmp_path, options=replace(KEEP_ALL, storage=asked)).start()
+    assert str(caught.value) == (
+        f"data folder {tmp_path} was written with storage {wrote}, not {asked}; "
+        "use the storage that wrote it, or another data folder"
+    )
+    assert contents(lies) == before
+    assert [*(tmp_path / "partitions").iterdir()] == [lies]
+
+
 # -- another format ---
 
 
-@pytest.mark.parametrize("version", [0, 2])
-@pytest.mark.parametrize("where", ["folder", "partition"])
+@pytest.mark.parametrize(
+    ("where", "version", "ours"),
+    [
+        ("penstock.json", 0, 1),
+        ("penstock.json", 2, 1),
+        ("partitions/1.db", 1, 2),
+        ("partitions/1.db", 3, 2),
+        ("partitions/1/state.db", 0, 1),
+        ("partitions/1/state.db", 2, 1),
+    ],
+)
 def test_another_format_is_refused_with_both_numbers_and_left_as_it_is(
-    tmp_path: Path, version: int, where: str
+    tmp_path: Path, where: str, version: int, ours: int
 ) -> None:
     pipeline = Pipeline("p").source("n", ListSource(VALUES[:10]))
-    with pipeline.run(tmp_path) as engine:
+    options = replace(KEEP_ALL, storage="segments" if where.endswith("state.db") else "sqlite")
+    with pipeline.run(tmp_path, options=options) as engine:
         engine.wait(WAIT_SECONDS)
-    if where == "folder":
-        file = tmp_path / "penstock.json"
+    file = tmp_path / where
+    if file.suffix == ".json":
         file.write_text(file.read_text().replace('"format":1', f'"format":{version}'))
     else:
-        file = tmp_path / "partitions" / "1.db"
         change(file, "UPDATE meta SET value = ? WHERE key = 'format'", version)
     before = file.read_bytes()
     with pytest.raises(DataFolderError) as caught:
-        pipeline.run(tmp_path).start()
-    assert f"has format {version}, this version reads format 1; use the version that wrote it" in str(caught.value)
+        pipeline.run(tmp_path, options=options).start()
+    assert f"has format {version}, this version reads format {ours}; use the version that wrote it" in str(caught.value)
     assert file.read_bytes() == before
 
 

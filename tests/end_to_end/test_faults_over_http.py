@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +33,12 @@ from engine import (
     WriteLimitSettings,
 )
 from engine.clock import NS_PER_SECOND
-from engine.log.inspection import PartitionInspection, repair
+from engine.log.inspection import inspection_of, repair
+from engine.options import StorageKind
 from engine.processing.protocol import ProcessingContext
 from engine.sources.protocol import SourceBatch
 from tests.support.full_disk import KEEP_ALL, KINDS, FullDisk, little_room
-from tests.support.logs import change, damage
+from tests.support.logs import PLACES, change, damage, first_of_batch
 from tests.support.lookout import Lookout, looking_at
 from tests.support.pipelines import CollectingExporter, ListSource
 from tests.support.prometheus import free_port
@@ -94,7 +95,7 @@ def test_a_full_disk_is_one_line_a_note_and_a_count_and_its_end_is_told_too(
         failures = "penstock_append_failures_total"
         assert wait_until(lambda: seen.count(failures, partition="1", reason="disk_full") >= 3)
         # The log: not each time that it is tried.
-        full = "partition 1 could not store a write: 1.db: database or disk is full; it is tried again"
+        full = f"partition 1 could not store a write: {full_disk.words}; it is tried again"
         lines = seen.lines("could not store a write")
         assert set(lines) == {f"{full} until it is stored"}
         assert len(lines) < seen.count(failures, reason="disk_full")
@@ -152,34 +153,41 @@ def test_a_disk_that_is_nearly_full_holds_the_sources_and_says_so_everywhere(
 # -- damage ---
 
 
-def filled(folder: Path) -> Path:
-    """A log of all values that nobody has exported yet; returns its database."""
+@pytest.fixture(params=["sqlite", "segments"])
+def options(request: pytest.FixtureRequest) -> EngineOptions:
+    """Of each storage that keeps something."""
+    return replace(KEEP_ALL, storage=request.param)
+
+
+def lies_in(folder: Path, options: EngineOptions) -> Path:
+    return folder / "partitions" / PLACES[options.storage]
+
+
+def filled(folder: Path, options: EngineOptions) -> Path:
+    """A log of all values that nobody has exported yet; returns where it lies."""
     held = CollectingExporter()
     held.open_gate.clear()
-    with exporting(held).run(folder, options=KEEP_ALL) as engine:
+    with exporting(held).run(folder, options=options) as engine:
         assert wait_until(lambda: engine.snapshot().partitions[0].last_written_position > RECORDS)
         held.closed = -1
         engine.stop(drain=False)
-    return folder / "partitions" / "1.db"
+    return lies_in(folder, options)
 
 
 def damaged_batch(path: Path, position: int) -> int:
     """Damages the batch that holds `position`; returns where it begins."""
-    db = sqlite3.connect(path)
-    statement = "SELECT first_position FROM batch WHERE first_position <= ? ORDER BY 1 DESC LIMIT 1"
-    (first,) = db.execute(statement, (position,)).fetchone()
-    db.close()
+    first, _ = first_of_batch(path, position)
     damage(path, first)
-    return int(first)
+    return first
 
 
 def test_a_damaged_batch_fails_the_partition_with_its_position_until_it_is_repaired(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, options: EngineOptions, caplog: pytest.LogCaptureFixture
 ) -> None:
-    path = filled(tmp_path)
+    path = filled(tmp_path, options)
     first = damaged_batch(path, 1500)
     exporter = CollectingExporter()
-    engine = exporting(exporter).run(tmp_path, options=KEEP_ALL)
+    engine = exporting(exporter).run(tmp_path, options=options)
     with looking_at(engine, caplog) as seen:
         engine.start()
         with pytest.raises(TaskFailedError):
@@ -199,13 +207,13 @@ def test_a_damaged_batch_fails_the_partition_with_its_position_until_it_is_repai
         assert seen.count("penstock_exporter_last_acknowledged_position") < first
         assert wait_until(lambda: [subtask["status"] for subtask in seen.subtasks("all")] == ["failed"])
 
-    with PartitionInspection(1, path) as inspection:
+    with inspection_of(1, path) as inspection:
         damages = inspection.verify().damages
     assert [damaged.first_position for damaged in damages] == [first]
     repair(path, damages)
     lost = sum(damaged.records for damaged in damages)
     caplog.clear()
-    with looking_at(exporting(exporter).run(tmp_path, options=KEEP_ALL).start(), caplog) as seen:
+    with looking_at(exporting(exporter).run(tmp_path, options=options).start(), caplog) as seen:
         assert wait_until(lambda: seen.count("penstock_engine_state", state="finished") == 1)
         assert has_ended_well(seen)
         assert seen.count("penstock_partition_state", state="failed") == 0
@@ -215,12 +223,12 @@ def test_a_damaged_batch_fails_the_partition_with_its_position_until_it_is_repai
 
 
 def test_a_torn_tail_is_no_failure_and_only_the_positions_tell_of_it(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, options: EngineOptions, caplog: pytest.LogCaptureFixture
 ) -> None:
     held = CollectingExporter()
     held.open_gate.clear()
     running, image = tmp_path / "running", tmp_path / "image"
-    with exporting(held).run(running, options=KEEP_ALL) as engine:
+    with exporting(held).run(running, options=options) as engine:
         assert wait_until(lambda: engine.snapshot().partitions[0].last_written_position > 500)
         # As a loss of power would leave it: the database, and what is written ahead up to some byte.
         shutil.copytree(running, image)
@@ -228,16 +236,17 @@ def test_a_torn_tail_is_no_failure_and_only_the_positions_tell_of_it(
         engine.stop(drain=False)
     whole = tmp_path / "whole"
     shutil.copytree(image, whole)
-    with PartitionInspection(1, whole / "partitions" / "1.db") as inspection:
+    with inspection_of(1, lies_in(whole, options)) as inspection:
         before = inspection.overview().last_position
-    ahead = image / "partitions" / "1.db-wal"
-    (image / "partitions" / "1.db-shm").unlink(missing_ok=True)
+    (ahead,) = [*image.glob("partitions/1.db-wal"), *image.glob("partitions/1/*.log")]
+    for index in image.rglob("*.db-shm"):
+        index.unlink()
     os.truncate(ahead, ahead.stat().st_size * 2 // 3)
 
     exporter = CollectingExporter()
     exporter.open_gate.clear()
     again = Pipeline("p").source("n", Later(ListSource(VALUES, batch=50))).export("all", exporter.factory)
-    engine = again.run(image, options=KEEP_ALL)
+    engine = again.run(image, options=options)
     with looking_at(engine, caplog) as seen, engine:
         # What is left, and the record that the partition was opened once more.
         left = seen.count("penstock_last_written_position")
@@ -269,6 +278,24 @@ class Later:
         return self._source.read(max_values)
 
 
+# -- another storage ---
+
+
+@pytest.mark.parametrize(("wrote", "asked"), [("sqlite", "segments"), ("segments", "sqlite")])
+def test_over_a_folder_of_the_other_storage_nothing_starts_and_the_port_says_so(
+    tmp_path: Path, wrote: StorageKind, asked: StorageKind, caplog: pytest.LogCaptureFixture
+) -> None:
+    with exporting(CollectingExporter()).run(tmp_path, options=replace(KEEP_ALL, storage=wrote)) as engine:
+        assert engine.wait(WAIT_SECONDS)
+    engine = exporting(CollectingExporter()).run(tmp_path, options=replace(KEEP_ALL, storage=asked))
+    with looking_at(engine, caplog) as seen:
+        with pytest.raises(DataFolderError, match=f"was written with storage {wrote}, not {asked}"):
+            engine.start()
+        assert seen.health()[:3] == (200, "UP", "the engine is starting")
+        assert (seen.is_ready(), seen.is_alive()) == (False, True)
+        assert seen.metric("penstock_last_written_position") is None, "nothing was read"
+
+
 # -- another format ---
 
 
@@ -285,16 +312,17 @@ def with_format(data: Path, where: str, version: int) -> Path:
     return file
 
 
-@pytest.mark.parametrize("version", [0, 2])
-@pytest.mark.parametrize("where", ["folder", "partition"])
+@pytest.mark.parametrize(
+    ("where", "version", "ours"), [("folder", 0, 1), ("folder", 2, 1), ("partition", 1, 2), ("partition", 3, 2)]
+)
 def test_over_another_format_nothing_starts_and_the_port_says_so(
-    tmp_path: Path, version: int, where: str, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, where: str, version: int, ours: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = with_format(tmp_path, where, version)
     before = file.read_bytes()
     engine = exporting(CollectingExporter()).run(tmp_path)
     with looking_at(engine, caplog) as seen:
-        with pytest.raises(DataFolderError, match=f"has format {version}, this version reads format 1"):
+        with pytest.raises(DataFolderError, match=f"has format {version}, this version reads format {ours}"):
             engine.start()
         assert seen.health()[:3] == (200, "UP", "the engine is starting")
         assert (seen.is_ready(), seen.is_alive()) == (False, True)
@@ -303,9 +331,11 @@ def test_over_another_format_nothing_starts_and_the_port_says_so(
     assert file.read_bytes() == before
 
 
-@pytest.mark.parametrize("where", ["folder", "partition"])
-def test_the_command_over_another_format_ends_with_a_sentence_and_no_trace(tmp_path: Path, where: str) -> None:
-    with_format(tmp_path / "data", where, 2)
+@pytest.mark.parametrize(("where", "version", "ours"), [("folder", 2, 1), ("partition", 1, 2)])
+def test_the_command_over_another_format_ends_with_a_sentence_and_no_trace(
+    tmp_path: Path, where: str, version: int, ours: int
+) -> None:
+    with_format(tmp_path / "data", where, version)
     (tmp_path / "values.ndjson").write_text('{"n": 1}\n')
     job = {
         "pipeline": {"name": "p", "sources": {"n": {"lines": {"path": "values.ndjson"}}}},
@@ -318,7 +348,7 @@ def test_the_command_over_another_format_ends_with_a_sentence_and_no_trace(tmp_p
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
     said = ended.stderr.splitlines()[-1]
     assert said.startswith("penstock: ")
-    assert "has format 2, this version reads format 1; use the version that wrote it" in said
+    assert f"has format {version}, this version reads format {ours}; use the version that wrote it" in said
     assert "Traceback" not in ended.stderr
     assert (ended.returncode, ended.stdout) == (2, "")
 

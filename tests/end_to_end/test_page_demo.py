@@ -35,7 +35,7 @@ from tests.support.page_cells import (
     subtask_rows,
     task_rows,
 )
-from tests.support.page_scripts import LISTENING, frozen
+from tests.support.page_scripts import ASKED, LISTENING, frozen
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.real
@@ -45,7 +45,6 @@ CALM = Phase(name="calm", seconds=0, sentence="")
 # So slow that no machine is too busy to be throttled for it.
 SLOW_EXPORTER = Phase(name="slow exporter", seconds=0, sentence="", exporter_speed=40)
 SLOW_TASK = Phase(name="slow task", seconds=0, sentence="", parse_speed=20)
-PATHS = ("/api/history", "/api/back-pressure", "/api/flow-control", "/api/throttling/episodes", "/api/exporters")
 # How much of the newest fiftieth of the chart is yellow, looked at above all lines.
 NEWEST_YELLOW = """
 (() => {
@@ -118,8 +117,8 @@ def test_every_cell_of_every_view_says_what_the_api_said_at_that_moment(
     before = demo.get("/api/exporters")
     # A rate needs some time between two answers.
     assert wait_until(lambda: demo.get("/api/exporters")["takenAt"] - before["takenAt"] > 1, SECONDS_MAX)
-    told = {path: demo.get(path) for path in PATHS}
-    answers = {**{path: [told[path]] for path in PATHS}, "/api/exporters": [before, told["/api/exporters"]]}
+    told = {path: demo.get(path) for path in ASKED}
+    answers = {**{path: [told[path]] for path in ASKED}, "/api/exporters": [before, told["/api/exporters"]]}
     state, history = told["/api/back-pressure"], told["/api/history"]
     with Browser(tmp_path, before=frozen(answers)) as browser:
         browser.open(demo.url)

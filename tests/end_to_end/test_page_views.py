@@ -43,7 +43,7 @@ from tests.support.page_cells import (
     task_rows,
 )
 from tests.support.page_cells import nodes as nodes_of
-from tests.support.page_scripts import frozen
+from tests.support.page_scripts import ASKED, frozen
 from tests.support.pipelines import CollectingExporter, ListSource
 from tests.support.waiting import wait_until
 from tests.support.web_config import basic, with_users
@@ -56,7 +56,6 @@ SETTINGS = FlowControlSettings(
 )
 
 
-PATHS = ("/api/history", "/api/back-pressure", "/api/flow-control", "/api/throttling/episodes", "/api/exporters")
 # How long a test waits for what takes as long as the machine likes.
 SECONDS_MAX = 60.0
 MAY_CHANGE = "document.querySelector('[data-rights=change]')"
@@ -118,7 +117,7 @@ def test_the_gate_is_marked_where_the_limit_itself_is_to_blame(pipeline: Running
     told: dict[str, Any] = {}
 
     def blamed() -> bool:
-        told.update({path: pipeline.get(path) for path in PATHS})
+        told.update({path: pipeline.get(path) for path in ASKED})
         bottleneck = told["/api/back-pressure"]["bottleneck"]
         return bottleneck is not None and bottleneck["task"] == "flow-control"
 
@@ -145,7 +144,7 @@ def test_everything_at_once_is_shown_as_the_api_tells_it(tmp_path: Path) -> None
             throttled_ns=125 * NS_PER_SECOND,
         )
         port.engine.episodes = (over, replace(over, partition=2, end_wall_ns=None, reason="<b>"))
-        told = {path: port.client.get(path).raise_for_status().json() for path in PATHS}
+        told = {path: port.client.get(path).raise_for_status().json() for path in ASKED}
         state, exporting = told["/api/back-pressure"], told["/api/exporters"]
         with Browser(tmp_path, before=frozen({path: [answer] for path, answer in told.items()})) as browser:
             browser.open(port.server.url)
@@ -191,7 +190,7 @@ def test_the_sentence_says_how_fast_the_slow_one_is_and_since_when_writes_are_li
         ],
     }
     with open_port() as port:
-        told = {path: port.client.get(path).raise_for_status().json() for path in PATHS}
+        told = {path: port.client.get(path).raise_for_status().json() for path in ASKED}
         state = told["/api/back-pressure"]
         exporter = next(task for task in state["tasks"] if task["kind"] == "exporter")
         blamed = {"task": "file", "id": exporter["id"], "subtask": 0, "reason": "write_limit", "victims": ["parse/0"]}
@@ -438,7 +437,7 @@ def test_the_page_says_that_the_engine_is_away_and_comes_back_by_itself(pipeline
 
 
 def test_an_answer_that_does_not_come_turns_its_view_grey_and_no_other(pipeline: Running, tmp_path: Path) -> None:
-    told = {path: pipeline.get(path) for path in PATHS}
+    told = {path: pipeline.get(path) for path in ASKED}
     answers = {path: [answer] for path, answer in told.items()} | {"/api/exporters": [None]}
     stale = "document.body.classList.contains('is-stale')"
     with Browser(tmp_path, before=frozen(answers)) as browser:

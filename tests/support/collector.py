@@ -13,6 +13,8 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from tests.support.waiting import WAIT_SECONDS
+
 
 class Collector:
     """Listens from `with` to its end."""
@@ -53,6 +55,25 @@ class Collector:
     ) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+
+class Hang:
+    """For `Collector.before`: answers nobody until it may."""
+
+    def __init__(self) -> None:
+        self._asked = threading.Semaphore(0)
+        self._may_answer = threading.Event()
+
+    def __call__(self) -> None:
+        self._asked.release()
+        self._may_answer.wait(100)
+
+    def was_asked(self) -> bool:
+        """Waits for a request that was not told of yet; it has no answer."""
+        return self._asked.acquire(timeout=WAIT_SECONDS)
+
+    def end(self) -> None:
+        self._may_answer.set()
 
 
 class _Handler(BaseHTTPRequestHandler):

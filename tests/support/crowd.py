@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from tests.support.flights import EXAMPLE, ROOT
+from tests.support.flights import EXAMPLE, ROOT, environment, state_of
 
 FROM_FIRST, FROM_SECOND = 24_000, 8_000
 # Of the 32,000 flights, every fifth sets a timer.
@@ -90,8 +90,9 @@ class CrowdResult:
 class CrowdRun:
     """One copy of the pipeline in a folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, storage: str = "sqlite") -> None:
         self.folder = folder
+        self._environment = environment(storage)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "crowd.yaml").write_text(_YAML)
         (folder / "crowd_code.py").write_text(_CODE)
@@ -113,10 +114,19 @@ class CrowdRun:
         return [sys.executable, "-m", "penstock", "run", str(self.folder / "crowd.yaml"), "--no-management"]
 
     def start(self) -> subprocess.Popen[str]:
-        return subprocess.Popen(self.command(), cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        return subprocess.Popen(
+            self.command(),
+            cwd=ROOT,
+            env=self._environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
 
     def run(self) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(self.command(), cwd=ROOT, text=True, capture_output=True, timeout=100, check=False)
+        return subprocess.run(
+            self.command(), cwd=ROOT, env=self._environment, text=True, capture_output=True, timeout=100, check=False
+        )
 
     def expected(self) -> CrowdResult:
         """What must come of the input, by plain counting."""
@@ -141,7 +151,7 @@ class CrowdRun:
             for line in (self.folder / f"out-{partition}.ndjson").read_text().splitlines():
                 said = json.loads(line)
                 events[said["valueType"], said["value"]["n"]] += 1
-            database = sqlite3.connect(self.folder / "data" / "partitions" / f"{partition}.db")
+            database = sqlite3.connect(state_of(self.folder / "data", partition))
             for key, value in database.execute("SELECT key, value FROM state"):
                 state[key] += msgspec.msgpack.decode(value)
             for (command,) in database.execute("SELECT command FROM timer"):

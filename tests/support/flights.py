@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -32,11 +33,23 @@ class Result:
     state: dict[str, Any]
 
 
+def environment(storage: str) -> dict[str, str]:
+    """Of a process whose log lies in this storage."""
+    return {**os.environ, "PENSTOCK_DATA_STORAGE": storage}
+
+
+def state_of(data: Path, partition: int) -> Path:
+    """The database with a partition's keyed state, whatever its storage is."""
+    own = data / "partitions" / f"{partition}" / "state.db"
+    return own if own.exists() else data / "partitions" / f"{partition}.db"
+
+
 class FlightsRun:
     """One copy of the example in a folder."""
 
-    def __init__(self, folder: Path, *, unlimited: bool = True) -> None:
+    def __init__(self, folder: Path, *, unlimited: bool = True, storage: str = "sqlite") -> None:
         self.folder = folder
+        self._environment = environment(storage)
         folder.mkdir(parents=True, exist_ok=True)
         for name in SOURCE_FILES:
             shutil.copy(EXAMPLE / name, folder / name)
@@ -50,11 +63,24 @@ class FlightsRun:
 
     def start(self, *more: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            self.command(*more), cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            self.command(*more),
+            cwd=ROOT,
+            env=self._environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )
 
     def run(self, *more: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(self.command(*more), cwd=ROOT, text=True, capture_output=True, timeout=100, check=False)
+        return subprocess.run(
+            self.command(*more),
+            cwd=ROOT,
+            env=self._environment,
+            text=True,
+            capture_output=True,
+            timeout=100,
+            check=False,
+        )
 
     def files(self, name: str = "delays") -> Sequence[Path]:
         return [self.folder / "out" / f"{name}-{partition}.ndjson" for partition in (1, 2)]
@@ -67,7 +93,7 @@ class FlightsRun:
                 lines[json.dumps([said[k] for k in ("partition", "valueType", "intent", "key", "value")])] += 1
         state: dict[str, Any] = {}
         for partition in (1, 2):
-            database = sqlite3.connect(self.folder / "data" / "partitions" / f"{partition}.db")
+            database = sqlite3.connect(state_of(self.folder / "data", partition))
             for key, value in database.execute("SELECT key, value FROM state WHERE key != 'summary_is_due'"):
                 state[f"{partition}/{key}"] = msgspec.msgpack.decode(value)
             database.close()

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from engine import Engine, EngineOptions, Pipeline
+from engine.log.disk import Disk
+from engine.log.segments import SegmentsStorage
 from engine.log.sqlite import SqliteStorage
+from engine.options import StorageKind
 from engine.unit import Recovered
 
 KEEP_ALL = EngineOptions(retained_records=None, free_space_bytes=0)
-KINDS = ("tmpfs", "page limit")
+_WORDS = {"sqlite": "1.db: database or disk is full", "segments": f"1: {os.strerror(errno.ENOSPC)}"}
+KINDS = ("tmpfs sqlite", "page limit", "tmpfs segments", "short files")
 
 
 class NarrowStorage(SqliteStorage):
@@ -30,8 +36,24 @@ class NarrowStorage(SqliteStorage):
         return recovered
 
     def set_pages(self, pages: int) -> None:
-        assert self._writer is not None
-        self._writer.execute(f"PRAGMA max_page_count = {pages}")
+        self._connections.writer.execute(f"PRAGMA max_page_count = {pages}")
+
+
+class NarrowDisk(Disk):
+    """A disk with room for so many bytes of log, whose last write is cut short."""
+
+    def __init__(self) -> None:
+        self.room = 2_000_000
+
+    def write(self, file: int, parts: Sequence[bytes], offset: int) -> None:
+        written = b"".join(parts)
+        if offset + len(written) > self.room:
+            super().write(file, [written[: max(0, self.room - offset)]], offset)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        super().write(file, parts, offset)
+
+    def make_room(self) -> None:
+        self.room = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -42,11 +64,13 @@ class FullDisk:
     make_room: Callable[[], None]
     # Of the file system.
     size_bytes: int
+    # What the storage says of it.
+    words: str
 
 
 @contextmanager
 def little_room(kind: str, folder: Path) -> Iterator[FullDisk]:
-    """A real file system of 32 MB, all but full, or a limit on the pages of the database. Partition 1 alone."""
+    """A real file system of 32 MB, all but full, or a limit on what the storage itself may use. Partition 1 alone."""
     if kind == "page limit":
         storages: list[NarrowStorage] = []
 
@@ -58,22 +82,40 @@ def little_room(kind: str, folder: Path) -> Iterator[FullDisk]:
             engine=lambda pipeline: Engine(pipeline, folder, options=KEEP_ALL, storage=storage),
             make_room=lambda: storages[0].set_pages(1_000_000),
             size_bytes=shutil.disk_usage(folder).total,
+            words=_WORDS["sqlite"],
         )
         return
+    if kind == "short files":
+        disk = NarrowDisk()
+        yield FullDisk(
+            engine=lambda pipeline: Engine(
+                pipeline,
+                folder,
+                options=KEEP_ALL,
+                storage=lambda number: SegmentsStorage(folder / f"{number}", disk=disk),
+            ),
+            make_room=disk.make_room,
+            size_bytes=shutil.disk_usage(folder).total,
+            words=_WORDS["segments"],
+        )
+        return
+    storage_of: StorageKind = "segments" if kind.endswith("segments") else "sqlite"
+    options = replace(KEEP_ALL, storage=storage_of)
     small = folder / "small"
     small.mkdir()
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", str(small)], capture_output=True, check=False
     )
     if mounted.returncode:
-        pytest.skip("a tmpfs cannot be mounted here; the page limit stands in for it")
+        pytest.skip("a tmpfs cannot be mounted here; the limit of the storage stands in for it")
     ballast = small / "ballast"
     ballast.write_bytes(b"\0" * (30 * 1024 * 1024))
     try:
         yield FullDisk(
-            engine=lambda pipeline: Engine(pipeline, small / "data", options=KEEP_ALL),
+            engine=lambda pipeline: Engine(pipeline, small / "data", options=options),
             make_room=ballast.unlink,
             size_bytes=shutil.disk_usage(small).total,
+            words=_WORDS[storage_of],
         )
     finally:
         subprocess.run(["umount", "-l", str(small)], check=True)

@@ -1,16 +1,19 @@
-"""Partition databases for tests: filled through the log itself, then damaged from outside."""
+"""Partitions on disk for tests: filled through the log itself, then damaged from outside."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
 from engine.clock import ManualClock
 from engine.log.partition_log import PartitionLog
+from engine.log.segment_format import HEAD_BYTES, Body, Head, decode_body, decode_head
+from engine.log.segments import SegmentsStorage
 from engine.log.sqlite import SqliteStorage
+from engine.log.storage import LogStorage
 from engine.records import Record, RecordType, WriteSource
 from engine.unit import Acknowledgement, Unit
 
@@ -22,20 +25,29 @@ def commands(values: Sequence[object]) -> Unit:
     )
 
 
-def data_folder(folder: Path, batches: Sequence[int], *, partitions: int = 1) -> Path:
+# Where a partition lies in its folder, by storage.
+PLACES = {"sqlite": "1.db", "segments": "1"}
+
+
+def storage_at(path: Path) -> LogStorage:
+    """What keeps a partition there; `path` need not be there yet."""
+    return SqliteStorage(path) if path.suffix == ".db" else SegmentsStorage(path)
+
+
+def data_folder(folder: Path, batches: Sequence[int], *, partitions: int = 1, storage: str = "sqlite") -> Path:
     """A data folder whose partitions each hold batches of these sizes; values count from 0."""
     (folder / "partitions").mkdir(parents=True)
     (folder / "penstock.json").write_bytes(
-        msgspec.json.encode({"format": 1, "pipeline": "p", "partitions": partitions})
+        msgspec.json.encode({"format": 1, "pipeline": "p", "partitions": partitions, "storage": storage})
     )
     for number in range(1, partitions + 1):
-        fill(folder / "partitions" / f"{number}.db", batches)
+        fill(folder / "partitions" / PLACES[storage].replace("1", f"{number}"), batches)
     return folder
 
 
-def fill(path: Path, batches: Sequence[int]) -> None:
+def fill(path: Path, batches: Sequence[int], storage: LogStorage | None = None) -> None:
     clock = ManualClock()
-    log = PartitionLog(1, SqliteStorage(path), clock, committed=lambda _: None)
+    log = PartitionLog(1, storage or storage_at(path), clock, committed=lambda _: None)
     log.open()
     written = 0
     for size in batches:
@@ -52,6 +64,13 @@ def fill(path: Path, batches: Sequence[int]) -> None:
     log.close()
 
 
+def contents(path: Path) -> dict[str, bytes]:
+    """All that a partition's files hold, but what reading leaves: an index, and a file with nothing in it."""
+    files = path.iterdir() if path.is_dir() else [path]
+    found = {file.name: file.read_bytes() for file in files if not file.name.endswith("-shm")}
+    return {name: content for name, content in found.items() if content}
+
+
 def change(path: Path, statement: str, *values: object) -> None:
     """Does to a database what a fault would."""
     db = sqlite3.connect(path)
@@ -60,8 +79,44 @@ def change(path: Path, statement: str, *values: object) -> None:
     db.close()
 
 
+def first_of_batch(path: Path, position: int) -> tuple[int, int]:
+    """Where the batch begins that holds the position, and how many records it has."""
+    if path.is_dir():
+        (found,) = ((b[0], b[1]) for *_, body in frames(path) for b in body.batches if b[0] <= position < b[0] + b[1])
+        return found
+    db = sqlite3.connect(path)
+    statement = "SELECT first_position, count FROM batch WHERE first_position <= ? ORDER BY 1 DESC LIMIT 1"
+    first, count = db.execute(statement, (position,)).fetchone()
+    db.close()
+    return first, count
+
+
+def frames(folder: Path) -> Iterator[tuple[Path, int, Head, Body]]:
+    """Each frame of a whole log: its segment, where it begins there, and what it says."""
+    for segment in sorted(folder.glob("*.log")):
+        data, at = segment.read_bytes(), 0
+        while (head := decode_head(data[at : at + HEAD_BYTES])) is not None:
+            yield segment, at, head, decode_body(head, data[at + HEAD_BYTES : at + HEAD_BYTES + head.body_bytes])
+            at += head.frame_bytes
+
+
+def turn_byte(file: Path, at: int) -> None:
+    content = bytearray(file.read_bytes())
+    content[at] ^= 1
+    file.write_bytes(content)
+
+
 def damage(path: Path, first_position: int) -> None:
     """Turns a byte in the middle of the batch that begins there."""
+    if path.is_dir():
+        (hit,) = (
+            (segment, at + start + length // 2)
+            for segment, at, _, body in frames(path)
+            for first, _, _, _, _, start, length, _ in body.batches
+            if first == first_position
+        )
+        turn_byte(*hit)
+        return
     db = sqlite3.connect(path)
     (blob,) = db.execute("SELECT blob FROM batch WHERE first_position = ?", (first_position,)).fetchone()
     middle = len(blob) // 2

@@ -6,6 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+# What the page asks for that `frozen` may answer.
+ASKED = ("/api/history", "/api/back-pressure", "/api/flow-control", "/api/throttling/episodes", "/api/exporters")
+
 
 def frozen(answers: Mapping[str, Sequence[Any]]) -> str:
     """The page gets these answers, by path, whatever the server says: one after the other, the last again and again.

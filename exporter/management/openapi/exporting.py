@@ -21,7 +21,12 @@ from exporter.management.openapi.schema import (
 )
 
 _NAME = Parameter("name", "path", "the exporter's name", STRING)
-_AGE = said(NUMBER, "age of the oldest record that is not acknowledged; 0 when there is none")
+_AGE = nullable(
+    said(
+        NUMBER,
+        "age of the oldest record that is not acknowledged; 0 when there is none, null when it cannot be read",
+    )
+)
 
 
 def operations() -> list[Operation]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.columns import Columns
 from engine.exporting.portions import portions
 from engine.exporting.protocol import RecordFilter
 from engine.records import Kind, Record, RecordBatch, RecordType, WriteSource
@@ -43,12 +44,25 @@ class Batches:
                 )
             )
 
-    def _decoder(self, index: int, records: list[Record]) -> Callable[[], list[Record]]:
-        def decode() -> list[Record]:
+    def _decoder(self, index: int, records: list[Record]) -> Callable[[], Columns]:
+        def decode() -> Columns:
             self.decoded.append(index)
-            return records
+            return columns_of(records)
 
         return decode
+
+
+def columns_of(records: list[Record]) -> Columns:
+    """As a batch of the log holds them."""
+    return Columns(
+        first_position=records[0].position,
+        timestamp_ns=records[0].timestamp_ns,
+        heads=[(record.record_type, record.value_type, record.intent) for record in records],
+        head_of=[*range(len(records))],
+        keys=[record.key for record in records],
+        values=[record.value for record in records],
+        source_positions=[record.source_position for record in records],
+    )
 
 
 @settings(deadline=None)

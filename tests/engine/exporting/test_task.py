@@ -14,8 +14,9 @@ import pytest
 from engine import Engine, EngineOptions, Pipeline, Record, RecordFilter, TaskFailedError
 from engine.clock import NS_PER_MS
 from engine.errors import ConfigurationError, RefusedRecordsError, RetryLaterError
-from engine.exporting.protocol import ExporterContext, Safe
+from engine.exporting.protocol import Exporter, ExporterContext, Safe
 from engine.exporting.retry import RetryPolicy
+from engine.exporting.run import Run
 from engine.snapshot import ExporterSnapshot, ExporterState
 from tests.support.pipelines import CollectingExporter, ListSource
 from tests.support.waiting import WAIT_SECONDS, wait_until
@@ -101,6 +102,27 @@ def test_a_record_that_is_refused_for_good_is_kept_aside_after_its_attempts(tmp_
     (task,) = [task for task in snapshot.tasks if task.task == "outside"]
     assert task.rejected["error"] == 1
     assert snapshot.partitions[0].exporters[0].exported_records == 199
+
+
+@pytest.mark.parametrize(("reads_columns", "given"), [(None, list), (False, list), (True, Run)])
+def test_only_who_says_that_it_reads_columns_is_given_a_run(
+    tmp_path: Path, reads_columns: bool | None, given: type
+) -> None:
+    exporter = CollectingExporter()
+
+    def factory() -> Exporter:
+        made = exporter.factory()
+        if reads_columns is not None:
+            vars(made)["reads_columns"] = reads_columns
+        return made
+
+    kinds: set[type] = set()
+    exporter.before = lambda records: kinds.add(type(records))
+    pipeline = Pipeline("p").source("n", ListSource(range(120))).export("outside", factory, filter=COMMANDS)
+    with pipeline.run(tmp_path, options=MEMORY) as engine:
+        assert engine.wait(WAIT_SECONDS)
+    assert values(exporter) == list(range(120))
+    assert kinds == {given}
 
 
 def test_a_pipeline_may_stop_rather_than_go_without_a_record(tmp_path: Path) -> None:

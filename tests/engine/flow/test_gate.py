@@ -91,6 +91,32 @@ def test_with_everything_disabled_the_gate_admits_all_and_counts_records() -> No
     assert gate.suggested_batch_records() == UNLIMITED_BATCH_RECORDS
 
 
+def accepted(gate: FlowControl) -> int:
+    return look(gate).writes[COMMAND, Outcome.ACCEPTED]
+
+
+def test_what_came_to_nothing_does_not_count_as_accepted() -> None:
+    gate = gate_with(ManualClock())
+    gate.give_back(admitted(gate, records=7), COMMAND, 7)
+    assert accepted(gate) == 0
+    admitted(gate, records=5)
+    gate.not_stored(COMMAND, 5)
+    admitted(gate, records=5)
+    assert accepted(gate) == 5
+
+
+def test_the_count_of_accepted_records_never_goes_down() -> None:
+    gate = gate_with(ManualClock())
+    permit = admitted(gate, records=7)
+    assert accepted(gate) == 7
+    gate.give_back(permit, COMMAND, 7)
+    assert accepted(gate) == 7
+    admitted(gate, records=4)
+    assert accepted(gate) == 7
+    admitted(gate, records=4)
+    assert accepted(gate) == 8
+
+
 def test_of_nine_commands_at_one_a_second_the_first_is_admitted_and_the_rest_refused_by_the_write_limit() -> None:
     gate = gate_with(
         ManualClock(), write=write(1, replace(THROTTLING, acceptable_backlog=1, minimum_limit=0), ramp_up_s=10)

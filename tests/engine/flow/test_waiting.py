@@ -215,6 +215,23 @@ def test_a_waiter_that_gives_up_leaves_the_queue_to_the_next() -> None:
         assert wait_until(lambda: ended == ["next"])
 
 
+def test_who_gives_up_when_its_turn_has_come_has_not_been_accepted() -> None:
+    clock = ManualClock()
+    gate = gate_with(settings(10), clock)
+    gate.try_acquire(RESULT, 30)
+
+    def gives_up_late(reason: BlockReason) -> None:
+        # Whoever looks first serves the one that waits; it hears of it only after this.
+        clock.advance(10)
+        gate.tick(last_written=0, lowest_acknowledged=None)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        gate.wait_acquire(RESULT, 7, blocked=gives_up_late)
+    writes = gate.snapshot(last_written=0, lowest_acknowledged=None).writes
+    assert writes[RESULT, Outcome.ACCEPTED] == 30
+
+
 def test_the_next_in_the_queue_need_not_be_woken_by_one_that_gave_up() -> None:
     gate = gate_with(settings(100), SystemClock())
     gate.try_acquire(RESULT, 30)

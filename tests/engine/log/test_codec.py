@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.log.codec import EncodedBatch, checksum_of, decode_batch, encode_batch, encode_records
+from engine.log.sqlite import FORMAT_VERSION
 from engine.records import Record, RecordType, WriteSource, decode_record, encode_record
 
 # Everything JSON can say, and bytes; whole numbers as MessagePack has them.
@@ -147,3 +148,31 @@ def test_a_batch_whose_kinds_were_changed_is_refused_although_nobody_would_look_
     assert changed != batch.kinds
     with pytest.raises(ValueError, match="its checksum does not match its content"):
         decode_batch(EncodedBatch(1, 1, 7, batch.source, batch.checksum, batch.blob, changed))
+
+
+# Two batches as this format has them: all records of one kind from outside, and records of several kinds.
+STORED_ALIKE = "959193a7636f6d6d616e64a56f72646572a6637265617465c092a26b31a26b329281a16e0107c0"
+STORED_MIXED = (
+    "959293a56576656e74a373756da7656d697474656493a7636f6d6d616e64a56f72646572a6637265617465"
+    "92010092a26b31a09281a16e0193c40178c0cb3ff800000000000092ff01"
+)
+
+
+def test_what_this_format_has_stored_is_read_forever() -> None:
+    """Where this fails, the format of the log has to be another number."""
+
+    def read(blob: bytes) -> list[tuple[object, ...]]:
+        batch = EncodedBatch(5, 2, 7, WriteSource.INTERNAL, checksum_of(blob, 5, 2), blob)
+        return [msgspec.structs.astuple(record) for record in decode_batch(batch).records]
+
+    assert FORMAT_VERSION == 2
+    assert read(bytes.fromhex(STORED_ALIKE)) == [
+        ("command", "order", "create", "k1", {"n": 1}, -1, 5, 7),
+        ("command", "order", "create", "k2", 7, -1, 6, 7),
+    ]
+    assert read(bytes.fromhex(STORED_MIXED)) == [
+        ("command", "order", "create", "k1", {"n": 1}, -1, 5, 7),
+        ("event", "sum", "emitted", "", [b"x", None, 1.5], 1, 6, 7),
+    ]
+    alike = [Record("command", "order", "create", "k1", {"n": 1}), Record("command", "order", "create", "k2", 7)]
+    assert encode_records(alike) == bytes.fromhex(STORED_ALIKE)

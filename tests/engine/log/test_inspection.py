@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -12,23 +13,38 @@ from hypothesis import strategies as st
 
 from engine.clock import ManualClock
 from engine.errors import DataFolderError
-from engine.log.inspection import LOST_INTENT, PartitionInspection, repair
+from engine.log.inspection import Inspection, inspection_of, repair
+from engine.log.lost import LOST_INTENT
 from engine.log.partition_log import PartitionLog
-from engine.log.sqlite import SqliteStorage
-from tests.support.logs import change, commands, damage, fill
+from engine.log.storage import Entry
+from engine.records import WriteSource
+from engine.unit import Unit
+from tests.support.logs import PLACES, change, commands, contents, damage, fill, storage_at
 
 START_NS = ManualClock().wall_ns()
 
 
+@pytest.fixture(params=sorted(PLACES))
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """Where a partition of each storage belongs."""
+    return tmp_path / PLACES[request.param]
+
+
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
+def path(place: Path) -> Path:
+    fill(place, [3, 1, 4, 2])
+    return place
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
     path = tmp_path / "1.db"
     fill(path, [3, 1, 4, 2])
     return path
 
 
-def inspected(path: Path) -> PartitionInspection:
-    return PartitionInspection(1, path)
+def inspected(path: Path) -> Inspection:
+    return inspection_of(1, path)
 
 
 def damages(path: Path) -> list[tuple[int, int, str]]:
@@ -45,17 +61,16 @@ def test_the_overview_says_what_is_there(path: Path) -> None:
     assert overview.last_timestamp_ns == START_NS + 3_000_000_000
     assert overview.processed_position == 9
     assert overview.exporters == {"file": 5}
-    assert overview.size_bytes >= path.stat().st_size > 0
+    assert overview.size_bytes >= sum(map(len, contents(path).values())) > 0
 
 
-def test_an_empty_partition_has_no_records_and_is_whole(tmp_path: Path) -> None:
-    path = tmp_path / "1.db"
-    fill(path, [])
-    with inspected(path) as inspection:
+def test_an_empty_partition_has_no_records_and_is_whole(place: Path) -> None:
+    fill(place, [])
+    with inspected(place) as inspection:
         overview = inspection.overview()
     assert (overview.records, overview.oldest_position, overview.last_position) == (0, 1, 0)
     assert overview.oldest_timestamp_ns is None
-    assert damages(path) == []
+    assert damages(place) == []
 
 
 @pytest.mark.parametrize(
@@ -71,12 +86,15 @@ def test_records_come_from_any_position_to_any_other(
     assert [record.value["n"] for record in found] == [position - 1 for position in positions]
 
 
-def test_many_batches_are_read_a_few_at_a_time_without_a_gap(tmp_path: Path) -> None:
-    path = tmp_path / "1.db"
-    fill(path, [1] * 450)
-    with inspected(path) as inspection:
+def test_many_batches_are_read_a_few_at_a_time_without_a_gap(place: Path) -> None:
+    fill(place, [1] * 450)
+    with inspected(place) as inspection:
         assert [record.position for record in inspection.records(7)] == list(range(7, 451))
-    assert damages(path) == []
+    assert damages(place) == []
+
+
+def database_of(path: Path) -> Path:
+    return path / "state.db" if path.is_dir() else path
 
 
 def test_a_whole_log_is_whole(path: Path) -> None:
@@ -98,22 +116,24 @@ def test_a_damaged_batch_is_found_with_its_positions(path: Path) -> None:
     ],
 )
 def test_a_batch_that_lies_about_itself_is_damaged_up_to_the_next_one(
-    path: Path, statement: str, first: int, last: int
+    database: Path, statement: str, first: int, last: int
 ) -> None:
-    change(path, statement)
-    assert [(a, b) for a, b, _ in damages(path)] == [(first, last)]
+    change(database, statement)
+    assert [(a, b) for a, b, _ in damages(database)] == [(first, last)]
 
 
 @pytest.mark.parametrize(("first", "found"), [(4, (4, 4)), (5, (5, 8))])
-def test_positions_that_are_missing_are_found(path: Path, first: int, found: tuple[int, int]) -> None:
-    change(path, "DELETE FROM batch WHERE first_position = ?", first)
-    assert damages(path) == [(*found, "they are missing")]
+def test_positions_that_are_missing_are_found(database: Path, first: int, found: tuple[int, int]) -> None:
+    change(database, "DELETE FROM batch WHERE first_position = ?", first)
+    assert damages(database) == [(*found, "they are missing")]
 
 
 def test_positions_that_retention_has_deleted_are_not_missing(path: Path) -> None:
-    storage = SqliteStorage(path)
+    storage = storage_at(path)
     storage.recover()
     assert storage.delete_before(5, 100) == 2
+    # Something has to be told the database for it to hear of what is deleted.
+    storage.commit([Entry(Unit(source=WriteSource.INTERNAL, processed_position=10), None)])
     storage.close()
     assert damages(path) == []
     with inspected(path) as inspection:
@@ -129,38 +149,43 @@ def test_reading_at_a_damaged_batch_stops_with_its_position(path: Path) -> None:
             next(records)
 
 
-@pytest.mark.parametrize("look", [PartitionInspection.verify, PartitionInspection.overview])
+@pytest.mark.parametrize("look", [lambda one: one.verify(), lambda one: one.overview()], ids=["verify", "overview"])
 def test_a_database_that_is_damaged_itself_is_beyond_repair_and_says_so(
-    path: Path, look: Callable[[PartitionInspection], object]
+    path: Path, look: Callable[[Inspection], object]
 ) -> None:
-    db = sqlite3.connect(path)
-    (page,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'batch'").fetchone()
+    file = database_of(path)
+    db = sqlite3.connect(file)
+    table = "timer" if path.is_dir() else "batch"
+    (page,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchone()
     (size,) = db.execute("PRAGMA page_size").fetchone()
     db.close()
-    content = bytearray(path.read_bytes())
+    content = bytearray(file.read_bytes())
     content[(page - 1) * size : page * size] = b"\xa5" * size
-    path.write_bytes(content)
-    with pytest.raises(DataFolderError, match=r"1\.db: the database itself is damaged"), inspected(path) as inspection:
+    file.write_bytes(content)
+    said = f"{re.escape(file.name)}: the database itself is damaged"
+    with pytest.raises(DataFolderError, match=said), inspected(path) as inspection:
         look(inspection)
 
 
 @pytest.mark.parametrize("content", [b"no database at all, just text" * 300, b""])
-def test_what_is_no_log_is_refused(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "1.db"
-    path.write_bytes(content)
+def test_what_is_no_log_is_refused(path: Path, content: bytes) -> None:
+    database_of(path).write_bytes(content)
     with pytest.raises(DataFolderError, match=r"cannot be opened as a log|has format None"), inspected(path):
         pass
 
 
-@pytest.mark.parametrize("version", [0, 2])
-def test_another_format_is_refused_with_both_numbers(path: Path, version: int) -> None:
-    change(path, "UPDATE meta SET value = ? WHERE key = 'format'", version)
-    with pytest.raises(DataFolderError, match=f"has format {version}, this version reads format 1"), inspected(path):
+@pytest.mark.parametrize("version", [1, 3])
+def test_another_format_is_refused_with_both_numbers(database: Path, version: int) -> None:
+    change(database, "UPDATE meta SET value = ? WHERE key = 'format'", version)
+    with (
+        pytest.raises(DataFolderError, match=f"has format {version}, this version reads format 2"),
+        inspected(database),
+    ):
         pass
 
 
 def test_looking_changes_nothing_and_works_beside_a_writer(path: Path) -> None:
-    log = PartitionLog(1, SqliteStorage(path), ManualClock(), committed=lambda _: None)
+    log = PartitionLog(1, storage_at(path), ManualClock(), committed=lambda _: None)
     log.open()
     with inspected(path) as inspection:
         assert inspection.overview().records == 10
@@ -169,9 +194,10 @@ def test_looking_changes_nothing_and_works_beside_a_writer(path: Path) -> None:
         assert [record.value for record in inspection.records(11)] == ["while it is looked at"]
         assert inspection.verify().damages == ()
     log.close()
-    before = path.read_bytes()
+    before = contents(path)
     assert damages(path) == []
-    assert path.read_bytes() == before
+    after = contents(path)
+    assert {name: after[name] for name in before} == before
 
 
 @settings(deadline=None)
@@ -219,7 +245,7 @@ def test_a_repaired_log_is_written_and_read_on_behind_all_it_ever_held(path: Pat
     damage(path, 9)
     with inspected(path) as inspection:
         repair(path, inspection.verify().damages)
-    log = PartitionLog(1, SqliteStorage(path), ManualClock(), committed=lambda _: None)
+    log = PartitionLog(1, storage_at(path), ManualClock(), committed=lambda _: None)
     assert log.open().last_position == 10
     log.append(commands(["after"]))
     assert [r.position for b in log.read(1, 100) for r in b.records] == list(range(1, 12))

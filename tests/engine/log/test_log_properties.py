@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,10 @@ from hypothesis.stateful import (
 
 from engine.clock import ManualClock
 from engine.errors import AppendError
+from engine.log.disk import Disk
 from engine.log.memory import MemoryStorage
 from engine.log.partition_log import PartitionLog
+from engine.log.segments import SegmentsStorage
 from engine.log.sqlite import SqliteStorage
 from engine.log.storage import Entry, LogStorage, StorageError
 from engine.records import Record, RecordType, WriteSource
@@ -67,6 +70,62 @@ class MortalSqlite(SqliteStorage):
         for file in self._path.parent.glob(f"{self._path.name}*"):
             shutil.copy(file, self.image / file.name)
         raise Died
+
+
+class MortalDisk(Disk):
+    """Takes an image of a partition's folder before the bytes of a commit are written, or when half of them are."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.image: Path | None = None
+        self.dies_in_write = False
+        self.refuses = False
+
+    def write(self, file: int, parts: Sequence[bytes], offset: int) -> None:
+        if self.refuses:
+            raise OSError(errno.ENOSPC, "no room")
+        if self.dies_in_write:
+            whole = b"".join(parts)
+            super().write(file, [whole[: len(whole) // 2]], offset)
+            self.die()
+        super().write(file, parts, offset)
+
+    def die(self) -> None:
+        self.image = Path(tempfile.mkdtemp(dir=self._folder.parent)) / "1"
+        shutil.copytree(self._folder, self.image)
+        raise Died
+
+
+class MortalSegments(SegmentsStorage):
+    """Segments, and a database behind them, so small that a few units make new ones."""
+
+    def __init__(self, path: Path) -> None:
+        self._mortal = MortalDisk(path)
+        self.entries_left: int | None = None
+        super().__init__(path, segment_bytes=600, apply_log_bytes=1000, disk=self._mortal)
+
+    @property
+    def path(self) -> Path:
+        return self._folder
+
+    @property
+    def image(self) -> Path | None:
+        return self._mortal.image
+
+    @property
+    def refuses(self) -> bool:
+        return self._mortal.refuses
+
+    @refuses.setter
+    def refuses(self, refuses: bool) -> None:
+        self._mortal.refuses = refuses
+
+    def commit(self, entries: Sequence[Entry]) -> None:
+        self._mortal.dies_in_write = self.entries_left == 1
+        super().commit(entries)
+        # The applier may be anywhere by now.
+        if self.entries_left is not None:
+            self._mortal.die()
 
 
 class MortalMemory(MemoryStorage):
@@ -140,9 +199,11 @@ class AnyHistory(RuleBasedStateMachine):
         self.numbered = 0
         # A unit whose commit was under way when the process died: it is there whole, or not at all.
         self.memory = MortalMemory()
-        path = self.folder / "first" / "1.db"
+        path = self.folder / "first" / "1"
         path.parent.mkdir()
-        self.storage: Any = self.memory if self.kind == "memory" else MortalSqlite(path)
+        self.storage: Any = {"memory": lambda _: self.memory, "sqlite": MortalSqlite, "segments": MortalSegments}[
+            self.kind
+        ](path)
         self._open()
 
     def _open(self) -> None:
@@ -220,16 +281,28 @@ class AnyHistory(RuleBasedStateMachine):
             self.numbered -= len(unit.records)
         if isinstance(self.storage, MortalSqlite):
             assert self.storage.image is not None
-            path = self.storage.image / "1.db"
+            path = self.storage.image / "1"
             self.storage.close()
             self.storage = MortalSqlite(path)
+        if isinstance(self.storage, MortalSegments):
+            assert self.storage.image is not None
+            self.storage.close()
+            self.storage = MortalSegments(self.storage.image)
         self._open()
+        if self.kind == "segments":
+            # How far retention has come is stored now and then: some of what it deleted may be back.
+            kept = self.storage.read(1, 1)
+            oldest = kept[0].first_position if kept else len(self.model.records) + 1
+            assert oldest <= self.model.oldest
+            self.model.oldest = oldest
 
     @rule()
     def restart(self) -> None:
         self.log.close()
         if isinstance(self.storage, MortalSqlite):
             self.storage = MortalSqlite(self.storage._path)
+        if isinstance(self.storage, MortalSegments):
+            self.storage = MortalSegments(self.storage.path)
         self._open()
 
     @precondition(lambda self: self.model.records)
@@ -278,7 +351,7 @@ class AnyHistory(RuleBasedStateMachine):
             shutil.rmtree(self.folder)
 
 
-@pytest.mark.parametrize(("kind", "examples"), [("memory", 60), ("sqlite", 40)])
+@pytest.mark.parametrize(("kind", "examples"), [("memory", 60), ("sqlite", 40), ("segments", 40)])
 @pytest.mark.timeout(300)
 def test_any_history_of_a_log_leaves_what_its_acknowledged_units_say(kind: str, examples: int) -> None:
     machine = type(f"History_{kind}", (AnyHistory,), {"kind": kind})
@@ -290,8 +363,11 @@ def test_any_history_of_a_log_leaves_what_its_acknowledged_units_say(kind: str, 
 # -- many writers at once ---
 
 
-def test_units_of_many_writers_share_commits_and_each_is_there_once_in_its_own_order(tmp_path: Path) -> None:
-    storage: LogStorage = SqliteStorage(tmp_path / "1.db")
+@pytest.mark.parametrize("make", [SqliteStorage, SegmentsStorage])
+def test_units_of_many_writers_share_commits_and_each_is_there_once_in_its_own_order(
+    make: Callable[[Path], LogStorage], tmp_path: Path
+) -> None:
+    storage = make(tmp_path / "1")
     told: list[int] = []
     log = PartitionLog(1, storage, ManualClock(), committed=lambda units: told.extend(u.first_position for u in units))
     log.open()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine import BatchOutcome, EngineOptions, Pipeline, ProcessedBatch, ProcessingContext, Record, TaskFailedError
+from engine.log.memory import MemoryStorage
 from engine.measures import LATENCY_BOUNDS_SECONDS, Histogram
 from engine.records import WriteSource
 from engine.runtime import Engine
@@ -119,6 +120,34 @@ def test_a_batch_that_stops_the_run_is_told_with_what_it_died_of(tmp_path: Path)
     assert all(batch.outcome is BatchOutcome.PROCESSED and batch.error is None for batch in before)
     # The command of 120 is the 121st; those in front of it are told, whether their batch was stored or not.
     assert sum(batch.commands for batch in notebook.batches) == 121
+
+
+def test_a_batch_that_ends_because_state_cannot_be_read_is_told_as_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Remembering:
+        def process(self, record: Record, context: ProcessingContext) -> None:
+            if record.value["n"] == 120:
+                context.state.get("anything")
+
+    def broken(self: MemoryStorage, key: str) -> bytes | None:
+        raise OSError("no such disk")
+
+    monkeypatch.setattr(MemoryStorage, "state_get", broken)
+    notebook = Notebook()
+    described = (
+        Pipeline("p")
+        .source("numbers", ListSource(numbers(300)))
+        .process(Remembering, on_error="reject", attempts=3)
+        .observe(lambda _: notebook)
+    )
+    with described.run(tmp_path, options=MEMORY) as engine, pytest.raises(TaskFailedError, match="no such disk"):
+        engine.wait(WAIT_SECONDS)
+    *_, last = notebook.batches
+    assert last.outcome is BatchOutcome.FAILED
+    assert last.error == ("StateReadError", "state could not be read: no such disk")
+    assert sum(batch.commands for batch in notebook.batches) == 121
+    assert [batch.outcome for batch in notebook.batches].count(BatchOutcome.FAILED) == 1
 
 
 def test_commands_that_messages_and_timers_brought_are_told_apart(tmp_path: Path) -> None:

@@ -50,3 +50,22 @@ def test_undoing_a_record_leaves_what_the_others_wrote(records: list[tuple[list[
     assert [timer.timer_id for timer in unit.timers_added] == list(range(7, 7 + len(kept["schedule"])))
     assert [message.sequence for message in unit.outbox] == list(range(3, 3 + len(kept["send"])))
     assert context.counters == (7 + len(kept["schedule"]), 3 + len(kept["send"]))
+
+
+def test_undoing_a_record_that_was_discarded_before_counts_from_where_it_began_again() -> None:
+    state = StateOverlay(lambda _: None, lambda _: iter(()))
+    context = UnitContext(1, 2, ManualClock(), state, next_timer_id=7, next_sequence=3)
+    before, record = context.counters, Record("command", "t", "i", "k", None, -1, 1)
+    context.begin(Record("command", "t", "i", "k", None, -1, 0))
+    context.schedule(1, "t", None)
+    context.begin(record)
+    context.schedule(1, "t", None)
+    context.discard(*before)
+    context.begin(record)
+    context.schedule(1, "t", None)
+    context.send(ELSEWHERE, "t", None)
+    assert context.counters == (8, 4)
+    context.undo_record()
+    assert context.counters == before
+    unit = context.take_unit(1)
+    assert (unit.timers_added, unit.outbox) == ([], [])

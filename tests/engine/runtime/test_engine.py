@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -226,7 +227,7 @@ ODDITIES = ["state get", "state put", "state scan", "emit type", "emit key", "se
 ODDITIES += ["emit half", "emit deep"]
 
 
-@pytest.mark.parametrize("storage", ["memory", "sqlite"])
+@pytest.mark.parametrize("storage", ["memory", "sqlite", "segments"])
 def test_what_no_log_can_store_rejects_its_own_record_only_and_all_is_read_again(tmp_path: Path, storage: Any) -> None:
     exporter = CollectingExporter()
     values = ["before", *ODDITIES, "after"]
@@ -255,6 +256,34 @@ def test_a_processor_that_has_nothing_more_to_do_has_no_record_in_hand(tmp_path:
             )
         )
         engine.stop(drain=False)
+
+
+def test_a_record_that_is_processed_again_on_its_own_is_in_hand_like_any_other(tmp_path: Path) -> None:
+    """Where a value cannot be stored, the records of its unit are processed again, one by one."""
+    again, go_on = threading.Event(), threading.Event()
+
+    class HangsAtSecondSight:
+        def __init__(self) -> None:
+            self.seen = 0
+
+        def process(self, record: Record, context: ProcessingContext) -> None:
+            self.seen += 1
+            if self.seen > 1:
+                again.set()
+                go_on.wait(WAIT_SECONDS)
+            context.emit("unsayable", object())
+
+    pipeline = Pipeline("p").source("n", ListSource(numbers(1))).process(HangsAtSecondSight, attempts=1)
+    with pipeline.run(tmp_path, options=EngineOptions(storage="memory")) as engine:
+        assert again.wait(WAIT_SECONDS)
+        (partition,) = engine.snapshot().partitions
+        assert partition.processing_ns is not None
+        # The first record says that the log was opened.
+        assert partition.processing_position == 2
+        go_on.set()
+        assert engine.wait(WAIT_SECONDS)
+    (partition,) = engine.snapshot().partitions
+    assert partition.processing_ns is None
 
 
 def test_state_that_cannot_be_read_stops_the_run_and_rejects_nobody(

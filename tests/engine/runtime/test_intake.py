@@ -25,6 +25,7 @@ from engine.flow.settings import FixedSettings, RequestAlgorithm, RequestLimitSe
 from engine.identity import partition_of
 from engine.log.memory import MemoryStorage
 from engine.log.storage import Entry, StorageError
+from engine.records import WriteSource
 from engine.retention import DiskSpace
 from engine.snapshot import Outcome
 from tests.support.pipelines import CollectingExporter
@@ -112,6 +113,8 @@ def test_a_refusal_of_one_partition_writes_nothing_and_gives_all_permits_back(tm
             assert isinstance(refusal, Refusal)
             assert (refusal.partition, refusal.outcome) == (2, Outcome.WRITE_RATE_LIMIT_EXHAUSTED)
         assert written_up_to(engine) == before
+        writes = engine.snapshot().partitions[0].flow.writes
+        assert writes[WriteSource.USER_COMMAND, Outcome.ACCEPTED] == 0
         # Nothing of partition 1's permits is gone for it: ten at once, and then one more on account.
         granted = 0
         while isinstance(engine.write(keyed(ONE)), Written):

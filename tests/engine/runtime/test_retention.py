@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine import EngineOptions, Pipeline
-from engine.retention import DiskSpace, Retention, disk_space
+from engine.retention import DiskSpace, OldRecords, Retention, disk_space
 from engine.snapshot import BlockReason
 from tests.support.pipelines import CollectingExporter, ListSource
 from tests.support.waiting import wait_until
@@ -32,6 +32,31 @@ def test_what_lies_behind_everybody_may_go(records: int | None, done: list[int |
 def test_nothing_that_somebody_still_needs_may_go(records: int, done: list[int]) -> None:
     keep_from = Retention(records).keep_from(done)
     assert keep_from is None or keep_from <= min(done) + 1
+
+
+def test_what_may_go_goes_in_steps_and_not_before_it_is_worth_it() -> None:
+    asked: list[tuple[int, int]] = []
+    batches = 1750
+
+    def delete_before(position: int, batches_max: int) -> int:
+        nonlocal batches
+        asked.append((position, batches_max))
+        deleted = min(batches, batches_max)
+        batches -= deleted
+        return deleted
+
+    old = OldRecords(Retention(10), 1, delete_before)
+    old.let_go([1009])
+    assert asked == []
+    old.let_go([2009])
+    assert asked == [(2000, 100)] * 10
+    old.let_go([2009])
+    assert asked == [(2000, 100)] * 18
+    old.let_go([2009])
+    old.let_go([3008])
+    assert len(asked) == 18, "what is gone is not asked for again"
+    old.let_go([3009])
+    assert asked[18:] == [(3000, 100)]
 
 
 def test_disk_space_is_enough_low_or_exhausted_and_unknown_is_enough() -> None:

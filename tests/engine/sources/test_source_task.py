@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import EngineOptions, Pipeline
-from engine.clock import SystemClock
+from engine.clock import NS_PER_SECOND, SystemClock
 from engine.snapshot import VertexKind, VertexSnapshot
 from engine.sources.lines import lines
 from engine.sources.protocol import Source, SourceStart
@@ -29,10 +29,18 @@ class Kept:
 
     def __init__(self) -> None:
         self.buffers: list[Buffer] = []
+        # How many buffers had come each time.
+        self.flushed_behind: list[int] = []
         self.ended = False
 
     def send(self, buffer: Buffer) -> None:
         self.buffers.append(buffer)
+
+    def look(self) -> int:
+        return NS_PER_SECOND
+
+    def flush(self) -> None:
+        self.flushed_behind.append(len(self.buffers))
 
     def end(self) -> None:
         self.ended = True
@@ -85,6 +93,31 @@ def test_no_buffer_reaches_across_an_offset_that_a_partition_has_stored(
     assert [b.offset_at(i) for b in kept.buffers for i in range(len(b.values))] == [n for n in there if n > begin]
     for buffer in kept.buffers:
         assert not any(buffer.first_offset <= offset < buffer.last_offset for offset in stored)
+
+
+def test_what_a_source_brought_is_handed_on_before_it_may_wait_inside_of_a_read() -> None:
+    kept = ran(ListSource(list(range(10)), batch=4), 0, [], buffer_records=4)
+    assert [len(buffer.values) for buffer in kept.buffers] == [4, 4, 2]
+    assert kept.flushed_behind == [3], "it had no more: only the last batch was smaller than asked for"
+
+
+def test_what_a_prompt_source_brought_may_wait_for_what_it_brings_next(tmp_path: Path) -> None:
+    path = tmp_path / "lines"
+    path.write_text("a\nb\nc\n")
+    kept = ran(lines(path), 0, [], buffer_records=2)
+    assert [len(buffer.values) for buffer in kept.buffers] == [2, 1]
+    assert kept.flushed_behind == []
+
+
+@pytest.mark.parametrize("parallelism", [0, 1, 2])
+def test_values_that_come_behind_a_flood_arrive_although_nothing_follows(parallelism: int, tmp_path: Path) -> None:
+    exporter = CollectingExporter()
+    pipeline = Pipeline("p", partitions=8).source("endless", ListSource(list(range(200)), batch=10, endless=True))
+    if parallelism:
+        pipeline = pipeline.map("as-is", lambda value: value, parallelism=parallelism)
+    with pipeline.key_by(str).export("all", exporter.factory).run(tmp_path) as engine:
+        assert wait_until(lambda: sorted(exporter.values("record")) == list(range(200)))
+        engine.stop(drain=False)
 
 
 def test_a_source_that_waits_for_more_is_idle_and_ends_at_once_when_it_is_stopped() -> None:

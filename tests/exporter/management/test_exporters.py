@@ -49,6 +49,17 @@ def test_each_exporter_is_told_with_its_partitions_and_the_worst_of_their_states
     assert (file["state"], file["oldestUnexportedAgeSeconds"]) == ("paused", 0)
 
 
+def test_an_age_that_the_log_cannot_tell_is_not_zero() -> None:
+    told = failing()
+    first, second = told.partitions
+    (unknown, file) = second.exporters
+    unread = replace(unknown, oldest_unexported_wall_ns=None)
+    answer = exporters_document(replace(told, partitions=(first, replace(second, exporters=(unread, file)))))
+    search = answer["exporters"][0]
+    assert search["oldestUnexportedAgeSeconds"] is None
+    assert [part["oldestUnexportedAgeSeconds"] for part in search["partitions"]] == [0, None]
+
+
 def test_a_pipeline_without_exporters_has_an_empty_list() -> None:
     assert exporters_document(engine_snapshot(partitions=(partition(1),)))["exporters"] == []
 

@@ -12,7 +12,7 @@ from engine.clock import NS_PER_MS, NS_PER_SECOND
 from exporter.otlp import OtlpSettings
 from exporter.otlp.pusher import OtlpPusher
 from tests.exporter.otlp.test_points import series_of_push, series_of_scrape
-from tests.support.collector import Collector
+from tests.support.collector import Collector, Hang
 from tests.support.engines import FakeEngine
 from tests.support.prometheus import free_port
 from tests.support.waiting import wait_until
@@ -105,19 +105,13 @@ def test_an_engine_that_cannot_answer_fails_a_push_and_nothing_else(caplog: pyte
 
 def test_a_collector_that_hangs_neither_queues_pushes_nor_holds_up_the_end() -> None:
     with Collector() as collector:
-        may_answer, asked = threading.Event(), threading.Semaphore(0)
-
-        def hang() -> None:
-            asked.release()
-            may_answer.wait(20)
-
-        collector.before = hang
+        collector.before = hang = Hang()
         pusher = OtlpPusher(FakeEngine(), settings(collector.url, timeout_ns=20 * NS_PER_SECOND)).start()
-        assert asked.acquire(timeout=20)
+        assert hang.was_asked()
         began = monotonic()
         pusher.stop()
         took = monotonic() - began
-        may_answer.set()
+        hang.end()
         assert took < 4
         assert pusher.outcomes["success"] == 0
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
@@ -22,7 +21,7 @@ from exporter.otlp.points import metrics_data, resource
 from exporter.otlp.tracer import BatchTracer
 from exporter.prometheus import Exposer, Format
 from exporter.scraper import Scraper
-from tests.support.collector import Collector
+from tests.support.collector import Collector, Hang
 from tests.support.prometheus import free_port
 from tests.support.traced_pipelines import traced
 from tests.support.waiting import wait_until
@@ -202,23 +201,17 @@ def test_a_ratio_of_0_traces_nothing() -> None:
 
 def test_while_a_collector_hangs_the_queue_is_bounded_and_what_has_no_room_is_counted_and_has_no_exemplar() -> None:
     with Collector() as collector:
-        may_answer, asked = threading.Event(), threading.Semaphore(0)
-
-        def hang() -> None:
-            asked.release()
-            may_answer.wait(60)
-
-        collector.before = hang
+        collector.before = hang = Hang()
         tracer = BatchTracer("flights", settings(collector.url, queue_spans=100, timeout_ns=90 * NS_PER_SECOND))
         tracer.start()
         assert tracer.processed(BATCH) is not None
-        assert asked.acquire(timeout=20)
+        assert hang.was_asked()
         # The collector has the first one in hand and says nothing; all of these return at once.
         marks = [tracer.processed(BATCH) for _ in range(1000)]
         assert marks[100:] == [None] * 900
         assert None not in marks[:100]
         assert tracer.counts() == {"success": 0, "failure": 0, "dropped": 900}
-        may_answer.set()
+        hang.end()
         assert wait_until(lambda: tracer.counts()["success"] == 101)
         assert tracer.processed(BATCH) is not None
         assert wait_until(lambda: len(collector.spans) == 102)
@@ -261,23 +254,17 @@ def test_the_engine_goes_on_while_there_is_no_collector(tmp_path: Path) -> None:
 
 def test_a_collector_that_hangs_does_not_hold_up_the_end() -> None:
     with Collector() as collector:
-        may_answer, asked = threading.Event(), threading.Semaphore(0)
-
-        def hang() -> None:
-            asked.release()
-            may_answer.wait(100)
-
-        collector.before = hang
+        collector.before = hang = Hang()
         tracer = BatchTracer("flights", settings(collector.url, timeout_ns=100 * NS_PER_SECOND)).start()
         tracer.processed(BATCH)
-        assert asked.acquire(timeout=20)
+        assert hang.was_asked()
         tracer.processed(BATCH)
         began = monotonic()
         tracer.close()
         took = monotonic() - began
         counts = tracer.counts()
         assert tracer.processed(BATCH) is None
-        may_answer.set()
+        hang.end()
     assert took < 60
     assert counts == {"success": 0, "failure": 0, "dropped": 1}
 

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from dataclasses import replace
+from itertools import islice
+from threading import Timer
 
 import pytest
 
@@ -14,6 +19,7 @@ from penstock.cli.main import commands
 from tests.support.engines import FakeEngine
 from tests.support.flink import PARSE, job, measured, not_yet
 from tests.support.snapshots import engine_snapshot
+from tests.support.waiting import WAIT_SECONDS
 
 CULPRIT = Culprit(
     task="parse",
@@ -91,3 +97,23 @@ def test_nobody_there_is_one_clear_line(capsys: pytest.CaptureFixture[str]) -> N
 def test_a_wrong_address_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert call("--url", "nowhere") == 2
     assert "--url must begin with http" in capsys.readouterr().err
+
+
+def test_watching_into_a_pipe_writes_each_look_behind_the_last_until_ctrl_c() -> None:
+    with ManagementServer(FakeEngine(sampled()), port=0) as server:
+        command = ["back-pressure", "--watch", "--every", "0.1", "--url", server.url]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "penstock", *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        too_late = Timer(WAIT_SECONDS, process.kill)
+        too_late.start()
+        try:
+            assert process.stdout is not None
+            headings = (line for line in process.stdout if line.startswith("task "))
+            assert len(list(islice(headings, 2))) == 2
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate()
+        finally:
+            too_late.cancel()
+            process.kill()
+    assert (process.returncode, err) == (0, "")

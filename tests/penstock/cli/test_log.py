@@ -13,7 +13,7 @@ import pytest
 from engine.data_folder import DataFolder
 from penstock.cli.ending import ended
 from penstock.cli.main import commands
-from tests.support.logs import change, damage, data_folder
+from tests.support.logs import PLACES, change, contents, damage, data_folder, frames, turn_byte
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -28,13 +28,13 @@ def call(capfdbinary: pytest.CaptureFixture[bytes]) -> Call:
     return invoke
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    return data_folder(tmp_path / "data", [3, 2], partitions=2)
+@pytest.fixture(params=sorted(PLACES))
+def data(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    return data_folder(tmp_path / "data", [3, 2], partitions=2, storage=request.param)
 
 
-def database(data: Path, partition: int = 1) -> Path:
-    return data / "partitions" / f"{partition}.db"
+def lies_in(data: Path, partition: int = 1) -> Path:
+    return DataFolder(data).partition_path(partition, DataFolder(data).description().storage)
 
 
 def test_ls_says_where_everybody_stands(call: Call, data: Path) -> None:
@@ -47,7 +47,7 @@ def test_ls_says_where_everybody_stands(call: Call, data: Path) -> None:
         "  records        5 in 2 batches",
         "  positions      1 to 5",
         "  written        2023-11-14 22:13:20Z to 2023-11-14 22:13:21Z",
-        f"  size           {lines[5].split()[1]} MB, {database(data)}",
+        f"  size           {lines[5].split()[1]} MB, {lies_in(data)}",
         "  processed      4",
         "  exporter file  2",
     ]
@@ -113,7 +113,7 @@ def test_verify_of_a_whole_log_ends_with_0(call: Call, data: Path) -> None:
 
 
 def test_verify_names_what_is_damaged_and_who_had_no_use_of_it_yet_and_ends_with_1(call: Call, data: Path) -> None:
-    damage(database(data), 4)
+    damage(lies_in(data), 4)
     code, out, _ = call("verify", data)
     assert code == 1
     assert out.splitlines() == [
@@ -127,8 +127,8 @@ def test_verify_names_what_is_damaged_and_who_had_no_use_of_it_yet_and_ends_with
 
 
 def test_repair_says_what_is_lost_and_the_log_is_whole_after(call: Call, data: Path) -> None:
-    damage(database(data), 1)
-    damage(database(data, 2), 4)
+    damage(lies_in(data), 1)
+    damage(lies_in(data, 2), 4)
     code, out, _ = call("verify", data, "--repair", "--yes")
     assert code == 0
     assert "positions 1 to 3: its checksum does not match its content (3 records" in out
@@ -138,17 +138,50 @@ def test_repair_says_what_is_lost_and_the_log_is_whole_after(call: Call, data: P
     assert [json.loads(line)["intent"] for line in out.splitlines()] == ["lost"] * 3 + ["create"] * 2
 
 
+def test_commits_that_the_database_does_not_know_are_told_with_what_goes_with_them(call: Call, tmp_path: Path) -> None:
+    data = data_folder(tmp_path / "data", [3, 2], storage="segments")
+    (segment, at, _, _), (_, behind, _, _), *_ = frames(lies_in(data))
+    turn_byte(segment, at)
+    turn_byte(segment, behind)
+    # As if the machine had stopped before the database was told of anything.
+    change(lies_in(data) / "state.db", "UPDATE meta SET value = 0 WHERE key IN ('applied_commit', 'last_position')")
+    code, out, _ = call("verify", data, "--repair", "--yes")
+    assert code == 0
+    assert out.splitlines() == [
+        "partition 1: 0 records in 0 batches: DAMAGED",
+        "  positions 1 to 5: there is no commit where one must be (5 records)",
+        "    what it changed besides is lost too: keyed state, timers, messages, how far everybody has come",
+        "    not processed, if there is a processor: 1 record from 5 on",
+        "    not exported by file: 3 records from 3 on",
+        "repaired; the pipeline can go on, without what is lost",
+    ]
+    assert call("verify", data)[0] == 0
+
+
+def test_a_write_that_was_cut_short_is_told_and_is_no_damage(call: Call, tmp_path: Path) -> None:
+    data = data_folder(tmp_path / "data", [3, 2], storage="segments")
+    (segment,) = lies_in(data).glob("*.log")
+    with segment.open("ab") as file:
+        file.write(b"PnF1 and no more")
+    code, out, _ = call("verify", data)
+    assert code == 0
+    assert out.splitlines() == [
+        "partition 1: 5 records in 2 batches, positions 1 to 5: all whole",
+        "  behind them 16 bytes of a write that is under way or was cut short; a start drops it",
+    ]
+
+
 def test_repair_of_a_whole_log_changes_nothing(call: Call, data: Path) -> None:
-    before = database(data).read_bytes()
+    before = contents(lies_in(data))
     code, out, _ = call("verify", data, "--repair", "--yes")
     assert (code, "repaired" in out) == (0, False)
-    assert database(data).read_bytes() == before
+    assert contents(lies_in(data)) == before
 
 
 def test_repair_without_a_terminal_and_without_yes_changes_nothing(
     call: Call, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    damage(database(data), 1)
+    damage(lies_in(data), 1)
     monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
     code, _, err = call("verify", data, "--repair")
     assert code == 2
@@ -160,7 +193,7 @@ def test_repair_without_a_terminal_and_without_yes_changes_nothing(
 def test_repair_asks_at_a_terminal_and_keeps_to_the_answer(
     call: Call, data: Path, monkeypatch: pytest.MonkeyPatch, answer: bool, code: int, after: int
 ) -> None:
-    damage(database(data), 1)
+    damage(lies_in(data), 1)
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("click.confirm", lambda text: answer)
     assert call("verify", data, "--repair")[0] == code
@@ -168,9 +201,9 @@ def test_repair_asks_at_a_terminal_and_keeps_to_the_answer(
 
 
 def test_repair_while_the_folder_is_in_use_is_refused_and_looking_is_not(call: Call, data: Path) -> None:
-    damage(database(data), 1)
+    damage(lies_in(data), 1)
     engine = DataFolder(data)
-    engine.open("p", 2)
+    engine.hold()
     try:
         code, out, err = call("verify", data, "--repair", "--yes")
         assert (code, out) == (2, "")
@@ -184,7 +217,7 @@ def test_repair_while_the_folder_is_in_use_is_refused_and_looking_is_not(call: C
 def test_a_repair_gives_the_folder_back(call: Call, data: Path) -> None:
     call("verify", data, "--repair", "--yes")
     folder = DataFolder(data)
-    folder.open("p", 2)
+    folder.hold()
     folder.close()
 
 
@@ -200,10 +233,12 @@ def test_what_is_no_data_folder_or_of_another_format_is_one_sentence(call: Call,
 
 
 def test_a_partition_of_another_format_is_refused_with_both_numbers(call: Call, data: Path) -> None:
-    change(database(data), "UPDATE meta SET value = 3 WHERE key = 'format'")
+    path = lies_in(data)
+    file, reads = (path / "state.db", 1) if path.is_dir() else (path, 2)
+    change(file, "UPDATE meta SET value = 3 WHERE key = 'format'")
     code, _, err = call("verify", data)
     assert code == 2
-    assert "1.db has format 3, this version reads format 1" in err
+    assert f"{file} has format 3, this version reads format {reads}" in err
 
 
 def test_a_partition_that_there_is_not_is_wrong_usage(call: Call, data: Path) -> None:

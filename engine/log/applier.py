@@ -1,0 +1,213 @@
+"""Carries what was committed into the database, many commits at once, on a thread of its own."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from engine.log import tables
+from engine.log.connections import Connections
+from engine.log.pending import Pending
+from engine.log.segment_format import Changes, Head
+from engine.log.storage import StorageError
+from engine.unit import Recovered, Unit
+
+log = logging.getLogger("penstock.log")
+
+# So much is carried at once, of the log or of changes in it; what is more than so many times of it must wait.
+APPLY_LOG_BYTES = 16 << 20
+APPLY_CHANGES_BYTES = 4 << 20
+_TIMES_BEHIND_MAX = 4
+_RETRY_SECONDS = 0.5
+_UNKNOWN: Any = object()
+
+
+class Applier:
+    """Two layers over the database: what is being folded, and what is on its way into it.
+
+    `add` and `await_room` are for the committing thread, `state_get` and `state_scan` for any. The thread begins when
+    it is first needed; `close` ends it and carries what is left.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        connections: Connections,
+        *,
+        secure_log: Callable[[], None],
+        oldest_position: Callable[[], int],
+        apply_log_bytes: int = APPLY_LOG_BYTES,
+        apply_changes_bytes: int = APPLY_CHANGES_BYTES,
+    ) -> None:
+        self._name = name
+        self._connections = connections
+        # Called before commits are carried: the log must be as safe as what the database says of it.
+        self._secure_log = secure_log
+        self._oldest_position = oldest_position
+        self._apply_log_bytes = apply_log_bytes
+        self._apply_changes_bytes = apply_changes_bytes
+        # The lock guards the layers' content; the condition is told when a layer is asked for, and when one is done.
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        # Newest first: one that grows, and behind it the one on its way. Replaced as a whole, so that a reader never
+        # sees one that does not fit the other.
+        self._layers: tuple[Pending, ...] = (Pending(),)
+        self._applied_commit = 0
+        self._stored_oldest_position = 0
+        self._thread: threading.Thread | None = None
+        self._is_closing = False
+        self._error: StorageError | None = None
+
+    def recover(self, *, applied_commit: int, oldest_position: int) -> None:
+        """What the database says of itself; call first."""
+        self._applied_commit = applied_commit
+        self._stored_oldest_position = oldest_position
+
+    @property
+    def applied_commit(self) -> int:
+        """All commits up to this one are in the database, for good."""
+        return self._applied_commit
+
+    # -- what is committed ---
+
+    def add(self, changes: Iterable[Unit | Changes], head: Head, offset: int) -> None:
+        """What a commit has changed; `offset` is where its frame lies in its segment."""
+        with self._lock:
+            growing = self._layers[0]
+            growing.fold(changes, head, offset)
+            if (
+                growing.log_bytes >= self._apply_log_bytes or growing.changes_bytes >= self._apply_changes_bytes
+            ) and len(self._layers) == 1:
+                if self._thread is None:
+                    self._thread = threading.Thread(target=self._run, name=f"applier of {self._name}", daemon=True)
+                    self._thread.start()
+                self._changed.notify_all()
+
+    def replay(self, changes: Iterable[Unit | Changes], head: Head, offset: int) -> None:
+        """The same while the log is being opened, without a thread. Raises `StorageError`."""
+        (growing,) = self._layers
+        growing.fold(changes, head, offset)
+        if self._is_large(growing, 1):
+            self._apply(growing)
+            self._layers = (Pending(),)
+
+    def _is_large(self, layer: Pending, times: int) -> bool:
+        return (
+            layer.log_bytes >= times * self._apply_log_bytes or layer.changes_bytes >= times * self._apply_changes_bytes
+        )
+
+    def await_room(self) -> None:
+        """Waits while far too much is on its way. Raises `StorageError` where the database refuses it."""
+        if not self._is_large(self._layers[0], _TIMES_BEHIND_MAX):
+            return
+        with self._changed:
+            while self._is_large(self._layers[0], _TIMES_BEHIND_MAX):
+                if self._error is not None:
+                    raise self._error
+                self._changed.wait(_RETRY_SECONDS)
+
+    # -- reading ---
+
+    def recovered(self, *, last_position: int, oldest_position: int) -> Recovered:
+        found = tables.read_recovered(
+            self._connections.writer, last_position=last_position, oldest_position=oldest_position
+        )
+        for layer in reversed(self._layers):
+            layer.add_to(found)
+        return found
+
+    def state_get(self, key: str) -> bytes | None:
+        for layer in self._layers:
+            value: bytes | None = layer.state.get(key, _UNKNOWN)
+            if value is not _UNKNOWN:
+                return value
+        with self._connections.reader as db:
+            return tables.state_of(db, key)
+
+    def state_scan(self, prefix: str) -> list[tuple[str, bytes]]:
+        while True:
+            with self._changed:
+                growing, *frozen = layers = self._layers
+                states = [*(layer.state for layer in reversed(frozen)), growing.state.copy()]
+            newer = {key: value for state in states for key, value in state.items() if key.startswith(prefix)}
+            with self._connections.reader as db:
+                found = [*tables.states_of(db, prefix)]
+            # What has stopped growing may be in the database by now, and with it more than was seen: once more.
+            if not newer or self._layers[0] is layers[0]:
+                break
+        if not newer:
+            return found
+        merged: dict[str, bytes | None] = {**dict(found), **newer}
+        return sorted((key, value) for key, value in merged.items() if value is not None)
+
+    # -- the thread ---
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while len(self._layers) == 1 and not self._is_large(self._layers[0], 1):
+                    if self._is_closing:
+                        return
+                    self._changed.wait()
+                if len(self._layers) == 1:
+                    self._layers = (Pending(), self._layers[0])
+                layer = self._layers[1]
+            try:
+                self._apply(layer)
+            except StorageError as error:
+                with self._changed:
+                    if self._is_closing:
+                        return
+                    if self._error is None:
+                        log.error("%s; it is tried again, writes go on meanwhile as far as memory allows", error)
+                    self._error = error
+                    self._changed.notify_all()
+                    self._changed.wait(_RETRY_SECONDS)
+                continue
+            with self._changed:
+                self._layers = self._layers[:1]
+                if self._error is not None:
+                    log.warning("%s: the database takes changes again", self._name)
+                self._error = None
+                self._changed.notify_all()
+
+    def _apply(self, layer: Pending) -> None:
+        try:
+            self._secure_log()
+            db = self._connections.writer
+            try:
+                db.execute("BEGIN IMMEDIATE")
+                layer.write(db)
+                tables.put_meta(db, "applied_commit", layer.commit)
+                tables.put_meta(db, "applied_offset", layer.offset)
+                tables.put_meta(db, "last_position", layer.last_position)
+                oldest_position = self._oldest_position()
+                tables.put_meta(db, "oldest_position", oldest_position)
+                db.execute("COMMIT")
+            except BaseException:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                raise
+        except Exception as error:
+            raise tables.storage_error(self._name, error) from error
+        self._applied_commit = layer.commit
+        self._stored_oldest_position = oldest_position
+
+    def close(self) -> None:
+        """Carries what is left; what the database refuses now is read from the log at the next start."""
+        with self._changed:
+            self._is_closing = True
+            self._changed.notify_all()
+        if self._thread is not None:
+            self._thread.join()
+        try:
+            for layer in reversed(self._layers):
+                if not layer.is_empty:
+                    self._apply(layer)
+            if self._oldest_position() != self._stored_oldest_position:
+                tables.put_meta(self._connections.writer, "oldest_position", self._oldest_position())
+        except (StorageError, sqlite3.Error) as error:
+            log.warning("%s: %s; the next start reads it from the log", self._name, error)

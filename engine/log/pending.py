@@ -1,0 +1,122 @@
+"""What was committed and is not in the database yet: many units folded into what is left of them."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import deque
+from collections.abc import Iterable
+
+from engine.log import tables
+from engine.log.segment_format import Changes, Head
+from engine.records import WriteSource
+from engine.unit import Acknowledgement, Message, Recovered, SourceProgress, Timer, Unit
+
+
+class Pending:
+    """A fold of units, in their order. The caller sees to it that nobody looks while it changes.
+
+    Numbers that are given to timers and messages are kept apart from these: who comes and goes within one fold leaves
+    nothing but its number behind.
+    """
+
+    def __init__(self) -> None:
+        self.state: dict[str, bytes | None] = {}
+        # The last commit that is in it, where in its segment that begins, and the last position then.
+        self.commit = 0
+        self.offset = 0
+        self.last_position = 0
+        # Of all frames, and of their changes alone: what a restart reads, and about what memory holds.
+        self.log_bytes = 0
+        self.changes_bytes = 0
+        self._progress: dict[str, SourceProgress] = {}
+        self._timers: dict[int, Timer] = {}
+        self._fired: set[int] = set()
+        self._next_timer_id: int | None = None
+        self._outbox: dict[int, deque[Message]] = {}
+        self._delivered: dict[int, int] = {}
+        self._next_sequence: int | None = None
+        self._received: dict[int, int] = {}
+        self._processed_position: int | None = None
+        self._acknowledged: dict[str, Acknowledgement] = {}
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.commit
+
+    def fold(self, changes: Iterable[Unit | Changes], head: Head, offset: int) -> None:
+        """All that a frame changes; `offset` is where it lies in its segment."""
+        for unit in changes:
+            self._fold(unit)
+        self.commit, self.offset, self.last_position = head.commit, offset, head.first_position + head.records - 1
+        self.log_bytes += head.frame_bytes
+        self.changes_bytes += head.body_bytes
+
+    def _fold(self, unit: Unit | Changes) -> None:
+        self.state.update(unit.state)
+        for progress in unit.progress:
+            self._progress[progress.source] = progress
+        if unit.timers_added:
+            for timer in unit.timers_added:
+                self._timers[timer.timer_id] = timer
+            self._next_timer_id = max(timer.timer_id for timer in unit.timers_added) + 1
+        for timer_id in unit.timers_fired:
+            if self._timers.pop(timer_id, None) is None:
+                self._fired.add(timer_id)
+        if unit.outbox:
+            for message in unit.outbox:
+                self._outbox.setdefault(message.receiver, deque()).append(message)
+            self._next_sequence = unit.outbox[-1].sequence + 1
+        for receiver, sequence in unit.delivered.items():
+            self._delivered[receiver] = max(sequence, self._delivered.get(receiver, 0))
+            waiting = self._outbox.get(receiver)
+            while waiting and waiting[0].sequence <= sequence:
+                waiting.popleft()
+        self._received.update(unit.received)
+        if unit.processed_position is not None:
+            self._processed_position = unit.processed_position
+        for acknowledgement in _all(unit.acknowledged):
+            self._acknowledged[acknowledgement.exporter] = acknowledgement
+
+    def write(self, db: sqlite3.Connection) -> None:
+        """Into the tables, inside of the caller's transaction."""
+        unit = Unit(
+            source=WriteSource.INTERNAL,
+            progress=[*self._progress.values()],
+            # Neighbours in the table one after the other.
+            state=dict(sorted(self.state.items())),
+            timers_added=[*self._timers.values()],
+            timers_fired=[*self._fired],
+            outbox=self._messages(),
+            delivered=self._delivered,
+            received=self._received,
+            processed_position=self._processed_position,
+            acknowledged=self._acknowledged,
+        )
+        tables.write_unit(db, unit)
+        if self._next_timer_id is not None:
+            tables.put_meta(db, "next_timer_id", self._next_timer_id)
+        if self._next_sequence is not None:
+            tables.put_meta(db, "next_sequence", self._next_sequence)
+
+    def add_to(self, recovered: Recovered) -> None:
+        """Makes of what the tables hold what is true."""
+        recovered.progress.update(self._progress)
+        recovered.acknowledged.update(self._acknowledged)
+        recovered.received.update(self._received)
+        if self._processed_position is not None:
+            recovered.processed_position = self._processed_position
+        recovered.timers = [t for t in recovered.timers if t.timer_id not in self._fired] + [*self._timers.values()]
+        if self._next_timer_id is not None:
+            recovered.next_timer_id = self._next_timer_id
+        recovered.outbox = [
+            m for m in recovered.outbox if m.sequence > self._delivered.get(m.receiver, 0)
+        ] + self._messages()
+        if self._next_sequence is not None:
+            recovered.next_sequence = self._next_sequence
+
+    def _messages(self) -> list[Message]:
+        return sorted((m for waiting in self._outbox.values() for m in waiting), key=lambda m: m.sequence)
+
+
+def _all(acknowledged: dict[str, Acknowledgement] | list[Acknowledgement]) -> Iterable[Acknowledgement]:
+    return acknowledged.values() if isinstance(acknowledged, dict) else acknowledged

@@ -1,0 +1,77 @@
+"""Looks at a partition that lies in segments, beside whoever writes, deletes and applies them."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+
+from engine.log.codec import EncodedBatch
+from engine.log.findings import Overview, Verdict, unreadable, whole_records
+from engine.log.read_only import check, damaged, opened_to_read
+from engine.log.segment_format import FORMAT_VERSION
+from engine.log.segment_look import STATE_NAME, look_at
+from engine.log.segment_survey import Survey
+from engine.log.segment_walk import Stretch
+from engine.records import Record
+
+
+class SegmentInspection:
+    """Implements `Inspection` over a folder of segments and the database behind them."""
+
+    def __init__(self, partition: int, path: Path) -> None:
+        self.partition = partition
+        self._path = path
+        self._database = path / STATE_NAME
+        self._db: sqlite3.Connection | None = None
+
+    def __enter__(self) -> SegmentInspection:
+        self._db = opened_to_read(self._database, FORMAT_VERSION)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+        if isinstance(error, sqlite3.DatabaseError):
+            raise damaged(self._database, error) from error
+
+    @property
+    def _open(self) -> sqlite3.Connection:
+        assert self._db is not None, "entered first"
+        return self._db
+
+    def overview(self) -> Overview:
+        return self._surveyed(thorough=False).overview
+
+    def verify(self) -> Verdict:
+        check(self._open)
+        return self._surveyed(thorough=True)
+
+    def _surveyed(self, *, thorough: bool) -> Verdict:
+        with ExitStack() as stack:
+            survey = Survey(self.partition, look_at(self._path, self._open, stack), thorough=thorough)
+            for _ in survey.findings():
+                pass
+            return survey.verdict(self._path)
+
+    def records(self, first: int, last: int | None = None) -> Iterator[Record]:
+        return whole_records(self.partition, self._batches(first, last), first, last)
+
+    def _batches(self, first: int, last: int | None) -> Iterator[EncodedBatch]:
+        with ExitStack() as stack:
+            look = look_at(self._path, self._open, stack)
+            first = max(first, look.recovered.oldest_position)
+            for _, file, piece in look.pieces(first):
+                if not isinstance(piece, Stretch) or piece.after.position <= first:
+                    continue
+                if last is not None and piece.before.position > last:
+                    return
+                if piece.body is None:
+                    raise unreadable(self.partition, piece.before.position, piece.why)
+                assert file is not None, "what can be read is in a file"
+                yield from (batch for batch in file.batches(piece) if batch.last_position >= first)

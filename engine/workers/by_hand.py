@@ -1,0 +1,84 @@
+"""What was set by hand, so that a worker that comes back has it too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from engine.flow.overrides import Override
+from engine.override_file import OverrideFile
+from engine.workers.seat import Seat
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What holds by hand just now: limits by partition, paused exporters, and paces by exporter."""
+
+    overrides: Mapping[int, Override]
+    paused: frozenset[str]
+    paces: Mapping[str, float | None]
+
+
+class ByHand:
+    """Limits, pauses and paces that somebody set while the engine ran. Any thread may call.
+
+    It tells the workers itself, and keeps what it told: a worker is opened with what stands, and told again what came
+    after that.
+    """
+
+    def __init__(self, seats: Sequence[Seat], folder: Path, *, persistent: bool) -> None:
+        """`persistent` says whether limits outlive the run, in a file of the data `folder`."""
+        self._seats = seats
+        self._file = OverrideFile(folder) if persistent else None
+        # Held while something is set, so that a worker that comes back has it too.
+        self._setting = Lock()
+        self._overrides: dict[int, Override] = {}
+        self._paused: set[str] = set()
+        self._paces: dict[str, float | None] = {}
+
+    def recall(self) -> None:
+        """Takes up what an earlier run kept; call when the folder is open, before anything is set."""
+        if self._file is not None:
+            self._overrides = dict(self._file.read())
+
+    def standing(self) -> Standing:
+        with self._setting:
+            return Standing(overrides=dict(self._overrides), paused=frozenset(self._paused), paces=dict(self._paces))
+
+    def tell_again(self, seat: Seat) -> None:
+        """What was set after the worker's order was written, and before it had opened its partitions."""
+        with self._setting:
+            seat.call("set_overrides", {n: self._overrides.get(n) for n in seat.share.partitions}, by=None)
+            for name in self._paused:
+                seat.call("pause_exporter", name, paused=True)
+            for name, records_per_second in self._paces.items():
+                seat.call("pace_exporter", name, records_per_second)
+
+    def override(self, overrides: Mapping[int, Override | None], *, by: str | None) -> list[Future[Any]]:
+        """Sets limits, or with None takes them away; what the workers concerned answer when they have them."""
+        with self._setting:
+            after = {n: kept for n, kept in {**self._overrides, **overrides}.items() if kept is not None}
+            if self._file is not None:
+                # Before anything changes: what cannot be kept is not done by half.
+                self._file.write(after)
+            self._overrides = after
+            asked = []
+            for seat in self._seats:
+                own = {number: override for number, override in overrides.items() if number in seat.share.partitions}
+                if own and seat.is_open:
+                    asked.append(seat.call("set_overrides", own, by=by))
+        return asked
+
+    def pause(self, exporter: str, *, paused: bool) -> None:
+        """Keeps it alone; the workers are still to be told."""
+        with self._setting:
+            (self._paused.add if paused else self._paused.discard)(exporter)
+
+    def pace(self, exporter: str, records_per_second: float | None) -> None:
+        """Keeps it alone; the workers are still to be told."""
+        with self._setting:
+            self._paces[exporter] = records_per_second

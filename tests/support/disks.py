@@ -1,0 +1,105 @@
+"""Disks that refuse, that stand still, and that die: what a log in files has to live with."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from threading import Event
+
+from engine.log.disk import Disk
+
+
+class FaultyDisk(Disk):
+    """Refuses calls by name, each as often as it is told to."""
+
+    def __init__(self) -> None:
+        # Error number of the next calls of that name; a write leaves half of its bytes behind.
+        self.faults: dict[str, list[int]] = {}
+
+    def _fail(self, call: str) -> None:
+        if self.faults.get(call):
+            number = self.faults[call].pop(0)
+            raise OSError(number, os.strerror(number))
+
+    def write(self, file: int, parts: Sequence[bytes], offset: int) -> None:
+        if self.faults.get("write"):
+            whole = b"".join(parts)
+            super().write(file, [whole[: len(whole) // 2]], offset)
+            self._fail("write")
+        super().write(file, parts, offset)
+
+    def lengthen(self, file: int, offset: int, length: int) -> None:
+        self._fail("lengthen")
+        super().lengthen(file, offset, length)
+
+    def sync(self, file: int) -> None:
+        self._fail("sync")
+        super().sync(file)
+
+    def cut(self, file: int, length: int) -> None:
+        self._fail("cut")
+        super().cut(file, length)
+
+    def sync_folder(self, folder: Path) -> None:
+        self._fail("sync_folder")
+        super().sync_folder(folder)
+
+    def remove(self, path: Path) -> None:
+        self._fail("remove")
+        super().remove(path)
+
+
+class StandingDisk(Disk):
+    """Syncs wait until they may go on."""
+
+    def __init__(self) -> None:
+        self.may_sync = Event()
+        self.may_sync.set()
+        self.has_begun = Event()
+
+    def sync(self, file: int) -> None:
+        self.has_begun.set()
+        assert self.may_sync.wait(60)
+        super().sync(file)
+
+
+class PhotographedDisk(Disk):
+    """Hands over an image of a folder before and after each call, as a crash at that moment would leave it."""
+
+    def __init__(self, folder: Path, images: Path, taken: Callable[[Path], None]) -> None:
+        self._folder = folder
+        self._images = images
+        self._taken = taken
+        self._count = 0
+
+    def photograph(self) -> None:
+        self._count += 1
+        image = self._images / str(self._count)
+        shutil.copytree(self._folder, image)
+        self._taken(image)
+
+    def write(self, file: int, parts: Sequence[bytes], offset: int) -> None:
+        self.photograph()
+        whole = b"".join(parts)
+        super().write(file, [whole[: len(whole) // 2]], offset)
+        self.photograph()
+        super().write(file, parts, offset)
+        self.photograph()
+
+    def sync(self, file: int) -> None:
+        super().sync(file)
+        self.photograph()
+
+    def cut(self, file: int, length: int) -> None:
+        super().cut(file, length)
+        self.photograph()
+
+    def sync_folder(self, folder: Path) -> None:
+        self.photograph()
+        super().sync_folder(folder)
+
+    def remove(self, path: Path) -> None:
+        super().remove(path)
+        self.photograph()
