@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import time
@@ -11,6 +12,8 @@ from typing import IO, Literal
 import msgspec
 
 from engine.errors import DataFolderError
+from engine.log.applier import APPLY_CHANGES_BYTES, APPLY_LOG_BYTES
+from engine.log.disk import Disk
 from engine.log.memory import MemoryStorage
 from engine.log.segments import SegmentsStorage
 from engine.log.sqlite import SqliteStorage
@@ -22,6 +25,15 @@ _FORMAT = 1
 _ORPHANS_END_SECONDS = 10.0
 _LOOK_AGAIN_SECONDS = 0.02
 _DESCRIPTION = "penstock.json"
+_PARTITIONS = "partitions"
+# What all partitions together carry at once, of the log and of what memory holds of its changes; and the least that is
+# worth a transaction of one of them. Several times as much may wait.
+_APPLY_LOG_BYTES_OF_ALL = 256 << 20
+_APPLY_LOG_BYTES_MIN = 1 << 20
+_APPLY_CHANGES_BYTES_OF_ALL = 64 << 20
+_APPLY_CHANGES_BYTES_MIN = 256 << 10
+# A folder that we may not look into, or a file system that knows no such sync: there is nothing to be done.
+_NO_SYNC_OF_FOLDERS = (errno.EACCES, errno.EPERM, errno.EINVAL, errno.ENOTSUP)
 
 
 class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
@@ -37,8 +49,9 @@ class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
 class DataFolder:
     """Holds the folder from `open` or `hold` to `close`, by a lock that the system takes back when the process dies."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, disk: Disk | None = None) -> None:
         self.path = path
+        self._disk = disk or Disk()
         self._lock: IO[bytes] | None = None
 
     @property
@@ -48,12 +61,14 @@ class DataFolder:
     def open(self, pipeline: str, partitions: int, storage: StorageKind = "sqlite") -> None:
         """Makes the folder if need be. Raises `DataFolderError` with one sentence when it cannot be used."""
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            self._make(self.path)
         except OSError as error:
             raise self._unwritable(error) from error
         self.hold()
         try:
             self._describe(Description(_FORMAT, pipeline, partitions, storage))
+            # Also what a process that died had made and not synced.
+            self._sync(self.path)
         except OSError as error:
             self.close()
             raise self._unwritable(error) from error
@@ -118,7 +133,7 @@ class DataFolder:
 
     def partition_path(self, partition: int, kind: StorageKind = "sqlite") -> Path:
         """The database of a partition, or with `segments` its folder."""
-        return self.path / "partitions" / (f"{partition}" if kind == "segments" else f"{partition}.db")
+        return self.path / _PARTITIONS / (f"{partition}" if kind == "segments" else f"{partition}.db")
 
     def _unwritable(self, error: OSError) -> DataFolderError:
         return DataFolderError(f"data folder {self.path} cannot be written: {error.strerror}")
@@ -126,6 +141,7 @@ class DataFolder:
     def _describe(self, wanted: Description) -> None:
         file = self.path / _DESCRIPTION
         if not file.exists():
+            self._check_alone(wanted.storage)
             self._write(wanted)
             return
         found = self.description()
@@ -139,7 +155,8 @@ class DataFolder:
                 f"{wanted.partitions}; the number of partitions cannot change"
             )
         if found.storage == "memory":
-            # Nothing was stored, so nothing is lost.
+            # Nothing was stored since, so nothing is lost.
+            self._check_alone(wanted.storage)
             self._write(wanted)
         elif wanted.storage not in (found.storage, "memory"):
             raise DataFolderError(
@@ -147,20 +164,65 @@ class DataFolder:
                 "use the storage that wrote it, or another data folder"
             )
 
+    def _check_alone(self, wanted: StorageKind) -> None:
+        """Nothing of another storage is there. Raises `DataFolderError`: who lost the description lost no records."""
+        try:
+            names = os.listdir(self.path / _PARTITIONS)
+        except FileNotFoundError:
+            return
+        # As `partition_path` names them.
+        found = {
+            "sqlite" if name.endswith(".db") else "segments" for name in names if name.removesuffix(".db").isdigit()
+        }
+        if wanted != "memory" and found - {wanted}:
+            raise DataFolderError(
+                f"data folder {self.path} holds partitions of storage {', '.join(sorted(found))}, not {wanted}; "
+                "use the storage that wrote it, or another data folder"
+            )
+
     def _write(self, description: Description) -> None:
+        """Whole or not at all, also when the machine stops."""
         file = self.path / _DESCRIPTION
         written = file.with_suffix(".tmp")
-        written.write_bytes(msgspec.json.encode(description))
+        with written.open("wb") as new:
+            new.write(msgspec.json.encode(description))
+            new.flush()
+            self._disk.sync(new.fileno())
         written.replace(file)
+        self._sync(self.path)
+
+    def _make(self, folder: Path) -> None:
+        """With its parents, so that they survive the machine."""
+        parents = [folder.parent, *(made.parent for made in folder.parents if not made.exists())]
+        folder.mkdir(parents=True, exist_ok=True)
+        for parent in parents:
+            self._sync(parent)
+
+    def _sync(self, folder: Path) -> None:
+        """The names in it survive the machine, where that can be had."""
+        try:
+            self._disk.sync_folder(folder)
+        except OSError as error:
+            if error.errno not in _NO_SYNC_OF_FOLDERS:
+                raise
 
     def storage(self, partition: int, kind: StorageKind, synchronous: Literal["FULL", "NORMAL"]) -> LogStorage:
         if kind == "memory":
             return MemoryStorage()
         path = self.partition_path(partition, kind)
-        path.parent.mkdir(exist_ok=True)
-        if kind == "segments":
-            return SegmentsStorage(path, synchronous=synchronous)
-        return SqliteStorage(path, synchronous=synchronous)
+        if not path.parent.exists():
+            self._make(path.parent)
+        if kind == "sqlite":
+            return SqliteStorage(path, synchronous=synchronous)
+        partitions = self.description().partitions
+        return SegmentsStorage(
+            path,
+            synchronous=synchronous,
+            apply_log_bytes=min(APPLY_LOG_BYTES, max(_APPLY_LOG_BYTES_OF_ALL // partitions, _APPLY_LOG_BYTES_MIN)),
+            apply_changes_bytes=min(
+                APPLY_CHANGES_BYTES, max(_APPLY_CHANGES_BYTES_OF_ALL // partitions, _APPLY_CHANGES_BYTES_MIN)
+            ),
+        )
 
     def close(self) -> None:
         if self._lock is not None:

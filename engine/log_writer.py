@@ -11,13 +11,46 @@ from engine.errors import AppendError, StoppedError
 from engine.partition import Partition
 from engine.records import Record, RecordType, WriteSource
 from engine.retention import DiskSpace
-from engine.tasks.buffers import Buffer, InputGate, Part
+from engine.tasks.buffers import Buffer, InputGate, Parts, SourcePlace
 from engine.tasks.subtask import Subtask
 from engine.unit import ProgressBySource, SourceProgress, Unit
 
 SOURCE_INTENT = "create"
 # A plain string: looking up and encoding a member of an enumeration costs more than the record around it.
 _COMMAND = RecordType.COMMAND.value
+
+
+class _Held:
+    """What came of one source before its turn. Invariant: between two pushes all of it has a sequence above `turn`."""
+
+    __slots__ = ("places", "turn", "values")
+
+    def __init__(self) -> None:
+        # The sequence that comes next.
+        self.turn = 0
+        # By sequence; and a heap of what was brought, by sequence.
+        self.places: dict[int, SourcePlace] = {}
+        self.values: list[tuple[int, list[Any]]] = []
+
+    def add(self, buffer: Buffer, parts: Parts) -> None:
+        begin = 0
+        for sequence, end in parts.ends:
+            heapq.heappush(self.values, (sequence, buffer.values[begin:end]))
+            begin = end
+        self.places.update(parts.places)
+
+    def take(self) -> tuple[SourcePlace | None, list[Any]]:
+        """The last place whose turn has come, and all values up to there."""
+        newest: SourcePlace | None = None
+        turn, places = self.turn, self.places
+        while (place := places.pop(turn, None)) is not None:
+            newest = place
+            turn += 1
+        self.turn = turn
+        values: list[Any] = []
+        while self.values and self.values[0][0] < turn:
+            values += heapq.heappop(self.values)[1]
+        return newest, values
 
 
 class BufferOrder:
@@ -27,40 +60,35 @@ class BufferOrder:
     producer's pool back while that is held: the part that is missing may be stuck behind it in the same pool. Few are
     ever held, for a source gives its buffers out in turn: no lane can run further ahead than the slowest lane's pools
     are long.
-    Invariant: what is held has a sequence above the next one.
     """
 
     def __init__(self) -> None:
-        self._next: dict[str, int] = {}
-        # With the values of each.
-        self._held: dict[str, list[tuple[Part, list[Any]]]] = {}
+        self._held: dict[str, _Held] = {}
 
     def push(self, buffer: Buffer) -> Buffer | None:
         """Everything whose turn has come, in order, as one buffer."""
-        held = self._held.setdefault(buffer.source, [])
-        turn = self._next.get(buffer.source, 0)
-        if buffer.parts is None and buffer.sequence == turn and not held:
-            self._next[buffer.source] = turn + 1
+        held = self._held.get(buffer.source)
+        if held is None:
+            held = self._held[buffer.source] = _Held()
+        if buffer.parts is None and buffer.sequence == held.turn and not held.places:
+            held.turn += 1
             return buffer
-        parts = buffer.parts or [Part(buffer.sequence, buffer.last_offset, buffer.cursor, len(buffer.values))]
-        begin = 0
-        for part in parts:
-            heapq.heappush(held, (part, buffer.values[begin : part.end]))
-            begin = part.end
-        newest: Part | None = None
-        values: list[Any] = []
-        while held and held[0][0].sequence == turn:
-            newest, more = heapq.heappop(held)
-            values += more
-            turn += 1
-        self._next[buffer.source] = turn
-        if any(part.sequence >= turn for part in parts):
+        parts = buffer.parts or _alone(buffer)
+        held.add(buffer, parts)
+        newest, values = held.take()
+        if max(parts.places) >= held.turn:
             buffer.recycle()
         if newest is None:
             return None
-        buffer.sequence, buffer.last_offset, buffer.cursor, _ = newest
+        buffer.sequence = held.turn - 1
+        buffer.last_offset, buffer.cursor = newest
         buffer.values, buffer.parts = values, None
         return buffer
+
+
+def _alone(buffer: Buffer) -> Parts:
+    place = SourcePlace(buffer.last_offset, buffer.cursor)
+    return Parts({buffer.sequence: place}, [(buffer.sequence, len(buffer.values))] if buffer.values else [])
 
 
 class _SourceCursor:

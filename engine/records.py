@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from engine.whole_stack import with_whole_stack
+from engine.whole_stack import read_with_whole_stack
 
 if TYPE_CHECKING:
     from engine.columns import Columns
@@ -73,7 +73,7 @@ def decode_record(blob: bytes) -> Record:
     try:
         return _decode_record(blob)
     except RecursionError:
-        return with_whole_stack(_decode_record, blob)
+        return read_with_whole_stack(_decode_record, blob)
 
 
 # Record type and value type of a record.

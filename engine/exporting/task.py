@@ -257,7 +257,7 @@ class ExportingTask:
                 raise
             except RefusedRecordsError as error:
                 # None from who stores no cursor, or stored none with this call: then an earlier one holds.
-                said = said if error.cursor is None else (error.cursor,)
+                said = (error.cursor,) if type(error.cursor) is bytes else said
                 records = self._refusals.remaining(records, error)
                 if not records:
                     self._recovered()
@@ -278,9 +278,12 @@ class ExportingTask:
     def _timed(self, exporter: Exporter, records: Sequence[Record]) -> bytes | None:
         started_ns = self._clock.monotonic_ns()
         try:
-            return exporter.export(records)
+            cursor = exporter.export(records)
         finally:
             self._cell.duration.observe(self._clock.monotonic_ns() - started_ns)
+        if not _is_cursor(cursor) and not isinstance(exporter, LaterExporter):
+            raise _no_cursor(cursor)
+        return cursor
 
     # -- acknowledging ---
 
@@ -290,6 +293,8 @@ class ExportingTask:
             return
         try:
             safe = exporter.acknowledged()
+            if safe is not None and not _is_cursor(safe.cursor):
+                raise _no_cursor(safe.cursor)
         except _ENDING:
             raise
         except Exception as error:
@@ -383,3 +388,12 @@ class ExportingTask:
         self._keep_aside(record, reason)
         self._kept_aside += 1
         self._meter.reject("error")
+
+
+def _is_cursor(cursor: object) -> bool:
+    """What no log can store would keep everything else from being stored, too."""
+    return cursor is None or type(cursor) is bytes
+
+
+def _no_cursor(cursor: object) -> TypeError:
+    return TypeError(f"the cursor of an exporter is bytes or None, not {type(cursor).__name__}")

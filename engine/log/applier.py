@@ -17,9 +17,10 @@ from engine.unit import Recovered, Unit
 
 log = logging.getLogger("penstock.log")
 
-# So much is carried at once, of the log or of changes in it; what is more than so many times of it must wait.
+# So much is carried at once, of the log or of what memory holds of its changes; what is more than so many times of it
+# must wait.
 APPLY_LOG_BYTES = 16 << 20
-APPLY_CHANGES_BYTES = 4 << 20
+APPLY_CHANGES_BYTES = 16 << 20
 _TIMES_BEHIND_MAX = 4
 _RETRY_SECONDS = 0.5
 _UNKNOWN: Any = object()
@@ -28,8 +29,11 @@ _UNKNOWN: Any = object()
 class Applier:
     """Two layers over the database: what is being folded, and what is on its way into it.
 
-    `add` and `await_room` are for the committing thread, `state_get` and `state_scan` for any. The thread begins when
-    it is first needed; `close` ends it and carries what is left.
+    `add` and `await_room` are for the committing thread, `refuse`, `state_get` and `state_scan` for any. The thread
+    begins when it is first needed; `close` ends it and carries what is left.
+
+    Where the log itself cannot be made safe, or half of a commit was taken in, nothing more is carried in this process:
+    the next start reads what the log holds.
     """
 
     def __init__(
@@ -44,7 +48,8 @@ class Applier:
     ) -> None:
         self._name = name
         self._connections = connections
-        # Called before commits are carried: the log must be as safe as what the database says of it.
+        # Called before commits are carried: the log must be as safe as what the database says of it. Raises
+        # `StorageError` where it is not, and may not be.
         self._secure_log = secure_log
         self._oldest_position = oldest_position
         self._apply_log_bytes = apply_log_bytes
@@ -58,7 +63,10 @@ class Applier:
         self._applied_commit = 0
         self._stored_oldest_position = 0
         self._thread: threading.Thread | None = None
+        self._is_open = False
         self._is_closing = False
+        self._has_given_up = False
+        # Why nothing is carried at the moment.
         self._error: StorageError | None = None
 
     def recover(self, *, applied_commit: int, oldest_position: int) -> None:
@@ -75,16 +83,36 @@ class Applier:
 
     def add(self, changes: Iterable[Unit | Changes], head: Head, offset: int) -> None:
         """What a commit has changed; `offset` is where its frame lies in its segment."""
-        with self._lock:
+        with self._changed:
             growing = self._layers[0]
-            growing.fold(changes, head, offset)
-            if (
-                growing.log_bytes >= self._apply_log_bytes or growing.changes_bytes >= self._apply_changes_bytes
-            ) and len(self._layers) == 1:
-                if self._thread is None:
-                    self._thread = threading.Thread(target=self._run, name=f"applier of {self._name}", daemon=True)
-                    self._thread.start()
+            try:
+                growing.fold(changes, head, offset)
+            except BaseException:
+                # Nor may half of a commit get into the database.
+                self._has_given_up = True
+                self._error = StorageError("storage_error", f"{self._name}: a commit was not taken in whole")
+                raise
+            if len(self._layers) == 1 and self._is_large(growing, 1):
+                self._begin()
                 self._changed.notify_all()
+
+    def _begin(self) -> None:
+        """Sees to it that the thread runs, or says in `_error` why it does not. The lock is held."""
+        if self._has_given_up or (self._thread is not None and self._thread.is_alive()):
+            return
+        self._thread = threading.Thread(target=self._run, name=f"applier of {self._name}", daemon=True)
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            # The system has none to give. Whoever comes next tries again.
+            self._thread = None
+            self._failed(StorageError("storage_error", f"{self._name}: {error}"))
+
+    def _failed(self, error: StorageError) -> None:
+        """The lock is held."""
+        if self._error is None:
+            log.error("%s; it is tried again, writes go on meanwhile as far as memory allows", error)
+        self._error = error
 
     def replay(self, changes: Iterable[Unit | Changes], head: Head, offset: int) -> None:
         """The same while the log is being opened, without a thread. Raises `StorageError`."""
@@ -95,21 +123,34 @@ class Applier:
             self._layers = (Pending(),)
 
     def _is_large(self, layer: Pending, times: int) -> bool:
-        return (
-            layer.log_bytes >= times * self._apply_log_bytes or layer.changes_bytes >= times * self._apply_changes_bytes
-        )
+        return layer.log_bytes >= times * self._apply_log_bytes or layer.held_bytes >= times * self._apply_changes_bytes
 
     def await_room(self) -> None:
-        """Waits while far too much is on its way. Raises `StorageError` where the database refuses it."""
+        """Waits while far too much is on its way. Raises `StorageError` where it cannot be carried, and at the end."""
         if not self._is_large(self._layers[0], _TIMES_BEHIND_MAX):
             return
         with self._changed:
             while self._is_large(self._layers[0], _TIMES_BEHIND_MAX):
+                if self._is_closing:
+                    raise StorageError("storage_error", f"{self._name}: the log is closed")
+                self._begin()
                 if self._error is not None:
-                    raise self._error
+                    # One of its own for each: an error grows with each time that it is raised.
+                    raise StorageError(self._error.reason, str(self._error))
                 self._changed.wait(_RETRY_SECONDS)
 
+    def refuse(self) -> None:
+        """Nobody waits for room any more: the end is near."""
+        with self._changed:
+            self._is_closing = True
+            self._changed.notify_all()
+
     # -- reading ---
+
+    @property
+    def is_open(self) -> bool:
+        """From `recovered` to `close`."""
+        return self._is_open
 
     def recovered(self, *, last_position: int, oldest_position: int) -> Recovered:
         found = tables.read_recovered(
@@ -117,6 +158,7 @@ class Applier:
         )
         for layer in reversed(self._layers):
             layer.add_to(found)
+        self._is_open = True
         return found
 
     def state_get(self, key: str) -> bytes | None:
@@ -146,24 +188,19 @@ class Applier:
     # -- the thread ---
 
     def _run(self) -> None:
-        while True:
-            with self._changed:
-                while len(self._layers) == 1 and not self._is_large(self._layers[0], 1):
-                    if self._is_closing:
-                        return
-                    self._changed.wait()
-                if len(self._layers) == 1:
-                    self._layers = (Pending(), self._layers[0])
-                layer = self._layers[1]
+        while (layer := self._next()) is not None:
             try:
                 self._apply(layer)
             except StorageError as error:
                 with self._changed:
                     if self._is_closing:
                         return
-                    if self._error is None:
-                        log.error("%s; it is tried again, writes go on meanwhile as far as memory allows", error)
-                    self._error = error
+                    if self._has_given_up:
+                        log.error("%s; writes go on as far as memory allows, then they are refused: start again", error)
+                        self._error = error
+                        self._changed.notify_all()
+                        return
+                    self._failed(error)
                     self._changed.notify_all()
                     self._changed.wait(_RETRY_SECONDS)
                 continue
@@ -174,9 +211,25 @@ class Applier:
                 self._error = None
                 self._changed.notify_all()
 
+    def _next(self) -> Pending | None:
+        """What is to be carried; None at the end."""
+        with self._changed:
+            while not self._is_closing and len(self._layers) == 1 and not self._is_large(self._layers[0], 1):
+                self._changed.wait()
+            if self._is_closing:
+                return None
+            if len(self._layers) == 1:
+                self._layers = (Pending(), self._layers[0])
+            return self._layers[1]
+
     def _apply(self, layer: Pending) -> None:
         try:
             self._secure_log()
+        except StorageError:
+            # A sync that failed is not to be believed when it is tried again.
+            self._has_given_up = True
+            raise
+        try:
             db = self._connections.writer
             try:
                 db.execute("BEGIN IMMEDIATE")
@@ -198,15 +251,21 @@ class Applier:
 
     def close(self) -> None:
         """Carries what is left; what the database refuses now is read from the log at the next start."""
-        with self._changed:
-            self._is_closing = True
-            self._changed.notify_all()
-        if self._thread is not None:
+        self.refuse()
+        # One that was not started, or not yet, ends at once.
+        if self._thread is not None and self._thread.ident is not None:
             self._thread.join()
+        if not self._is_open:
+            return
+        self._is_open = False
+        if self._has_given_up:
+            log.warning("%s: what the database has not got is read from the log by the next start", self._name)
+            return
         try:
             for layer in reversed(self._layers):
                 if not layer.is_empty:
                     self._apply(layer)
+            self._layers = (Pending(),)
             if self._oldest_position() != self._stored_oldest_position:
                 tables.put_meta(self._connections.writer, "oldest_position", self._oldest_position())
         except (StorageError, sqlite3.Error) as error:

@@ -13,7 +13,7 @@ import msgspec
 
 from engine.columns import Columns, Head
 from engine.records import Kind, Record, RecordBatch, WriteSource
-from engine.whole_stack import with_whole_stack
+from engine.whole_stack import read_with_whole_stack, write_with_whole_stack
 
 
 class _Columns(msgspec.Struct, array_like=True, gc=False):
@@ -79,7 +79,7 @@ def encode_batch(records: list[Record]) -> tuple[bytes, str]:
     try:
         blob = _encode_columns(columns)
     except RecursionError:
-        blob = with_whole_stack(_encode_columns, columns)
+        blob = write_with_whole_stack(_encode_columns, columns)
     return blob, _encoded_kinds(frozenset([head[:2] for head in heads]))
 
 
@@ -152,7 +152,7 @@ def _columns_of(batch: EncodedBatch) -> Columns:
     try:
         stored = _decode_columns(batch.blob)
     except RecursionError:
-        stored = with_whole_stack(_decode_columns, batch.blob)
+        stored = read_with_whole_stack(_decode_columns, batch.blob)
     for column in (stored.keys, stored.values, stored.head_of, stored.source_positions):
         if column is not None and len(column) != count:
             raise ValueError(f"it holds {len(column)} records where {count} are stated")

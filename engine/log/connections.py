@@ -40,7 +40,7 @@ class Connections:
     """Opened when they are first asked for, closed together.
 
     The writer is for one thread at a time. WAL keeps the readers from waiting for it. `close` waits for readers that
-    are at it; who comes later is refused.
+    are at it; who comes later is refused, be it to read or to write.
     """
 
     def __init__(self, path: Path) -> None:
@@ -48,13 +48,16 @@ class Connections:
         self._writer: sqlite3.Connection | None = None
         self._local = threading.local()
         self._readers: list[Reader] = []
-        # Guards the list, and whether it is closed.
+        # Guards the list, and whether all are closed.
         self._readers_lock = threading.Lock()
         self._is_closed = False
 
     @property
     def writer(self) -> sqlite3.Connection:
+        """Raises `StorageError` once all are closed."""
         if self._writer is None:
+            if self._is_closed:
+                raise StorageError("storage_error", "the log is closed")
             self._writer = self._connect()
             # A checkpoint copies pages and syncs on the writing thread: seldom, and not too much at once.
             self._writer.execute("PRAGMA wal_autocheckpoint = 2000")
@@ -77,8 +80,12 @@ class Connections:
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=30)
-        connection.execute("PRAGMA page_size = 8192")
-        connection.execute("PRAGMA journal_mode = WAL")
+        try:
+            connection.execute("PRAGMA page_size = 8192")
+            connection.execute("PRAGMA journal_mode = WAL")
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def close(self) -> None:

@@ -68,10 +68,13 @@ class Verdict:
 
 
 def fault_of(batch: EncodedBatch) -> str | None:
-    """Why the batch cannot be read; None when it is whole."""
+    """Why the batch is damaged; None when it is whole."""
     try:
         if len(decode_batch(batch).records) != batch.count:
             return f"it does not hold {batch.count} records"
+    except RecursionError:
+        # Its checksum matches, or nobody would have come so far: it is as it was written, and not to be replaced.
+        return None
     # Whatever damaged bytes make a decoder say, they are damaged.
     except Exception as error:
         return str(error)
@@ -81,7 +84,7 @@ def fault_of(batch: EncodedBatch) -> str | None:
 def whole_records(partition: int, batches: Iterable[EncodedBatch], first: int, last: int | None) -> Iterator[Record]:
     """The records of `batches` from position `first` to `last`, or to the end.
 
-    Raises `DataFolderError` at a batch that is damaged.
+    Raises `DataFolderError` at a batch that is damaged, or nested too deep for this process.
     """
     for batch in batches:
         if last is not None and batch.first_position > last:
@@ -89,7 +92,12 @@ def whole_records(partition: int, batches: Iterable[EncodedBatch], first: int, l
         why = fault_of(batch)
         if why:
             raise unreadable(partition, batch.first_position, why)
-        for record in decode_batch(batch).records_from(first):
+        try:
+            records = decode_batch(batch).records_from(first)
+        except RecursionError:
+            message = f"partition {partition}: batch at position {batch.first_position} is nested too deep to be read"
+            raise DataFolderError(message) from None
+        for record in records:
             if last is not None and record.position > last:
                 return
             yield record

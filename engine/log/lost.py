@@ -1,4 +1,4 @@
-"""Records that stand where others were lost, so that positions stay what they were."""
+"""What stands where something was lost, so that positions stay what they were and no number is given twice."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ from collections.abc import Iterator
 from engine.log.codec import EncodedBatch, checksum_of, encode_batch
 from engine.log.findings import Damage
 from engine.records import Record, RecordType, WriteSource
+from engine.unit import Message, Timer, Unit
 
 LOST_VALUE_TYPE = "penstock"
 LOST_INTENT = "lost"
 _RECORDS_PER_BATCH = 1000
+# No commit gives more numbers than this: what it changes has fewer bytes.
+_NUMBERS_PER_COMMIT = 1 << 32
+_NUMBER_MAX = (1 << 63) - 2
+_NOBODY = 0
 
 
 def lost_batches(damage: Damage) -> Iterator[EncodedBatch]:
@@ -38,3 +43,20 @@ def lost_batches(damage: Damage) -> Iterator[EncodedBatch]:
             blob,
             kinds,
         )
+
+
+def lost_changes(next_timer_id: int, next_sequence: int, commits: int) -> Unit:
+    """Jumps over all numbers that so many lost commits can have given to timers and messages.
+
+    A receiver takes a number that it has had for a message that it has had. So a timer and a message to nobody come
+    and go at once: as everywhere, all they leave is that their numbers have been given.
+    """
+    jump = commits * _NUMBERS_PER_COMMIT
+    timer_id, sequence = min(next_timer_id + jump, _NUMBER_MAX), min(next_sequence + jump, _NUMBER_MAX)
+    return Unit(
+        source=WriteSource.INTERNAL,
+        timers_added=[Timer(timer_id, 0, b"")],
+        timers_fired=[timer_id],
+        outbox=[Message(sequence, _NOBODY, b"")],
+        delivered={_NOBODY: sequence},
+    )

@@ -11,7 +11,17 @@ from pathlib import Path
 from threading import Lock
 
 from engine.log.codec import EncodedBatch, checksum_of
-from engine.log.segment_format import HEAD_BYTES, Head, decode_batches, decode_head, next_head, segment_name
+from engine.log.segment_format import (
+    HEAD_BYTES,
+    MARK_REACH_BYTES,
+    SEGMENT_HEADER_BYTES,
+    Head,
+    decode_batches,
+    decode_head,
+    mark_of,
+    next_head,
+    segment_name,
+)
 from engine.log.window import Window
 from engine.records import WriteSource
 
@@ -37,9 +47,17 @@ class _Index:
 class Segment:
     """A row of frames in a file of its own. The writer adds what it has stored; any thread reads."""
 
-    def __init__(self, folder: Path, first_commit: int, first_position: int, *, known_from: int | None = 0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        first_commit: int,
+        first_position: int,
+        *,
+        known_from: int | None = 0,
+        mark: bytes | None = None,
+    ) -> None:
         """`known_from`: frames from this offset on will be added; those before are looked up when they are wanted.
-        None: so is the whole file.
+        None: so is the whole file. Without a mark its first bytes are asked for it.
         """
         self.path = folder / segment_name(first_commit, first_position)
         self.first_commit = first_commit
@@ -47,6 +65,7 @@ class Segment:
         self._lock = Lock()
         self._index = _Index()
         self._known_from = known_from
+        self._mark = mark
 
     def add(self, head: Head, offset: int) -> None:
         """A frame that has been stored."""
@@ -86,7 +105,12 @@ class Segment:
     def _read(self, found: _Found, until: int, behind: int) -> None:
         """`until`: what lies before it is surely wanted, and may be read in one call."""
         with self.opened() as file:
-            index = self._index_for(found.position, file)
+            mark = self.mark_in(file)
+            if mark is None:
+                # It says nowhere how its heads begin, and so none can be told from what clients sent.
+                found.add_missing(self.first_position, behind - 1)
+                return
+            index = self._index_for(found.position, file, mark)
             positions, offsets = index.positions, index.offsets
             count = len(positions)
             at = max(bisect_right(positions, found.position, 0, count) - 1, 0)
@@ -99,12 +123,18 @@ class Segment:
                 following = positions[at + 1] if at + 1 < count else behind
                 if first > expected:
                     found.add_missing(expected, first - 1)
-                expected = _read_frame(window, offsets[at], first, following, found)
+                expected = _read_frame(window, mark, offsets[at], first, following, found)
                 at += 1
             if expected < behind and at == count and not found.is_enough:
                 found.add_missing(expected, behind - 1)
 
-    def _index_for(self, position: int, file: int) -> _Index:
+    def mark_in(self, file: int) -> bytes | None:
+        """What the heads in this open segment begin with; None where nobody can tell."""
+        if self._mark is None:
+            self._mark = mark_of(os.pread(file, MARK_REACH_BYTES, 0))
+        return self._mark
+
+    def _index_for(self, position: int, file: int, mark: bytes) -> _Index:
         """An index that knows the frame that holds the position."""
         with self._lock:
             index, known_from = self._index, self._known_from
@@ -112,7 +142,7 @@ class Segment:
                 return index
         end = os.fstat(file).st_size if known_from is None else known_from
         whole = _Index()
-        for offset, head in heads_of(file, 0, end, self.first_commit, self.first_position):
+        for offset, head in heads_of(file, mark, SEGMENT_HEADER_BYTES, end, self.first_commit, self.first_position):
             if head is not None and head.records:
                 whole.add(head.first_position, offset)
         with self._lock:
@@ -177,9 +207,9 @@ def _window_over(file: int, offsets: array[int], first: int, last: int) -> Windo
     return Window(file, bytes_ahead=min(_READ_BYTES, reach + (1 << 16)))
 
 
-def _read_frame(window: Window, offset: int, first: int, following: int, found: _Found) -> int:
+def _read_frame(window: Window, mark: bytes, offset: int, first: int, following: int, found: _Found) -> int:
     """Adds what is wanted of a frame's batches; returns the position behind it."""
-    head = decode_head(window.bytes(offset, HEAD_BYTES))
+    head = decode_head(window.bytes(offset, HEAD_BYTES), mark, offset)
     if head is None or head.first_position != first:
         found.add_missing(first, following - 1)
         return following
@@ -195,7 +225,9 @@ def _read_frame(window: Window, offset: int, first: int, following: int, found: 
     return first + head.records
 
 
-def heads_of(file: int, start: int, end: int, commit: int, position: int) -> Iterator[tuple[int, Head | None]]:
+def heads_of(
+    file: int, mark: bytes, start: int, end: int, commit: int, position: int
+) -> Iterator[tuple[int, Head | None]]:
     """Offset and head of each frame from `start` on, where commit and position are the least that are to be expected.
 
     None stands for a head at the beginning of a stretch that nobody can read; a clean end of zeros is none.
@@ -203,9 +235,9 @@ def heads_of(file: int, start: int, end: int, commit: int, position: int) -> Ite
     window = Window(file)
     offset = start
     while offset + HEAD_BYTES <= end:
-        head = decode_head(window.bytes(offset, HEAD_BYTES))
+        head = decode_head(window.bytes(offset, HEAD_BYTES), mark, offset)
         if head is None or head.commit < commit or head.first_position < position:
-            found = next_frame(file, offset, end, commit, position)
+            found = next_frame(file, mark, offset, end, commit, position)
             if found is None:
                 if not is_zeros(file, offset, end):
                     yield offset, None
@@ -218,18 +250,18 @@ def heads_of(file: int, start: int, end: int, commit: int, position: int) -> Ite
         offset += head.frame_bytes
 
 
-def next_frame(file: int, offset: int, end: int, commit: int, position: int) -> int | None:
+def next_frame(file: int, mark: bytes, offset: int, end: int, commit: int, position: int) -> int | None:
     """Where behind `offset` the next whole head of these or later frames is; None where there is none."""
-    data = os.pread(file, end - offset, offset)
-    at = next_head(data, 1)
+    data = os.pread(file, max(0, end - offset), offset)
+    at = next_head(data, 1, mark, offset)
     while at >= 0:
-        head = decode_head(data[at : at + HEAD_BYTES])
+        head = decode_head(data[at : at + HEAD_BYTES], mark, offset + at)
         assert head is not None, "it was just found"
         if head.commit >= commit and head.first_position >= position:
             return offset + at
-        at = next_head(data, at + 1)
+        at = next_head(data, at + 1, mark, offset)
     return None
 
 
 def is_zeros(file: int, start: int, end: int) -> bool:
-    return not os.pread(file, end - start, start).strip(b"\0")
+    return not os.pread(file, max(0, end - start), start).strip(b"\0")

@@ -1,12 +1,17 @@
-"""The bytes of a log in files of its own: a segment is a row of frames, a frame is one commit.
+"""The bytes of a log in files of its own: a segment is a header and a row of frames, a frame is one commit.
+
+The header of a segment says its mark: random bytes that nobody but us knows, with which each head in it begins. So
+nothing that a client sends can be taken for a head, wherever one is looked for.
 
 A frame is a head of fixed length, what the commit changes, and the blobs of its batches. Head and changes have a
-checksum each, a blob has the one that its batch carries: nothing is summed twice. Behind the last frame a segment ends,
-or is zeros that wait for more.
+checksum each, a blob has the one that its batch carries: nothing is summed twice. The checksum of a head begins with
+the place where it lies: somewhere else it is none. Behind the last frame a segment ends, or is zeros that wait for
+more.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from struct import Struct
 from typing import NamedTuple
@@ -15,18 +20,31 @@ from zlib import crc32
 import msgspec
 
 from engine.log.codec import EncodedBatch
+from engine.log.storable import check_sizes, check_storable, refused
 from engine.log.storage import Entry
 from engine.unit import Acknowledgement, Message, SourceProgress, Timer, Unit
 
 FORMAT_VERSION = 1
-MAGIC = b"PnF1"
-# Magic, bytes of the changes, bytes of the blobs, number of the commit, first position, records, checksum of the
-# changes; then the checksum of all this.
-_FIELDS = Struct("<4sIQQQII")
+MARK_BYTES = 8
+# Of a segment: magic, format, mark; then the checksum of all this.
+_MAGIC = b"PnSg"
+_HEADER = Struct("<4sI8s")
+# Of a frame: mark, bytes of the changes, bytes of the blobs, number of the commit, first position, records, checksum
+# of the changes; then the checksum of all this.
+_FIELDS = Struct("<8sIQQQII")
 _CHECKSUM = Struct("<I")
 HEAD_BYTES = _FIELDS.size + _CHECKSUM.size
-# More than this in one part of a frame is damage, not data.
-_PART_BYTES_MAX = 1 << 32
+# What a checksum may begin with.
+_OFFSET_BITS = 0xFFFFFFFF
+# Where the first frame begins.
+SEGMENT_HEADER_BYTES = _HEADER.size + _CHECKSUM.size
+# So many first bytes of a segment `mark_of` wants to see.
+MARK_REACH_BYTES = SEGMENT_HEADER_BYTES + HEAD_BYTES
+# More than this in one part of a frame, changes or blobs, is damage, not data; and so much of it one batch may have.
+_PART_BYTES_MAX = (1 << 32) - 1
+_BATCH_BYTES_MAX = 1 << 30
+# Changes that are smaller hold nothing that is too large for the database.
+_SURELY_FITTING_BYTES = 900_000_000
 
 
 class Changes(msgspec.Struct, array_like=True, gc=False):
@@ -113,6 +131,10 @@ class Body(msgspec.Struct, frozen=True, gc=False):
         return EncodedBatch(first, count, timestamp_ns, source, checksum, blob, kinds)
 
 
+class UnreadableBodyError(ValueError):
+    """Of a body that is as it was written, and yet not what one says."""
+
+
 class Frame(NamedTuple):
     """A frame that is to be written: `parts` one after the other. `changing` are the units that change something."""
 
@@ -121,8 +143,48 @@ class Frame(NamedTuple):
     changing: list[Unit]
 
 
-def frame_of(commit: int, next_position: int, entries: Sequence[Entry]) -> Frame:
-    """`next_position` is that of the next record."""
+def new_mark() -> bytes:
+    """Of a new segment."""
+    mark = bytes(MARK_BYTES)
+    # Zeros are room that waits for frames.
+    while not any(mark):
+        mark = os.urandom(MARK_BYTES)
+    return mark
+
+
+def segment_header(mark: bytes) -> bytes:
+    """What a segment begins with."""
+    fields = _HEADER.pack(_MAGIC, FORMAT_VERSION, mark)
+    return fields + _CHECKSUM.pack(crc32(fields))
+
+
+def header_mark(data: bytes) -> bytes | None:
+    """The mark that the header says which `data` begins with; None where there is none, or a damaged one."""
+    fields = data[: _HEADER.size]
+    if len(data) < SEGMENT_HEADER_BYTES or _CHECKSUM.unpack_from(data, _HEADER.size)[0] != crc32(fields):
+        return None
+    magic, version, mark = _HEADER.unpack(fields)
+    return bytes(mark) if magic == _MAGIC and version == FORMAT_VERSION and any(mark) else None
+
+
+def mark_of(data: bytes) -> bytes | None:
+    """The mark of a segment, from its first `MARK_REACH_BYTES`; None where nobody can tell.
+
+    Where the header is damaged, the first head says it too.
+    """
+    mark = header_mark(data)
+    if mark is not None:
+        return mark
+    first = data[SEGMENT_HEADER_BYTES:MARK_REACH_BYTES]
+    mark = first[:MARK_BYTES]
+    return mark if any(mark) and decode_head(first, mark, SEGMENT_HEADER_BYTES) is not None else None
+
+
+def frame_of(commit: int, next_position: int, entries: Sequence[Entry], mark: bytes, offset: int) -> Frame:
+    """For a place in a segment, which has this mark. `next_position` is that of the next record.
+
+    Raises `StorageError` where something in it could not be stored, or not be read again.
+    """
     places: list[_Place] = []
     blobs: list[bytes] = []
     changing: list[Unit] = []
@@ -130,22 +192,41 @@ def frame_of(commit: int, next_position: int, entries: Sequence[Entry]) -> Frame
     for unit, batch in [(entry.unit, entry.batch) for entry in entries]:
         if batch is not None:
             blob, count = batch.blob, batch.count
-            places.append(_Place(count, batch.timestamp_ns, batch.source, batch.checksum, len(blob), batch.kinds))
+            length = len(blob)
+            if length > _BATCH_BYTES_MAX:
+                raise refused(f"a batch of {length} bytes is larger than {_BATCH_BYTES_MAX}")
+            places.append(_Place(count, batch.timestamp_ns, batch.source, batch.checksum, length, batch.kinds))
             first_position = first_position or batch.first_position
             records += count
-            blobs_bytes += len(blob)
+            blobs_bytes += length
             blobs.append(blob)
         if _changes_something(unit):
+            check_storable(unit)
             changing.append(unit)
-    body = _encode(_Body(places, [*map(Changes.of, changing)] if changing else []))
+    try:
+        body = _encode(_Body(places, [*map(Changes.of, changing)] if changing else []))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise refused(str(error)) from error
+    if len(body) > _SURELY_FITTING_BYTES:
+        for unit in changing:
+            check_sizes(unit)
+    if len(body) > _PART_BYTES_MAX or blobs_bytes > _PART_BYTES_MAX:
+        raise refused(f"{len(body)} bytes of changes and {blobs_bytes} of records are too many for one commit")
     head = Head(len(body), blobs_bytes, commit, first_position or next_position, records, crc32(body))
-    fields = _FIELDS.pack(MAGIC, head.body_bytes, blobs_bytes, commit, head.first_position, records, head.body_checksum)
-    return Frame(head, [b"".join((fields, _CHECKSUM.pack(crc32(fields)), body)), *blobs], changing)
+    return Frame(head, [encode_head(head, mark, offset) + body, *blobs], changing)
 
 
-def encode_frame(commit: int, next_position: int, entries: Sequence[Entry]) -> list[bytes]:
+def encode_frame(commit: int, next_position: int, entries: Sequence[Entry], mark: bytes, offset: int) -> list[bytes]:
     """The parts of a frame alone."""
-    return frame_of(commit, next_position, entries).parts
+    return frame_of(commit, next_position, entries, mark, offset).parts
+
+
+def encode_head(head: Head, mark: bytes, offset: int) -> bytes:
+    """For a frame that lies at `offset` in a segment that has this mark."""
+    fields = _FIELDS.pack(
+        mark, head.body_bytes, head.blobs_bytes, head.commit, head.first_position, head.records, head.body_checksum
+    )
+    return fields + _CHECKSUM.pack(crc32(fields, offset & _OFFSET_BITS))
 
 
 def _changes_something(unit: Unit) -> bool:
@@ -162,12 +243,15 @@ def _changes_something(unit: Unit) -> bool:
     )
 
 
-def decode_head(data: bytes) -> Head | None:
-    """The head that `data` begins with; None where there is none, or a damaged one."""
-    if len(data) < HEAD_BYTES or data[:4] != MAGIC:
+def decode_head(data: bytes, mark: bytes, offset: int) -> Head | None:
+    """The head that `data` begins with, which lies at `offset` in a segment that has this mark.
+
+    None where there is none, or a damaged one.
+    """
+    if len(data) < HEAD_BYTES or data[:MARK_BYTES] != mark:
         return None
     fields = data[: _FIELDS.size]
-    if _CHECKSUM.unpack_from(data, _FIELDS.size)[0] != crc32(fields):
+    if _CHECKSUM.unpack_from(data, _FIELDS.size)[0] != crc32(fields, offset & _OFFSET_BITS):
         return None
     _, body_bytes, blobs_bytes, commit, first_position, records, body_checksum = _FIELDS.unpack(fields)
     if blobs_bytes > _PART_BYTES_MAX:
@@ -176,16 +260,25 @@ def decode_head(data: bytes) -> Head | None:
 
 
 def decode_body(head: Head, data: bytes) -> Body:
-    """What a frame says; `data` is its body alone. Raises `ValueError` where it is damaged."""
+    """What a frame says; `data` is its body alone.
+
+    Raises `ValueError` where it is damaged, `UnreadableBodyError` where it never was what it has to be.
+    """
     _check(head, data)
-    body = _decode(data)
+    try:
+        body = _decode(data)
+    except (ValueError, RecursionError) as error:
+        raise UnreadableBodyError(str(error)) from error
     return Body(_placed(head, body.batches), body.changes)
 
 
 def decode_batches(head: Head, data: bytes) -> list[PlacedBatch]:
     """The batches of a body alone. Raises as `decode_body`."""
     _check(head, data)
-    return _placed(head, _decode_batches(data).batches)
+    try:
+        return _placed(head, _decode_batches(data).batches)
+    except RecursionError as error:
+        raise UnreadableBodyError(str(error)) from error
 
 
 def _check(head: Head, data: bytes) -> None:
@@ -203,11 +296,14 @@ def _placed(head: Head, places: list[_Place]) -> list[PlacedBatch]:
     return batches
 
 
-def next_head(data: bytes, start: int) -> int:
-    """Where in `data`, from `start` on, the next whole head begins; -1 where none does."""
-    at = data.find(MAGIC, start)
-    while at >= 0 and decode_head(data[at : at + HEAD_BYTES]) is None:
-        at = data.find(MAGIC, at + 1)
+def next_head(data: bytes, start: int, mark: bytes, offset: int) -> int:
+    """Where in `data`, from `start` on, the next whole head begins; -1 where none does.
+
+    `data` lies at `offset` in a segment that has this mark.
+    """
+    at = data.find(mark, start)
+    while at >= 0 and decode_head(data[at : at + HEAD_BYTES], mark, offset + at) is None:
+        at = data.find(mark, at + 1)
     return at
 
 

@@ -11,10 +11,10 @@ from types import TracebackType
 from engine.log.codec import EncodedBatch
 from engine.log.findings import Overview, Verdict, unreadable, whole_records
 from engine.log.read_only import check, damaged, opened_to_read
+from engine.log.segment_file import Stretch
 from engine.log.segment_format import FORMAT_VERSION
 from engine.log.segment_look import STATE_NAME, look_at
 from engine.log.segment_survey import Survey
-from engine.log.segment_walk import Stretch
 from engine.records import Record
 
 
@@ -67,7 +67,8 @@ class SegmentInspection:
             look = look_at(self._path, self._open, stack)
             first = max(first, look.recovered.oldest_position)
             for _, file, piece in look.pieces(first):
-                if not isinstance(piece, Stretch) or piece.after.position <= first:
+                # Also a header that is damaged is none of the records' concern.
+                if not isinstance(piece, Stretch) or piece.after.position <= first or piece.after == piece.before:
                     continue
                 if last is not None and piece.before.position > last:
                     return

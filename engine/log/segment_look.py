@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.log import tables
+from engine.log.segment_file import Place, SegmentFile, Stretch
 from engine.log.segment_format import commits_and_positions
-from engine.log.segment_walk import Place, SegmentFile, Stretch, Tail, gap, walk
+from engine.log.segment_walk import Tail, gap, walk
 from engine.unit import Recovered
 
 STATE_NAME = "state.db"
@@ -39,6 +40,8 @@ class Look:
     reached: Place
     # What that database says.
     recovered: Recovered
+    # The last commit that it knows, and where in its segment that lies.
+    applied: tuple[int, int] = (0, 0)
 
     def pieces(self, position: int = 0) -> Iterator[tuple[Segment | None, SegmentFile | None, Stretch | Tail | Gone]]:
         """From the segment that holds `position` on. What is missing at the front is in no segment."""
@@ -50,7 +53,7 @@ class Look:
             after = self.segments[i].begin if i < len(self.segments) else None
             with ExitStack() as stack:
                 try:
-                    file = segment.opened or stack.enter_context(SegmentFile(segment.path))
+                    file = segment.opened or stack.enter_context(SegmentFile(segment.path, self.applied))
                 except FileNotFoundError:
                     yield None, None, Gone()
                     continue
@@ -80,12 +83,13 @@ def look_at(folder: Path, db: sqlite3.Connection, stack: ExitStack) -> Look:
             with ExitStack() as moment:
                 moment.callback(db.execute, "ROLLBACK")
                 meta = tables.meta_of(db)
+                applied = meta.get("applied_commit", 0), meta.get("applied_offset", 0)
                 reached = Place(meta.get("applied_commit", 0) + 1, meta.get("last_position", 0) + 1)
                 recovered = tables.read_recovered(db, last_position=reached.position - 1, oldest_position=1)
                 found = commits_and_positions(iter(os.listdir(folder)))
             moved, before = before != (reached, found), (reached, found)
             try:
-                segments = _opened(folder, found, reached, opened)
+                segments = _opened(folder, found, applied, opened)
             except FileNotFoundError:
                 if moved:
                     continue
@@ -96,13 +100,15 @@ def look_at(folder: Path, db: sqlite3.Connection, stack: ExitStack) -> Look:
             # Deleting a file is what makes its positions go; the database is told later.
             first = min(segments[0].begin.position, reached.position) if segments else 1
             recovered.oldest_position = max(meta.get("oldest_position", 1), first)
-            return Look(segments=segments, reached=reached, recovered=recovered)
+            return Look(segments=segments, reached=reached, recovered=recovered, applied=applied)
 
 
-def _opened(folder: Path, found: Sequence[tuple[int, int, str]], reached: Place, stack: ExitStack) -> list[Segment]:
+def _opened(
+    folder: Path, found: Sequence[tuple[int, int, str]], applied: tuple[int, int], stack: ExitStack
+) -> list[Segment]:
     segments = []
     for i, (commit, position, name) in enumerate(found):
-        known = i + 1 < len(found) and found[i + 1][0] <= reached.commit
-        file = None if known else stack.enter_context(SegmentFile(folder / name))
+        known = i + 1 < len(found) and found[i + 1][0] <= applied[0] + 1
+        file = None if known else stack.enter_context(SegmentFile(folder / name, applied))
         segments.append(Segment(path=folder / name, begin=Place(commit, position), opened=file))
     return segments

@@ -5,21 +5,33 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 from engine.errors import DataFolderError
 from engine.log.findings import Damage
 from engine.log.lost import lost_batches
 from engine.log.read_only import opened_to_read
-from engine.log.segment_format import FORMAT_VERSION, Changes, encode_frame, segment_name
+from engine.log.segment_file import Place, SegmentFile
+from engine.log.segment_format import (
+    FORMAT_VERSION,
+    HEAD_BYTES,
+    Changes,
+    Head,
+    encode_frame,
+    encode_head,
+    new_mark,
+    segment_header,
+    segment_name,
+)
 from engine.log.segment_look import STATE_NAME, look_at
 from engine.log.segment_survey import Finding, Survey
-from engine.log.segment_walk import SegmentFile
 from engine.log.storage import Entry
 from engine.records import WriteSource
 from engine.unit import Unit
 
+# More lost positions and commits than this are not replaced one by one.
+_LOST_MAX = 100_000_000
 _NO_UNIT = Unit(source=WriteSource.INTERNAL)
 
 
@@ -29,6 +41,12 @@ def repair_segments(folder: Path, damages: Sequence[Damage]) -> None:
     So a crash leaves each as it was, or mended. Raises `DataFolderError` where something else is damaged than what
     `damages` say.
     """
+    for damage in damages:
+        if _size_of(damage) > _LOST_MAX:
+            raise DataFolderError(
+                f"{folder}: positions {damage.first_position} to {damage.last_position} are too many to be replaced "
+                "one by one; bring the folder back from a copy"
+            )
     told = {_key(damage): damage for damage in damages}
     for path, findings in _by_segment(folder):
         found = [damage for finding in findings for damage in finding.damages]
@@ -38,8 +56,7 @@ def repair_segments(folder: Path, damages: Sequence[Damage]) -> None:
             raise DataFolderError(f"{path} is not damaged as it was when it was verified; verify it again")
         mended = path.with_suffix(".mended")
         with mended.open("wb") as file:
-            for part in _mended(path, findings, told):
-                file.write(part)
+            _mend(path, findings, told, _Segment(file))
             file.flush()
             os.fsync(file.fileno())
         mended.replace(path)
@@ -64,30 +81,68 @@ def _by_segment(folder: Path) -> Iterator[tuple[Path, list[Finding]]]:
             yield held
 
 
-def _mended(path: Path, findings: Sequence[Finding], told: dict[object, Damage]) -> Iterator[bytes]:
+class _Segment:
+    """A segment that is written anew, with a mark of its own: nobody knows what else lies in the old one."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._mark = new_mark()
+        self._end = 0
+        self._write(segment_header(self._mark))
+
+    def _write(self, part: bytes) -> None:
+        self._file.write(part)
+        self._end += len(part)
+
+    def put(self, place: Place, entries: Sequence[Entry]) -> None:
+        """A new commit."""
+        for part in encode_frame(place.commit, place.position, entries, self._mark, self._end):
+            self._write(part)
+
+    def keep(self, head: Head, frame: bytes) -> None:
+        """A commit as it was, where it lies now."""
+        self._write(encode_head(head, self._mark, self._end) + frame[HEAD_BYTES:])
+
+
+def _mend(path: Path, findings: Sequence[Finding], told: dict[object, Damage], mended: _Segment) -> None:
     """The content of the segment, with what is lost replaced. What was never finished is left out."""
     with ExitStack() as stack:
         file = stack.enter_context(SegmentFile(path)) if path.exists() else None
         for finding in findings:
-            if finding.whole is not None:
-                yield from _lost_commits(finding, told[_key(finding.whole)])
-            elif finding.batches:
-                assert file is not None, "batches that are damaged are in a file"
-                yield from _frame_with_lost_batches(file, finding, told)
-            elif file is not None:
-                yield file.bytes_of(finding.stretch)
+            stretch = finding.stretch
+            if stretch.body is None:
+                _put_lost_commits(finding, told, mended)
+                continue
+            assert file is not None, "a body is in a file"
+            assert stretch.head is not None, "and behind its head"
+            if finding.batches:
+                _put_lost_batches(file, finding, told, mended)
+            else:
+                mended.keep(stretch.head, file.bytes_of(stretch))
 
 
-def _lost_commits(finding: Finding, damage: Damage) -> Iterator[bytes]:
+def _put_lost_commits(finding: Finding, told: dict[object, Damage], mended: _Segment) -> None:
     """The first of them holds all that is lost, the others nothing: neither positions nor commits have a gap."""
     before, after = finding.stretch.before, finding.stretch.after
-    lost = lost_batches(replace(damage, first_position=before.position))
-    yield from encode_frame(before.commit, before.position, [Entry(_NO_UNIT, batch) for batch in lost])
+    if before.commit == after.commit:
+        # It was the header alone.
+        return
+    damage = Damage(
+        partition=0,
+        first_position=before.position,
+        last_position=after.position - 1,
+        timestamp_ns=told[_key(finding.whole)].timestamp_ns if finding.whole else 0,
+        why=finding.stretch.why,
+    )
+    entries = [Entry(_NO_UNIT, batch) for batch in lost_batches(damage)]
+    if finding.instead is not None:
+        entries.append(Entry(finding.instead, None))
+    mended.put(before, entries)
     for commit in range(before.commit + 1, after.commit):
-        yield from encode_frame(commit, after.position, [])
+        mended.put(Place(commit, after.position), [])
 
 
-def _frame_with_lost_batches(file: SegmentFile, finding: Finding, told: dict[object, Damage]) -> list[bytes]:
+def _put_lost_batches(file: SegmentFile, finding: Finding, told: dict[object, Damage], mended: _Segment) -> None:
     """All else that the commit says stays."""
     body = finding.stretch.body
     assert body is not None, "its batches could be told apart"
@@ -96,7 +151,7 @@ def _frame_with_lost_batches(file: SegmentFile, finding: Finding, told: dict[obj
         damage = finding.batches.get(i)
         batches = [batch] if damage is None else lost_batches(told[_key(damage)])
         entries += [Entry(_NO_UNIT, one) for one in batches]
-    return encode_frame(*finding.stretch.before, entries)
+    mended.put(finding.stretch.before, entries)
 
 
 def _unit_of(changes: Changes) -> Unit:
@@ -113,6 +168,11 @@ def _unit_of(changes: Changes) -> Unit:
         processed_position=changes.processed_position,
         acknowledged={one.exporter: one for one in changes.acknowledged},
     )
+
+
+def _size_of(damage: Damage) -> int:
+    first, last = damage.commits or (0, -1)
+    return damage.records + last - first + 1
 
 
 def _key(damage: Damage) -> object:

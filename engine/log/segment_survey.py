@@ -8,21 +8,28 @@ from pathlib import Path
 
 from engine.log.codec import EncodedBatch
 from engine.log.findings import Damage, Overview, Verdict, fault_of
+from engine.log.lost import lost_changes
 from engine.log.pending import Pending
 from engine.log.read_only import size_of
+from engine.log.segment_file import SegmentFile, Stretch
 from engine.log.segment_look import STATE_NAME, Gone, Look, Segment
-from engine.log.segment_walk import SegmentFile, Stretch, Tail
+from engine.log.segment_walk import Tail
+from engine.unit import Unit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """A stretch of the log, and what of it is damaged: all of it, or batches by their number in the frame."""
+    """A stretch of the log, and what of it is damaged: all of it, or batches by their number in the frame.
+
+    `instead` is what has to stand for changes that nobody knows any more.
+    """
 
     # None where the stretch is in no file at all.
     segment: Segment | None
     stretch: Stretch
     whole: Damage | None
     batches: dict[int, Damage]
+    instead: Unit | None = None
 
     @property
     def damages(self) -> list[Damage]:
@@ -68,9 +75,12 @@ class Survey:
             self._oldest, self._begins_anew = max(self._oldest, stretch.before.position), False
         self._next_position = max(self._next_position, stretch.after.position)
         batches: dict[int, Damage] = {}
-        whole = None
+        whole, instead = None, None
         if stretch.body is None:
             whole = self._damage_of(stretch)
+            if whole is not None and whole.changes_lost:
+                instead = self._instead_of(stretch)
+                self._pending.add(instead)
         else:
             if stretch.head is not None and stretch.head.commit >= self._look.reached.commit:
                 self._pending.fold(stretch.body.changes, stretch.head, stretch.start)
@@ -79,7 +89,7 @@ class Survey:
                     self._count(count, timestamp_ns)
             if self._thorough and file is not None:
                 batches = self._damaged_batches(file.batches(stretch))
-        found = Finding(segment=segment, stretch=stretch, whole=whole, batches=batches)
+        found = Finding(segment=segment, stretch=stretch, whole=whole, batches=batches, instead=instead)
         self._damages += found.damages
         return found
 
@@ -92,8 +102,9 @@ class Survey:
     def _damage_of(self, stretch: Stretch) -> Damage | None:
         """None where everybody is done with all of it."""
         before, after, reached = stretch.before, stretch.after, self._look.reached
-        is_applied = after.commit <= reached.commit
-        if is_applied and before.position < self._oldest and after.position <= self._oldest:
+        has_commits = before.commit < after.commit
+        is_applied = not has_commits or (after.commit <= reached.commit and not stretch.is_unknown)
+        if is_applied and has_commits and before.position < self._oldest and after.position <= self._oldest:
             return None
         return Damage(
             partition=self._partition,
@@ -101,8 +112,16 @@ class Survey:
             last_position=after.position - 1,
             timestamp_ns=self._last_ns or 0,
             why=stretch.why,
-            commits=(before.commit, after.commit - 1),
+            commits=(before.commit, after.commit - 1) if has_commits else None,
             changes_lost=not is_applied,
+        )
+
+    def _instead_of(self, stretch: Stretch) -> Unit:
+        known, pending = self._look.recovered, self._pending
+        return lost_changes(
+            max(known.next_timer_id, pending.next_timer_id),
+            max(known.next_sequence, pending.next_sequence),
+            stretch.after.commit - stretch.before.commit,
         )
 
     def _damaged_batches(self, batches: list[EncodedBatch]) -> dict[int, Damage]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 from engine.log.disk import Disk
+from engine.log.segment_format import new_mark, segment_header
+
+log = logging.getLogger("penstock.log")
 
 # A sync that need not store the file's new length is quicker, and zeros that are written for it cost: it pays for
 # small frames.
@@ -23,9 +28,10 @@ class SegmentWriter:
     has left unknown is ever taken for stored.
     """
 
-    def __init__(self, path: Path, end: int, *, disk: Disk, syncs: bool) -> None:
+    def __init__(self, path: Path, end: int, mark: bytes, *, disk: Disk, syncs: bool) -> None:
         self.path = path
         self.end = end
+        self.mark = mark
         self._disk = disk
         self._syncs = syncs
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -34,6 +40,27 @@ class SegmentWriter:
         # Zeros reach up to here, if further than the end.
         self._room_end = end
         self._makes_room = syncs
+        # Frames that were taken for stored may not be.
+        self._is_unsafe = False
+
+    @classmethod
+    def begin(cls, path: Path, *, disk: Disk, syncs: bool) -> Self:
+        """Over a new segment: nothing but its header, which is on the disk before anything else is. Raises `OSError`.
+
+        What lies there already was begun so, and never finished.
+        """
+        writer = cls(path, 0, new_mark(), disk=disk, syncs=syncs)
+        try:
+            header = segment_header(writer.mark)
+            disk.cut(writer._file, 0)
+            disk.write(writer._file, [header], 0)
+            disk.sync(writer._file)
+        except BaseException:
+            os.close(writer._file)
+            raise
+        writer.end = len(header)
+        writer._is_clean = True
+        return writer
 
     def append(self, parts: Sequence[bytes], length: int) -> int:
         """Where the frame of this length lies. Raises `OSError`, and then it is not there."""
@@ -41,20 +68,22 @@ class SegmentWriter:
             self.mend()
         if self._makes_room and length <= _SMALL_FRAME_BYTES and self.end + length > self._room_end:
             self._make_room()
+        offset = self.end
         self._is_clean = False
         try:
-            self._disk.write(self._file, parts, self.end)
+            self._disk.write(self._file, parts, offset)
             if self._syncs:
                 self._disk.sync(self._file)
-        except OSError as error:
+            self.end = offset + length
+            self._is_clean = True
+        except BaseException as error:
+            # Whatever it was, an interrupt too: who hears of it takes the frame for refused.
+            self.end, self._is_clean = offset, False
             try:
                 self.mend()
             except OSError as further:
                 error.add_note(f"nor could what was written be cut off: {further}")
             raise
-        self._is_clean = True
-        offset = self.end
-        self.end += length
         return offset
 
     def _make_room(self) -> None:
@@ -72,20 +101,44 @@ class SegmentWriter:
         if not self._is_clean:
             self.seal()
 
+    def restore_header(self) -> None:
+        """Makes the header whole, where it is not: the mark may have been known from elsewhere. Raises `OSError`."""
+        header = segment_header(self.mark)
+        if os.pread(self._file, len(header), 0) != header:
+            self._disk.write(self._file, [header], 0)
+            self._disk.sync(self._file)
+
     def seal(self) -> None:
         """The file ends with its last frame, and all of it is on the disk. Raises `OSError`."""
         self._disk.cut(self._file, self.end)
         self._room_end = self.end
-        self._disk.sync(self._file)
+        self.sync()
         self._is_clean = True
 
     def sync(self) -> None:
-        """All frames survive the machine, also where appends do not sync. From any thread, until `close`."""
-        self._disk.sync(self._file)
+        """All frames survive the machine, also where appends do not sync. From any thread, until `close`.
+
+        Raises `OSError`; where appends do not sync it does so from then on: what the system could not store it may
+        have forgotten, and the next sync would not say so.
+        """
+        if self._is_unsafe:
+            raise OSError(errno.EIO, "an earlier sync of the log has failed")
+        try:
+            self._disk.sync(self._file)
+        except OSError:
+            self._is_unsafe = not self._syncs
+            raise
 
     def close(self) -> None:
-        if self._room_end > self.end and self._is_clean:
-            # Where this fails, the zeros stay.
-            with suppress(OSError):
+        """The file ends with its last frame, if the disk lets it."""
+        try:
+            if not self._is_clean:
+                self.mend()
+            elif self._room_end > self.end:
                 self._disk.cut(self._file, self.end)
-        os.close(self._file)
+        except OSError as error:
+            # Zeros harm nobody.
+            if not self._is_clean:
+                log.warning("%s: what was refused may be there at the next start: %s", self.path, error)
+        finally:
+            os.close(self._file)

@@ -20,7 +20,7 @@ from engine.log.connections import Connections
 from engine.log.disk import Disk
 from engine.log.replay import End, Replay
 from engine.log.segment import Segment, missing
-from engine.log.segment_format import FORMAT_VERSION, Body, Head, commits_and_positions, frame_of
+from engine.log.segment_format import FORMAT_VERSION, Body, Head, commits_and_positions, frame_of, segment_name
 from engine.log.segment_writer import SegmentWriter
 from engine.log.storage import Entry, StorageError
 from engine.unit import Recovered
@@ -66,8 +66,12 @@ class SegmentsStorage:
         self._indexed: deque[Segment] = deque()
         self._indexes = Lock()
         self._writer: SegmentWriter | None = None
+        # Held by whoever changes the log, and at its end.
+        self._changing = Lock()
         # Held while the writer is closed, and while the applier uses it.
         self._turning = Lock()
+        # False where a commit was interrupted that may be stored: what is known then is not what the files hold.
+        self._is_sure = True
         self._commit = 0
         self._last_position = 0
         # What lies before it is gone, though its bytes may still be there.
@@ -77,33 +81,43 @@ class SegmentsStorage:
 
     def recover(self) -> Recovered:
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            meta = self._opened_database()
-            self._applier.recover(
-                applied_commit=meta.get("applied_commit", 0), oldest_position=meta.get("oldest_position", 0)
-            )
-            self._segments = tuple(
-                Segment(self._folder, commit, position, known_from=None)
-                for commit, position, _ in commits_and_positions(iter(os.listdir(self._folder)))
-            )
-            applied = End(
-                commit=meta.get("applied_commit", 0),
-                position=meta.get("last_position", 0),
-                offset=meta.get("applied_offset"),
-            )
-            if self._segments:
-                # What a process that died had not synced counts from now on.
-                with self._segments[-1].opened() as file:
-                    self._disk.sync(file)
-            end = Replay(applied, synced=self._syncs, found=self._replay).over(self._segments)
-            self._commit, self._last_position = end.commit, end.position
-            self._open_end(end)
-            self._oldest_position = max(meta.get("oldest_position", 1), self._segments[0].first_position)
-            return self._applier.recovered(last_position=self._last_position, oldest_position=self._oldest_position)
+            return self._recovered()
         except (sqlite3.DatabaseError, StorageError) as error:
             raise DataFolderError(f"{self._folder / 'state.db'} cannot be opened: {error}") from error
         except OSError as error:
             raise DataFolderError(f"{self._folder} cannot be opened as a log: {error}") from error
+        finally:
+            if not self._applier.is_open:
+                self._close_files()
+
+    def _recovered(self) -> Recovered:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        meta = self._opened_database()
+        self._applier.recover(
+            applied_commit=meta.get("applied_commit", 0), oldest_position=meta.get("oldest_position", 0)
+        )
+        # What is carried while the log is read says it again.
+        self._oldest_position = meta.get("oldest_position", 1)
+        self._segments = tuple(
+            Segment(self._folder, commit, position, known_from=None)
+            for commit, position, _ in commits_and_positions(iter(os.listdir(self._folder)))
+        )
+        # What a process that died had not synced counts from now on: names, and the end of the log.
+        for folder in (self._folder, self._folder.parent):
+            self._disk.sync_folder(folder)
+        if self._segments:
+            with self._segments[-1].opened() as file:
+                self._disk.sync(file)
+        applied = End(
+            commit=meta.get("applied_commit", 0),
+            position=meta.get("last_position", 0),
+            offset=meta.get("applied_offset"),
+        )
+        end = Replay(applied, synced=self._syncs, found=self._replay).over(self._segments)
+        self._commit, self._last_position = end.commit, end.position
+        self._open_end(end)
+        self._oldest_position = max(self._oldest_position, self._segments[0].first_position)
+        return self._applier.recovered(last_position=self._last_position, oldest_position=self._oldest_position)
 
     def _opened_database(self) -> dict[str, int]:
         writer = self._connections.writer
@@ -123,73 +137,108 @@ class SegmentsStorage:
         if not self._segments or end.offset is None:
             self._writer = self._begin_segment()
             return
-        last = self._segments[-1]
+        before, last = self._segments[:-1], self._segments[-1]
+        if not end.offset:
+            # The end came while it was made.
+            self._segments = before
+            self._writer = self._begin_segment()
+            return
+        mark = end.mark
+        assert mark is not None, "its end was found by it"
         self._segments = (
-            *self._segments[:-1],
-            Segment(self._folder, last.first_commit, last.first_position, known_from=end.offset),
+            *before,
+            Segment(self._folder, last.first_commit, last.first_position, known_from=end.offset, mark=mark),
         )
-        self._writer = SegmentWriter(last.path, end.offset, disk=self._disk, syncs=self._syncs)
+        self._writer = SegmentWriter(last.path, end.offset, mark, disk=self._disk, syncs=self._syncs)
+        self._writer.restore_header()
         self._writer.mend()
 
     def _begin_segment(self) -> SegmentWriter:
         """A segment for the next commit, behind all others."""
-        segment = Segment(self._folder, self._commit + 1, self._last_position + 1)
-        writer = SegmentWriter(segment.path, 0, disk=self._disk, syncs=self._syncs)
+        path = self._folder / segment_name(self._commit + 1, self._last_position + 1)
+        writer = SegmentWriter.begin(path, disk=self._disk, syncs=self._syncs)
         try:
             self._disk.sync_folder(self._folder)
-        except OSError:
+        except BaseException:
             writer.close()
             raise
+        segment = Segment(self._folder, self._commit + 1, self._last_position + 1, mark=writer.mark)
         self._segments = (*self._segments, segment)
         return writer
 
     # -- writing ---
 
     def commit(self, entries: Sequence[Entry]) -> None:
-        self._applier.await_room()
-        head, parts, changing = frame_of(self._commit + 1, self._last_position + 1, entries)
-        try:
-            offset = self._writer_with_room().append(parts, head.frame_bytes)
-        except OSError as error:
-            raise _storage_error(self._folder, error) from error
-        # Stored; now readers may see it.
-        self._commit = head.commit
-        self._segments[-1].add(head, offset)
-        self._applier.add(changing, head, offset)
-        self._last_position += head.records
+        """Once it was interrupted where it may be stored, no other is taken: the next start reads what is there."""
+        with self._changing:
+            self._check_open()
+            if not self._is_sure:
+                raise StorageError("storage_error", f"{self._folder.name}: a commit was interrupted; start again")
+            self._applier.await_room()
+            try:
+                self._is_sure = False
+                writer = self._writer_with_room()
+                self._is_sure = True
+                head, parts, changing = frame_of(
+                    self._commit + 1, self._last_position + 1, entries, writer.mark, writer.end
+                )
+                self._is_sure = False
+                offset = writer.append(parts, head.frame_bytes)
+            except OSError as error:
+                self._is_sure = True
+                raise _storage_error(self._folder, error) from error
+            # Stored; now readers may see it, its place first.
+            self._segments[-1].add(head, offset)
+            self._commit, self._last_position = head.commit, self._last_position + head.records
+            self._applier.add(changing, head, offset)
+            self._is_sure = True
+
+    def _check_open(self) -> None:
+        if self._writer is None:
+            raise StorageError("storage_error", f"{self._folder.name}: the log is closed")
 
     def _writer_with_room(self) -> SegmentWriter:
         writer = self._writer
-        assert writer is not None, "recover comes first"
+        assert writer is not None, "it was looked for"
         if writer.end < self._segment_bytes:
             return writer
         # Also where commits are not synced: only the last segment may have an end that is not safe.
         writer.seal()
+        full = self._segments[-1]
         following = self._begin_segment()
         with self._turning:
             self._writer = following
             writer.close()
+        self._remember(full)
         return following
 
     def _secure_log(self) -> None:
-        """Before the database says that it has applied something, that is in the log for good."""
+        """Before the database says that it has applied something, that is in the log for good.
+
+        Raises `StorageError`; what the log holds is then not known any more.
+        """
         if not self._syncs:
-            with self._turning:
-                if self._writer is not None:
-                    self._writer.sync()
+            try:
+                with self._turning:
+                    if self._writer is not None:
+                        self._writer.sync()
+            except OSError as error:
+                raise _storage_error(self._folder, error) from error
 
     def delete_before(self, position: int, max_batches: int) -> int:
-        try:
-            gone = 0
-            for batch in self._batches(self._oldest_position, max_batches):
-                if batch.last_position >= position:
-                    break
-                self._oldest_position = batch.last_position + 1
-                gone += 1
-            self._delete_segments()
-        except OSError as error:
-            raise _storage_error(self._folder, error) from error
-        return gone
+        with self._changing:
+            self._check_open()
+            try:
+                gone = 0
+                for batch in self._batches(self._oldest_position, max_batches):
+                    if batch.last_position >= position:
+                        break
+                    self._oldest_position = batch.last_position + 1
+                    gone += 1
+                self._delete_segments()
+            except OSError as error:
+                raise _storage_error(self._folder, error) from error
+            return gone
 
     def _batches(self, position: int, count: int) -> list[EncodedBatch]:
         """The next so many, without content."""
@@ -231,21 +280,23 @@ class SegmentsStorage:
 
     def _from(self, position: int) -> Iterator[tuple[Segment, int]]:
         """The segments from the one that holds the position on, each with the first position behind it."""
-        # The segments last: whatever is committed by now has its place in them.
+        # The segments last: whatever is committed by now has its place in them, and others may be behind it already.
         end = self._last_position + 1
         segments = self._segments
         first = max(bisect_right(segments, position, key=lambda segment: segment.first_position) - 1, 0)
         for number in range(first, len(segments)):
-            behind = segments[number + 1].first_position if number + 1 < len(segments) else end
-            if position < behind <= end:
+            behind = min(segments[number + 1].first_position, end) if number + 1 < len(segments) else end
+            if position < behind:
                 yield segments[number], behind
                 position = behind
 
     def _remember(self, segment: Segment) -> None:
-        """Keeps the indexes of few segments."""
+        """Keeps the indexes of few segments, those that were used last."""
         with self._indexes:
-            if segment is self._segments[-1] or segment in self._indexed:
+            if segment is self._segments[-1]:
                 return
+            if segment in self._indexed:
+                self._indexed.remove(segment)
             self._indexed.append(segment)
             if len(self._indexed) > _INDEXES_MAX:
                 self._indexed.popleft().forget()
@@ -257,7 +308,13 @@ class SegmentsStorage:
         return iter(self._applier.state_scan(prefix))
 
     def close(self) -> None:
-        self._applier.close()
+        # Who waits for room is refused, and the commit under way ends.
+        self._applier.refuse()
+        with self._changing:
+            self._applier.close()
+            self._close_files()
+
+    def _close_files(self) -> None:
         if self._writer is not None:
             self._writer.close()
             self._writer = None

@@ -37,6 +37,7 @@ def statements(begin: str, columns: int, rows_max: int) -> list[tuple[int, str]]
 
 
 _PUT_META = "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+_RAISE_META = "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = max(value, excluded.value)"
 _PUT_STATE = statements("INSERT OR REPLACE INTO state", 2, 256)
 _PUT_PROGRESS = "INSERT OR REPLACE INTO progress VALUES (?, ?, ?, ?)"
 _PUT_EXPORTER = "INSERT OR REPLACE INTO exporter VALUES (?, ?, ?)"
@@ -54,6 +55,11 @@ def put(db: sqlite3.Connection, of_sizes: list[tuple[int, str]], parameters: lis
 
 def put_meta(db: sqlite3.Connection, key: str, value: int) -> None:
     db.execute(_PUT_META, (key, value))
+
+
+def raise_meta(db: sqlite3.Connection, key: str, value: int) -> None:
+    """For numbers that only rise."""
+    db.execute(_RAISE_META, (key, value))
 
 
 def meta_of(db: sqlite3.Connection) -> dict[str, int]:
@@ -89,7 +95,7 @@ def write_unit(db: sqlite3.Connection, unit: Unit) -> None:
             "INSERT INTO timer VALUES (?, ?, ?)",
             [(t.timer_id, t.due_wall_ns, t.command) for t in unit.timers_added],
         )
-        put_meta(db, "next_timer_id", max(t.timer_id for t in unit.timers_added) + 1)
+        raise_meta(db, "next_timer_id", max(t.timer_id for t in unit.timers_added) + 1)
     if unit.timers_fired:
         db.executemany("DELETE FROM timer WHERE timer_id = ?", [(i,) for i in unit.timers_fired])
     if unit.outbox:
@@ -97,7 +103,7 @@ def write_unit(db: sqlite3.Connection, unit: Unit) -> None:
             "INSERT INTO outbox VALUES (?, ?, ?)",
             [(m.sequence, m.receiver, m.command) for m in unit.outbox],
         )
-        put_meta(db, "next_sequence", unit.outbox[-1].sequence + 1)
+        raise_meta(db, "next_sequence", unit.outbox[-1].sequence + 1)
     if unit.delivered:
         db.executemany("DELETE FROM outbox WHERE receiver = ? AND sequence <= ?", list(unit.delivered.items()))
     if unit.received:

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from engine.errors import StateReadError
+from engine.whole_stack import read_with_whole_stack
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
@@ -49,7 +50,13 @@ class StateOverlay:
             raw = self._known[key]
         except KeyError:
             raw = self._fetch(key)
-        return default if raw is None else _decode(raw)
+        if raw is None:
+            return default
+        # What `_decoded` does, without a call.
+        try:
+            return _decode(raw)
+        except RecursionError:
+            return read_with_whole_stack(_decode, raw)
 
     def put(self, key: str, value: Any) -> None:
         """Raises `TypeError` for a value that cannot be encoded."""
@@ -74,7 +81,7 @@ class StateOverlay:
         for key in sorted(found):
             raw = found[key]
             if raw is not None:
-                yield key, _decode(raw)
+                yield key, _decoded(raw)
 
     # -- what the processing task calls ---
 
@@ -127,6 +134,14 @@ class StateOverlay:
         known = self._known
         while len(known) > self._cached_keys_max:
             del known[next(iter(known))]
+
+
+def _decoded(raw: bytes) -> Any:
+    """Whoever has put it may have had more of its stack left than who asks for it."""
+    try:
+        return _decode(raw)
+    except RecursionError:
+        return read_with_whole_stack(_decode, raw)
 
 
 def _check_key(key: object) -> None:

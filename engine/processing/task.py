@@ -279,7 +279,9 @@ class ProcessingTask:
             unit = self._context.take_unit(record.position)
             always_allowed = self._partition.always_allowed.covers(record)
             try:
-                self._append(unit, always_allowed=always_allowed)
+                # Refused, it has come to nothing but its rejection.
+                append = self._append_rejection if self._refused else self._append
+                append(unit, always_allowed=always_allowed)
             except _UNENCODABLE as error:
                 self._context.discard(*before)
                 self._refused.clear()

@@ -9,7 +9,7 @@ from typing import Any
 
 from engine.errors import ConfigurationError, PenstockError
 from engine.sources.line_splitter import LINE_BYTES_MAX
-from engine.sources.protocol import Source, SourceBatch, SourceStart, can_restart
+from engine.sources.protocol import Source, SourceBatch, SourceStart, can_restart, is_prompt
 from engine.sources.unreadable import Unreadable
 
 _BEGINNING = SourceStart(0, None)
@@ -26,8 +26,6 @@ class CsvRows:
     `row_bytes_max`, gives an `Unreadable`.
     """
 
-    prompt = True
-
     def __init__(self, inner: Source, *, delimiter: str = ",", row_bytes_max: int = LINE_BYTES_MAX) -> None:
         if len(delimiter) != 1 or delimiter in '"\r\n':
             raise ConfigurationError(f"delimiter must be one character, and no quote or line end, not {delimiter!r}")
@@ -35,6 +33,7 @@ class CsvRows:
         self._delimiter = delimiter
         self._row_bytes_max = row_bytes_max
         self.restartable = can_restart(inner)
+        self.prompt = is_prompt(inner)
         self._begin()
 
     def _begin(self) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 # How long a source that had nothing is left alone: short at first, so that a pipe is never starved.
 _PAUSE_MIN_SECONDS = 0.001
 _PAUSE_MAX_SECONDS = 0.02
+_OFFSET_MAX = (1 << 63) - 1
 
 # Tells of a value that could not be read; raises itself where the policy says stop.
 Failed = Callable[[Buffer, int, Exception], None]
@@ -68,6 +69,7 @@ class SourceTask:
                 batch = self._source.read(room)
                 if batch is None:
                     break
+                _check_place(batch)
                 if batch.values:
                     self._send(batch, sequence)
                     sequence += 1
@@ -117,3 +119,12 @@ class SourceTask:
                 values.append(value)
                 offsets.append(buffer.offset_at(index))
         buffer.values, buffer.offsets = values, offsets
+
+
+def _check_place(batch: SourceBatch) -> None:
+    """What no log can store would never be stored, however often it is tried."""
+    first, cursor = batch.first_offset, batch.cursor
+    if type(first) is not int or not 0 <= first <= _OFFSET_MAX - len(batch.values):
+        raise ValueError(f"an offset of a source is a whole number from 1 to {_OFFSET_MAX}, not {first!r}")
+    if cursor is not None and type(cursor) is not bytes:
+        raise TypeError(f"the cursor of a source is bytes or None, not {type(cursor).__name__}")

@@ -28,13 +28,20 @@ class Credits(Protocol):
         ...
 
 
-class Part(NamedTuple):
-    """One buffer inside a buffer that was put together from several: its values end in front of the index `end`."""
+class SourcePlace(NamedTuple):
+    """How far a buffer covers its source."""
 
-    sequence: int
     last_offset: int
     cursor: bytes | None
-    end: int
+
+
+class Parts(NamedTuple):
+    """The buffers that one was put together from, in the order in which they came."""
+
+    # By sequence, also those that brought nothing. Other channels share it: nobody changes it.
+    places: dict[int, SourcePlace]
+    # Of those that brought something: the sequence, and the index that its values end in front of.
+    ends: list[tuple[int, int]]
 
 
 @dataclass(slots=True)
@@ -59,7 +66,7 @@ class Buffer:
     pool: Credits | None = None
     channel: int = 0
     # Where it holds what several buffers brought, and others may come in between: which ones these are.
-    parts: list[Part] | None = None
+    parts: Parts | None = None
 
     def offset_at(self, index: int) -> int:
         return self.first_offset + index if self.offsets is None else self.offsets[index]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
 from engine.clock import NS_PER_SECOND
-from engine.tasks.buffers import Buffer, Part
+from engine.tasks.buffers import Buffer, Parts, SourcePlace
 
 # A partition that a source brings nothing learns at least this often how far the source has come.
 _WATERMARK_NS = NS_PER_SECOND
@@ -22,22 +23,11 @@ class _Lists:
     what lies up to there: as no buffer reaches across such a place, nothing in a part is stored already.
     """
 
-    __slots__ = ("_furthest", "_stored", "values")
+    __slots__ = ("_stored", "values")
 
     def __init__(self, stored: Sequence[int]) -> None:
         self.values: list[Keyed] = [[] for _ in stored]
         self._stored = stored
-        self._furthest = max(stored)
-
-    def lists(self, buffer: Buffer) -> Sequence[Keyed]:
-        """Where what the buffer brings goes, by channel."""
-        if buffer.last_offset > self._furthest:
-            return self.values
-        nowhere: Keyed = []
-        return [
-            values if buffer.last_offset > stored else nowhere
-            for values, stored in zip(self.values, self._stored, strict=True)
-        ]
 
     def _taken(self, channel: int) -> Keyed:
         values = self.values[channel]
@@ -48,14 +38,25 @@ class _Lists:
 class GatheredInOrder(_Lists):
     """All buffers of the source come here, in their sequence: a part stands for all that was seen before it."""
 
-    __slots__ = ("_last", "_told", "_told_ns")
+    __slots__ = ("_furthest", "_last", "_told", "_told_ns")
 
     def __init__(self, stored: Sequence[int]) -> None:
         super().__init__(stored)
+        self._furthest = max(stored)
         self._last: Buffer | None = None
         # By channel: the last offset that it knows of, and since when.
         self._told = [0] * len(stored)
         self._told_ns = [0] * len(stored)
+
+    def lists(self, buffer: Buffer) -> Sequence[Keyed]:
+        """Where what the buffer brings goes, by channel."""
+        if buffer.last_offset > self._furthest:
+            return self.values
+        nowhere: Keyed = []
+        return [
+            values if buffer.last_offset > stored else nowhere
+            for values, stored in zip(self.values, self._stored, strict=True)
+        ]
 
     def saw(self, buffer: Buffer) -> None:
         """All that it brings is in the lists."""
@@ -82,41 +83,65 @@ class GatheredInOrder(_Lists):
 
 
 class GatheredInParts(_Lists):
-    """Buffers of the source also go through other tasks: a part says which ones it stands for, also empty ones."""
+    """Buffers of the source also go through other tasks: a part says which ones it stands for, also empty ones.
 
-    __slots__ = ("_lengths", "_seen", "_source", "_told")
+    All channels share the places of these, and a buffer costs only the channels that it brings something.
+    """
+
+    __slots__ = ("_brought", "_ends", "_places", "_seen", "_source", "_told")
 
     def __init__(self, source: str, stored: Sequence[int]) -> None:
         super().__init__(stored)
         self._source = source
-        # Each buffer that some channel does not know of, and how long all the lists were behind it.
-        self._seen: list[tuple[int, int, bytes | None]] = []
-        self._lengths: list[list[int]] = []
-        # By channel: how many of these it knows.
+        # What the buffer in hand brings, by channel.
+        self._brought: defaultdict[int, Keyed] = defaultdict(list)
+        # Each buffer that some channel does not know of.
+        self._seen: list[tuple[int, SourcePlace]] = []
+        # By channel: which buffers its values are of, and how many of the seen ones it knows.
+        self._ends: list[list[tuple[int, int]]] = [[] for _ in stored]
         self._told = [0] * len(stored)
+        # What was made of `_seen` from some number on, until another is seen.
+        self._places: dict[int, dict[int, SourcePlace]] = {}
+
+    def lists(self, buffer: Buffer) -> dict[int, Keyed]:
+        """Where what the buffer brings goes, by channel."""
+        return self._brought
 
     def saw(self, buffer: Buffer) -> None:
         """All that it brings is in the lists."""
-        self._seen.append((buffer.sequence, buffer.last_offset, buffer.cursor))
-        self._lengths.append([len(values) for values in self.values])
+        for channel, brought in self._brought.items():
+            if buffer.last_offset > self._stored[channel]:
+                values = self.values[channel]
+                values += brought
+                self._ends[channel].append((buffer.sequence, len(values)))
+        self._brought.clear()
+        self._seen.append((buffer.sequence, SourcePlace(buffer.last_offset, buffer.cursor)))
+        self._places.clear()
 
     def part(self, channel: int, now_ns: int) -> Buffer | None:
         """Takes out what there is for a channel; None when it need not be told anything now."""
-        told = self._told[channel]
-        seen, lengths = self._seen[told:], self._lengths[told:]
-        if not seen:
+        told, count = self._told[channel], len(self._seen)
+        if told == count:
             return None
-        self._told[channel] += len(seen)
-        sequence, last_offset, cursor = seen[-1]
-        made = Buffer(self._source, sequence, 0, last_offset, self._taken(channel), cursor=cursor)
-        if len(seen) > 1:
-            made.parts = [Part(*place, ends[channel]) for place, ends in zip(seen, lengths, strict=True)]
+        self._told[channel] = count
+        sequence, place = self._seen[-1]
+        ends, self._ends[channel] = self._ends[channel], []
+        values = self._taken(channel)
+        made = Buffer(self._source, sequence, 0, place.last_offset, values, cursor=place.cursor)
+        if count - told > 1:
+            made.parts = Parts(self._places_from(told), ends)
         return made
+
+    def _places_from(self, told: int) -> dict[int, SourcePlace]:
+        places = self._places.get(told)
+        if places is None:
+            places = self._places[told] = dict(self._seen[told:])
+        return places
 
     def all_told(self) -> None:
         """Every channel has had its part."""
         self._seen.clear()
-        self._lengths.clear()
+        self._places.clear()
         self._told = [0] * len(self._told)
 
     def last_word(self) -> Buffer | None:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from engine.clock import NS_PER_SECOND, Clock
 from engine.identity import partition_of
 from engine.tasks.buffers import Buffer, Gate, LocalBufferPool
-from engine.tasks.gathered import Gathered, GatheredInOrder, GatheredInParts
+from engine.tasks.gathered import Gathered, GatheredInOrder, GatheredInParts, Keyed
 from engine.tasks.pace import PartPace
 
 
@@ -158,7 +158,8 @@ class KeyedOutlet:
                 part = gathered.part(channel, now_ns)
                 if part is None:
                     continue
-                handed_on += 1
+                # Empty ones are few, and cost little, unless an order is restored from them.
+                handed_on += bool(part.values) or not self._in_order
                 # A partition that is slow holds the others' parts up no longer than it must.
                 if not self._channels.try_put(channel, part):
                     late.append((channel, part))
@@ -185,7 +186,11 @@ class KeyedOutlet:
         for channel, values in enumerate(gathered.values):
             if len(values) >= self._part_records and (part := gathered.part(channel, self._clock.monotonic_ns())):
                 self._kept_values -= len(part.values)
-                self._channels.put(channel, part)
+                if not self._channels.try_put(channel, part):
+                    # While it waits for one partition, nothing is kept from the others.
+                    self.flush()
+                    self._channels.put(channel, part)
+                    return
 
     def _new(self, source: str) -> Gathered:
         stored = self._stored.get(source, (0,) * self._count)
@@ -193,9 +198,9 @@ class KeyedOutlet:
         self._gathered[source] = made
         return made
 
-    def _split(self, buffer: Buffer, lists: Sequence[list[tuple[str, Any]]]) -> None:
+    def _split(self, buffer: Buffer, lists: Sequence[Keyed] | dict[int, Keyed]) -> None:
         key_text, channels = self._key_text, self._channel_by_key
-        if len(lists) == 1:
+        if self._count == 1:
             try:
                 lists[0].extend([(key_text(value), value) for value in buffer.values])
                 return

@@ -34,10 +34,12 @@ class ByHand:
         """`persistent` says whether limits outlive the run, in a file of the data `folder`."""
         self._seats = seats
         self._file = OverrideFile(folder) if persistent else None
-        # Held while something is set, so that a worker that comes back has it too.
+        # Held while something is set and told, so that a worker that comes back has it too, and all workers hear of
+        # two changes in the order in which these stand. Nobody waits for an answer with it.
         self._setting = Lock()
         self._overrides: dict[int, Override] = {}
-        self._paused: set[str] = set()
+        # Also of those that go on again: whoever was told otherwise before has to hear it.
+        self._paused: dict[str, bool] = {}
         self._paces: dict[str, float | None] = {}
 
     def recall(self) -> None:
@@ -47,14 +49,15 @@ class ByHand:
 
     def standing(self) -> Standing:
         with self._setting:
-            return Standing(overrides=dict(self._overrides), paused=frozenset(self._paused), paces=dict(self._paces))
+            paused = frozenset(name for name, is_paused in self._paused.items() if is_paused)
+            return Standing(overrides=dict(self._overrides), paused=paused, paces=dict(self._paces))
 
     def tell_again(self, seat: Seat) -> None:
         """What was set after the worker's order was written, and before it had opened its partitions."""
         with self._setting:
             seat.call("set_overrides", {n: self._overrides.get(n) for n in seat.share.partitions}, by=None)
-            for name in self._paused:
-                seat.call("pause_exporter", name, paused=True)
+            for name, is_paused in self._paused.items():
+                seat.call("pause_exporter", name, paused=is_paused)
             for name, records_per_second in self._paces.items():
                 seat.call("pace_exporter", name, records_per_second)
 
@@ -73,12 +76,17 @@ class ByHand:
                     asked.append(seat.call("set_overrides", own, by=by))
         return asked
 
-    def pause(self, exporter: str, *, paused: bool) -> None:
-        """Keeps it alone; the workers are still to be told."""
+    def pause(self, exporter: str, *, paused: bool) -> list[Future[Any]]:
+        """Holds an exporter where it is, or lets it go on; what the workers answer when it is so."""
         with self._setting:
-            (self._paused.add if paused else self._paused.discard)(exporter)
+            self._paused[exporter] = paused
+            return self._tell_all("pause_exporter", exporter, paused=paused)
 
-    def pace(self, exporter: str, records_per_second: float | None) -> None:
-        """Keeps it alone; the workers are still to be told."""
+    def pace(self, exporter: str, records_per_second: float | None) -> list[Future[Any]]:
+        """Limits an exporter, or with None no longer; what the workers answer when it is so."""
         with self._setting:
             self._paces[exporter] = records_per_second
+            return self._tell_all("pace_exporter", exporter, records_per_second)
+
+    def _tell_all(self, method: str, *arguments: Any, **keywords: Any) -> list[Future[Any]]:
+        return [seat.call(method, *arguments, **keywords) for seat in self._seats if seat.is_open]

@@ -414,14 +414,12 @@ class WorkerEngine:
     def pause_exporter(self, name: str, *, paused: bool) -> None:
         """Holds a record exporter where it is, or lets it go on."""
         self._check_exporter(name)
-        self._by_hand.pause(name, paused=paused)
-        self._roll_call.of_all("pause_exporter", name, paused=paused)
+        self._roll_call.answers(self._by_hand.pause(name, paused=paused))
 
     def pace_exporter(self, name: str, records_per_second: float | None) -> None:
         """Limits how fast each partition's instance of an exporter hands records over; None takes it away."""
         self._check_exporter(name)
-        self._by_hand.pace(name, records_per_second)
-        self._roll_call.of_all("pace_exporter", name, records_per_second)
+        self._roll_call.answers(self._by_hand.pace(name, records_per_second))
 
     def _check_exporter(self, name: str) -> None:
         if self._outline is None or name not in self._outline.exporters:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from engine.tasks.buffers import Buffer, Credits, Part
+from engine.tasks.buffers import Buffer, Credits, Parts
 
 
 class BufferFrame(msgspec.Struct, array_like=True, tag=0, gc=False):
@@ -24,7 +24,7 @@ class BufferFrame(msgspec.Struct, array_like=True, tag=0, gc=False):
     end: bool
     # Keys and values; the receiver puts the values into its log as they are and never looks inside.
     values: list[tuple[str, msgspec.Raw]]
-    parts: list[Part] | None
+    parts: Parts | None
 
     @classmethod
     def of(cls, buffer: Buffer, *, epoch: int, partition: int, pool: int) -> BufferFrame:

@@ -14,7 +14,10 @@ _STYLES = {"ok": "green", "low": "yellow", "high": "bold red"}
 
 
 def tasks(answer: Any) -> RenderableType:
-    """A row for each subtask, in the order in which records flow; below it the task to blame."""
+    """A row for each subtask, in the order in which records flow; above it the task to blame.
+
+    Above, for a window that is too low for all of it shows the beginning.
+    """
     if not answer["tasks"]:
         return Text("the pipeline has not started yet")
     blamed = answer["bottleneck"]
@@ -27,7 +30,7 @@ def tasks(answer: Any) -> RenderableType:
     for task in answer["tasks"]:
         for subtask in task["subtasks"]:
             table.add_row(*_row(task, subtask, blamed))
-    return Group(table, Text(""), *_notes(answer))
+    return Group(*_notes(answer), Text(""), table)
 
 
 def _row(task: Mapping[str, Any], subtask: Mapping[str, Any], blamed: Mapping[str, Any] | None) -> Iterator[Text | str]:

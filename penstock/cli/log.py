@@ -48,22 +48,34 @@ def ls(folder: Path) -> None:
 @click.option("--from", "first", type=click.IntRange(0), default=1, help="First position.")
 @click.option("--to", "last", type=click.IntRange(0), help="Last position.")
 @click.option("--limit", type=click.IntRange(0), help="At most so many records of each partition.")
-def cat(folder: Path, partition: int | None, first: int, last: int | None, limit: int | None) -> None:
-    """Print records as JSON lines, partition by partition."""
+def cat(folder: Path, partition: int | None, first: int, last: int | None, limit: int | None) -> int:
+    """Print records as JSON lines, partition by partition.
+
+    Exit code 1 when JSON cannot say some of them: the others are printed, these are named on stderr.
+    """
     from itertools import islice
 
     from engine.data_folder import DataFolder
-    from engine.exporting.document import encoded_lines
+    from engine.exporting.document import UNSAYABLE, encoded_lines, why_unsayable
 
+    code = 0
     try:
         for inspection in _inspections(DataFolder(folder), partition):
             with inspection:
                 for record in islice(inspection.records(first, last), limit):
-                    sys.stdout.buffer.write(encoded_lines([record], inspection.partition))
+                    try:
+                        line = encoded_lines([record], inspection.partition)
+                    except UNSAYABLE as error:
+                        place = f"partition {inspection.partition}, position {record.position}"
+                        click.echo(f"{place}: {why_unsayable(error)}", err=True)
+                        code = 1
+                    else:
+                        sys.stdout.buffer.write(line)
         sys.stdout.buffer.flush()
     except BrokenPipeError:
         # Whoever reads has seen enough; the interpreter must not try to flush again at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code
 
 
 @log.command()
@@ -144,11 +156,16 @@ def _verified(data: DataFolder, partition: int | None) -> Iterator[Verdict]:
 def _lost(damage: Damage, overview: Overview) -> Iterator[str]:
     """What cannot be read any more, and who had no use of it yet."""
     first, last = damage.first_position, damage.last_position
+    if not damage.records and damage.commits is None:
+        yield f"  in front of position {first}: {damage.why}"
+        return
     which = _range("position", first, last) if damage.records else _range("commit", *(damage.commits or (0, 0)))
     when = f", written about {_time(damage.timestamp_ns)}" if damage.timestamp_ns else ""
     yield f"  {which}: {damage.why} ({_count(damage.records, 'record')}{when})"
     if damage.changes_lost:
         yield "    what it changed besides is lost too: keyed state, timers, messages, how far everybody has come"
+    if not damage.records:
+        return
     if overview.processed_position < last:
         begin = max(first, overview.processed_position + 1)
         yield f"    not processed, if there is a processor: {_count(last - begin + 1, 'record')} from {begin} on"

@@ -19,6 +19,8 @@ class Replay:
     did not take in time comes later.
     """
 
+    prompt = True
+
     def __init__(self, path: Path, pace: Pace) -> None:
         self._path = path
         self._pace = pace

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -10,7 +11,10 @@ import pytest
 from engine import EngineOptions
 from engine.data_folder import DataFolder
 from engine.errors import DataFolderError
+from engine.log.applier import APPLY_CHANGES_BYTES, APPLY_LOG_BYTES
+from engine.log.segments import SegmentsStorage
 from engine.options import StorageKind
+from tests.support.disks import FaultyDisk, NotedDisk
 
 
 def describe(path: Path, storage: StorageKind) -> str:
@@ -55,3 +59,71 @@ def test_a_partition_of_segments_is_a_folder_and_a_database_is_a_file(tmp_path: 
         assert folder.partition_path(1, kind) == tmp_path / "partitions" / name  # type: ignore[arg-type]
         assert (tmp_path / "partitions" / name).exists()
     folder.close()
+
+
+@pytest.mark.parametrize("between", [None, "memory"])
+@pytest.mark.parametrize(("wrote", "other"), [("sqlite", "segments"), ("segments", "sqlite")])
+def test_a_folder_that_lost_its_description_is_opened_by_the_storage_alone_that_wrote_it(
+    wrote: StorageKind, other: StorageKind, between: StorageKind | None, tmp_path: Path
+) -> None:
+    folder = DataFolder(tmp_path)
+    folder.open("p", 1, wrote)
+    storage = folder.storage(1, wrote, "FULL")
+    storage.recover()
+    storage.close()
+    folder.close()
+    (tmp_path / "penstock.json").unlink()
+    if between is not None:
+        assert describe(tmp_path, between) == between
+    with pytest.raises(DataFolderError, match=f"holds partitions of storage {wrote}, not {other}; use the storage"):
+        describe(tmp_path, other)
+    assert describe(tmp_path, wrote) == wrote
+
+
+def test_a_folder_survives_the_machine_with_all_that_leads_to_it(tmp_path: Path) -> None:
+    disk = NotedDisk()
+    path = tmp_path / "a" / "b"
+    folder = DataFolder(path, disk=disk)
+    folder.open("p", 1, "segments")
+    assert {tmp_path, tmp_path / "a"} <= {*disk.synced}, "the names of what was made"
+    written = disk.synced.index(path / "penstock.tmp")
+    assert path in disk.synced[written:], "its content before its name"
+    disk.synced.clear()
+    folder.storage(1, "segments", "FULL")
+    assert path in disk.synced, "that of the partitions"
+    folder.close()
+    disk.synced.clear()
+    folder.open("p", 1, "segments")
+    folder.close()
+    assert {tmp_path / "a", path} <= {*disk.synced}, "who made them may have died before"
+
+
+def test_a_folder_whose_names_cannot_be_synced_is_refused_and_let_go(tmp_path: Path) -> None:
+    disk = FaultyDisk()
+    folder = DataFolder(tmp_path, disk=disk)
+    disk.faults["sync"] = [errno.EIO]
+    with pytest.raises(DataFolderError, match="cannot be written: Input/output error"):
+        folder.open("p", 1)
+    assert not (tmp_path / "penstock.json").exists()
+    # Some file systems know no sync of a folder.
+    disk.faults["sync_folder"] = [errno.EINVAL] * 3
+    folder.open("p", 1)
+    folder.close()
+    assert describe(tmp_path, "sqlite") == "sqlite"
+
+
+def test_many_partitions_together_hold_no_more_in_memory_than_few(tmp_path: Path) -> None:
+    def carried(partitions: int) -> tuple[int, int]:
+        folder = DataFolder(tmp_path / f"{partitions}")
+        folder.open("p", partitions, "segments")
+        storage = folder.storage(1, "segments", "NORMAL")
+        assert isinstance(storage, SegmentsStorage)
+        folder.close()
+        return storage._applier._apply_log_bytes, storage._applier._apply_changes_bytes
+
+    assert carried(1) == carried(4) == (APPLY_LOG_BYTES, APPLY_CHANGES_BYTES)
+    for partitions in (16, 64, 256):
+        log_bytes, changes_bytes = carried(partitions)
+        assert partitions * log_bytes <= 16 * APPLY_LOG_BYTES
+        assert partitions * changes_bytes <= 4 * APPLY_CHANGES_BYTES
+    assert min(carried(10_000)) >= 256 << 10, "a transaction is worth its while"

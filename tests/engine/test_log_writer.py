@@ -19,7 +19,7 @@ from engine.identity import partition_of
 from engine.log_writer import BufferOrder, LogWriterTask
 from engine.partition import Partition
 from engine.snapshot import VertexKind, VertexSnapshot
-from engine.tasks.buffers import Buffer, InputGate, LocalBufferPool, Part
+from engine.tasks.buffers import Buffer, InputGate, LocalBufferPool, Parts, SourcePlace
 from engine.tasks.gathered import GatheredInParts
 from engine.tasks.outlets import KeyedOutlet
 from engine.tasks.subtask import Subtask
@@ -262,7 +262,7 @@ def test_what_was_stored_behind_the_last_whole_buffer_is_dropped_once_however_of
     assert log.values["a"] == [("a", n) for n in range(1, 32)]
 
 
-def a_buffer(sequence: int, values: list[int], parts: list[Part] | None = None) -> Buffer:
+def a_buffer(sequence: int, values: list[int], parts: Parts | None = None) -> Buffer:
     return Buffer("s", sequence, 0, sequence, values, parts=parts)
 
 
@@ -278,9 +278,10 @@ def test_values_come_out_in_the_order_of_the_sequences_and_all_places_are_given_
     while order:
         taken, order = order[: (cut := data.draw(st.integers(1, 6)))], order[cut:]
         ends = itertools.accumulate(len(values[number]) for number in taken)
-        parts = [Part(number, number, None, end) for number, end in zip(taken, ends, strict=True)]
+        brought = [(number, end) for number, end in zip(taken, ends, strict=True) if values[number]]
+        parts = Parts({number: SourcePlace(number, None) for number in taken}, brought)
         buffer = Buffer("s", taken[-1], 0, taken[-1], [v for number in taken for v in values[number]])
-        buffer.parts = parts if len(parts) > 1 else None
+        buffer.parts = parts if len(taken) > 1 else None
         credits.request(0)
         buffer.pool = cast(LocalBufferPool, credits)
         ready = restored.push(buffer)
@@ -302,7 +303,7 @@ def test_a_buffer_that_holds_early_parts_gives_its_place_back_and_the_last_one_k
         buffer.pool = cast(LocalBufferPool, credits)
         return order.push(buffer)
 
-    first = push(a_buffer(2, [1, 3], [Part(0, 1, None, 1), Part(2, 3, None, 2)]))
+    first = push(a_buffer(2, [1, 3], Parts({0: SourcePlace(1, None), 2: SourcePlace(3, None)}, [(0, 1), (2, 2)])))
     assert first is not None
     assert (first.values, first.last_offset, credits.in_use) == ([1], 1, 0)
     rest = push(a_buffer(1, [2]))
@@ -324,5 +325,5 @@ def test_a_part_means_the_same_in_another_worker(told: int) -> None:
     there = frame.buffer(Credits())
     assert there.parts == part.parts
     assert (there.sequence, there.last_offset, there.cursor) == (told - 1, told - 1, b"c")
-    if told > 1:
-        assert all(isinstance(found, Part) for found in there.parts or ())
+    assert (there.parts is None) == (told == 1)
+    assert all(isinstance(place, SourcePlace) for place in (there.parts.places.values() if there.parts else ()))

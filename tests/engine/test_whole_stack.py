@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import threading
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -17,52 +18,12 @@ from engine.log.memory import MemoryStorage
 from engine.partition import Partition
 from engine.records import Record, RecordType, WriteSource, decode_record, encode_record
 from engine.unit import Message
-from engine.whole_stack import with_whole_stack
+from engine.whole_stack import read_with_whole_stack, write_with_whole_stack
+from tests.support.nesting import FAR_TOO_DEEP, deepest, depth_of, nested, on_a_thread, with_less_stack
 from tests.support.pipelines import CollectingExporter, ListSource
 from tests.support.waiting import WAIT_SECONDS
 
 MEMORY = EngineOptions(storage="memory")
-FAR_TOO_DEEP = 100_000
-
-
-def nested(depth: int) -> Any:
-    value: Any = 1
-    for _ in range(depth):
-        value = [value]
-    return value
-
-
-def depth_of(value: Any) -> int:
-    depth = 0
-    while isinstance(value, list):
-        (value,), depth = value, depth + 1
-    return depth
-
-
-def deepest(works: Callable[[int], object]) -> int:
-    """The deepest nesting with which it works."""
-    low, high = 1, FAR_TOO_DEEP
-    while low < high:
-        middle = (low + high + 1) // 2
-        try:
-            works(middle)
-            low = middle
-        except RecursionError:
-            high = middle - 1
-    return low
-
-
-def on_a_thread(function: Callable[[], Any]) -> Any:
-    """As it is on the engine's threads, whose stacks are short; in a test the stack is deep already."""
-    found: list[Any] = []
-    thread = threading.Thread(target=lambda: found.append(function()))
-    thread.start()
-    thread.join(WAIT_SECONDS)
-    return found[0]
-
-
-def with_less_stack(function: Callable[[], Any], frames: int) -> Any:
-    return function() if not frames else with_less_stack(function, frames - 1)
 
 
 def stored(value: Any) -> EncodedBatch:
@@ -97,13 +58,69 @@ def test_what_is_too_deep_for_any_thread_is_an_error_of_who_writes_it() -> None:
         stored(nested(FAR_TOO_DEEP))
 
 
-def test_what_is_raised_on_the_other_thread_is_raised_here() -> None:
+@pytest.mark.parametrize("with_whole_stack", [read_with_whole_stack, write_with_whole_stack])
+def test_what_is_raised_on_the_other_thread_is_raised_here(with_whole_stack: Callable[..., int]) -> None:
     def broken(given: int) -> int:
         raise ValueError(f"not {given}")
 
     with pytest.raises(ValueError, match="not 3"):
         with_whole_stack(broken, 3)
     assert with_whole_stack(lambda given: given + 1, 3) == 4
+
+
+# Prints how deep the deepest value is that it has written.
+AGED_WRITER = """
+import sys
+from pathlib import Path
+from engine import Pipeline
+from engine.errors import WrongRecordError
+from tests.support.nesting import deepest, nested
+from tests.support.pipelines import ListSource
+
+with Pipeline("p").source("values", ListSource([], endless=True)).run(Path(sys.argv[1])) as engine:
+
+    def write(depth):
+        try:
+            engine.write([nested(depth)])
+        except WrongRecordError:
+            raise RecursionError from None
+
+    for _ in range(10):
+        deep = deepest(write)
+    engine.write([nested(deep)])
+    engine.stop()
+print(deep)
+"""
+# Prints how deep the deepest value is that it could read.
+FRESH_READER = """
+import sys
+from pathlib import Path
+from engine import Pipeline
+from tests.support.nesting import depth_of
+from tests.support.pipelines import CollectingExporter, ListSource
+
+seen = CollectingExporter()
+with Pipeline("p").source("values", ListSource([])).export("seen", seen.factory).run(Path(sys.argv[1])) as engine:
+    engine.wait()
+print(max(depth_of(record.value) for record in seen.records[1]))
+"""
+
+
+def printed(*arguments: str) -> str:
+    root = Path(__file__).parents[2]
+    ran = subprocess.run(
+        [sys.executable, *arguments], cwd=root, capture_output=True, text=True, timeout=90, check=False
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran.stdout
+
+
+def test_what_a_process_that_has_run_for_long_has_stored_a_fresh_one_can_read(tmp_path: Path) -> None:
+    """The calls of the one are specialised, and take less of the stack than the same calls of the other."""
+    folder = str(tmp_path)
+    deep = printed("-c", AGED_WRITER, folder)
+    assert printed("-m", "penstock", "log", "verify", folder).endswith(": all whole\n")
+    assert printed("-c", FRESH_READER, folder) == deep
 
 
 class Raising:
@@ -190,5 +207,25 @@ def test_a_rejection_that_would_be_too_deep_leaves_the_value_out(tmp_path: Path)
         assert engine.wait(WAIT_SECONDS)
     refused = [record.value for record in exporter.records[1] if record.record_type == "rejection"]
     assert [said["value"] for said in refused] == [1, None, 2]
-    assert refused[0]["reason"] == "ValueError: no"
-    assert refused[1]["reason"].startswith("RecursionError")
+    assert [said["reason"] for said in refused] == ["ValueError: no"] * 3
+
+
+class Refusing:
+    def process(self, record: Record, context: ProcessingContext) -> None:
+        if record.value_type == "record":
+            context.reject("not wanted")
+
+
+@pytest.mark.parametrize("policy", ["reject", "stop"])
+def test_what_a_processor_refuses_is_no_failure_of_it_however_deep_it_is(
+    tmp_path: Path, policy: Literal["reject", "stop"]
+) -> None:
+    exporter = CollectingExporter()
+    deep = on_a_thread(lambda: deepest(lambda depth: stored(nested(depth))))
+    described = Pipeline("p").source("n", ListSource([1, nested(deep), 2])).process(Refusing, on_error=policy)
+    with described.export("all", exporter.factory).run(tmp_path, options=MEMORY) as engine:
+        assert engine.wait(WAIT_SECONDS)
+        (processor,) = (task for task in engine.snapshot().tasks if task.task == "processor")
+    refused = [record.value for record in exporter.records[1] if record.record_type == "rejection"]
+    assert refused == [{"reason": "not wanted", "value": value} for value in (1, None, 2)]
+    assert processor.rejected == {"error": 0, "processor": 3}

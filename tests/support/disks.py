@@ -51,6 +51,21 @@ class FaultyDisk(Disk):
         super().remove(path)
 
 
+class NotedDisk(Disk):
+    """Says what it was asked to sync, in that order: files and folders, by the names they had then."""
+
+    def __init__(self) -> None:
+        self.synced: list[Path] = []
+
+    def sync(self, file: int) -> None:
+        super().sync(file)
+        self.synced.append(Path(os.readlink(f"/proc/self/fd/{file}")))
+
+    def sync_folder(self, folder: Path) -> None:
+        super().sync_folder(folder)
+        self.synced.append(folder)
+
+
 class StandingDisk(Disk):
     """Syncs wait until they may go on."""
 

@@ -10,7 +10,7 @@ import msgspec
 
 from engine.clock import ManualClock
 from engine.log.partition_log import PartitionLog
-from engine.log.segment_format import HEAD_BYTES, Body, Head, decode_body, decode_head
+from engine.log.segment_format import HEAD_BYTES, SEGMENT_HEADER_BYTES, Body, Head, decode_body, decode_head, mark_of
 from engine.log.segments import SegmentsStorage
 from engine.log.sqlite import SqliteStorage
 from engine.log.storage import LogStorage
@@ -94,8 +94,10 @@ def first_of_batch(path: Path, position: int) -> tuple[int, int]:
 def frames(folder: Path) -> Iterator[tuple[Path, int, Head, Body]]:
     """Each frame of a whole log: its segment, where it begins there, and what it says."""
     for segment in sorted(folder.glob("*.log")):
-        data, at = segment.read_bytes(), 0
-        while (head := decode_head(data[at : at + HEAD_BYTES])) is not None:
+        data, at = segment.read_bytes(), SEGMENT_HEADER_BYTES
+        mark = mark_of(data)
+        assert mark is not None
+        while (head := decode_head(data[at : at + HEAD_BYTES], mark, at)) is not None:
             yield segment, at, head, decode_body(head, data[at + HEAD_BYTES : at + HEAD_BYTES + head.body_bytes])
             at += head.frame_bytes
 

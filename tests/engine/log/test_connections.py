@@ -52,6 +52,8 @@ def test_closing_waits_for_who_reads(connections: Connections) -> None:
 def test_who_comes_after_the_end_is_refused(connections: Connections) -> None:
     reader = connections.reader
     connections.close()
+    with pytest.raises(StorageError, match="closed"):
+        connections.writer  # noqa: B018
     with pytest.raises(StorageError, match="closed"), reader:
         pytest.fail("it was let in")
     # So is a thread that never read before.

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from engine.clock import ManualClock
 from engine.errors import DataFolderError
+from engine.log import partition_log
 from engine.log.inspection import Inspection, inspection_of, repair
 from engine.log.lost import LOST_INTENT
 from engine.log.partition_log import PartitionLog
 from engine.log.storage import Entry
-from engine.records import WriteSource
+from engine.records import Record, WriteSource
 from engine.unit import Unit
 from tests.support.logs import PLACES, change, commands, contents, damage, fill, storage_at
 
@@ -147,6 +148,26 @@ def test_reading_at_a_damaged_batch_stops_with_its_position(path: Path) -> None:
         assert [next(records).position for _ in range(4)] == [1, 2, 3, 4]
         with pytest.raises(DataFolderError, match="batch at position 5 is damaged"):
             next(records)
+
+
+def test_what_is_nested_too_deep_to_be_read_is_as_it_was_written_and_no_damage(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode = partition_log.encode_batch
+
+    def encode_deeper(records: list[Record]) -> tuple[bytes, str]:
+        blob, kinds = encode(records)
+        before, after = blob.split(b"\x81\xa1n")
+        return before + b"\x91" * 100_000 + after, kinds
+
+    monkeypatch.setattr(partition_log, "encode_batch", encode_deeper)
+    fill(place, [1])
+    assert damages(place) == []
+    with (
+        inspected(place) as inspection,
+        pytest.raises(DataFolderError, match="batch at position 1 is nested too deep to be read"),
+    ):
+        list(inspection.records(1))
 
 
 @pytest.mark.parametrize("look", [lambda one: one.verify(), lambda one: one.overview()], ids=["verify", "overview"])

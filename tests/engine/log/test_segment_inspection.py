@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import pytest
 from hypothesis import given, settings
@@ -14,16 +15,24 @@ from hypothesis import strategies as st
 
 from engine.clock import ManualClock
 from engine.errors import DataFolderError
-from engine.log import segment_survey, segment_walk
+from engine.log import segment_file, segment_survey
 from engine.log.findings import Damage, Verdict
 from engine.log.inspection import inspection_of, repair
 from engine.log.lost import LOST_INTENT
 from engine.log.partition_log import PartitionLog
-from engine.log.segment_format import HEAD_BYTES, encode_frame
+from engine.log.segment_format import (
+    HEAD_BYTES,
+    SEGMENT_HEADER_BYTES,
+    Head,
+    encode_frame,
+    encode_head,
+    mark_of,
+    segment_header,
+)
 from engine.log.segments import SegmentsStorage
 from engine.log.storage import Entry
 from engine.records import WriteSource
-from engine.unit import Acknowledgement, Message, SourceProgress, Timer, Unit
+from engine.unit import Acknowledgement, Message, Recovered, SourceProgress, Timer, Unit
 from tests.support.logs import change, commands, damage, frames, turn_byte
 
 # A frame of the batches below is longer: each is a segment of its own.
@@ -88,6 +97,48 @@ def intents(folder: Path) -> dict[int, str]:
 
 def cut(file: Path, size: int) -> None:
     os.truncate(file, size)
+
+
+def overwrite(file: Path, at: int, content: bytes) -> None:
+    with file.open("r+b") as opened_file:
+        opened_file.seek(at)
+        opened_file.write(content)
+
+
+def frame_for(segment: Path, offset: int, commit: int, position: int, unit: Unit) -> bytes:
+    """What a commit without records would be at this place of the segment."""
+    mark = mark_of(segment.read_bytes())
+    assert mark is not None
+    return b"".join(encode_frame(commit, position, [Entry(unit, None)], mark, offset))
+
+
+NOTHING = Unit(source=WriteSource.INTERNAL)
+FAR = 10**12
+
+
+def with_a_head_inside(folder: Path, commit: int) -> tuple[Path, int, int]:
+    """A log of two commits; in the records of the second lies what would be this commit, if it were one.
+
+    Returns its segment, and where the second commit begins and ends.
+    """
+    running = folder.with_name("running")
+    log = opened(running)
+    log.append(commands(["a"]))
+    log.append(commands(["x" * 20_000]))
+    shutil.copytree(running, folder)
+    log.close()
+    _, (segment, at, head, _) = frames(folder)
+    inside = segment.read_bytes().index(b"x" * 1000) + 500
+    overwrite(segment, inside, frame_for(segment, inside, commit, commit, NOTHING))
+    return segment, at, at + head.frame_bytes
+
+
+def recovered(folder: Path) -> Recovered:
+    storage = SegmentsStorage(folder)
+    try:
+        return storage.recover()
+    finally:
+        storage.close()
 
 
 # -- the small state ---
@@ -164,6 +215,139 @@ def test_damage_in_front_of_a_commit_that_was_cut_short_is_damage_all_the_same(t
     log = opened(folder)
     assert log.last_position == 4
     log.close()
+
+
+@pytest.mark.parametrize("commit", [3, FAR])
+@pytest.mark.parametrize("room", [0, 20_000])
+def test_a_commit_that_was_cut_short_ends_the_log_whatever_its_records_hold(
+    tmp_path: Path, room: int, commit: int
+) -> None:
+    folder = tmp_path / "1"
+    segment, at, _ = with_a_head_inside(folder, commit)
+    cut(segment, at + HEAD_BYTES + 4000)
+    cut(segment, at + HEAD_BYTES + 4000 + room)
+    verdict = verified(folder)
+    assert verdict.damages == ()
+    assert 4000 < verdict.unfinished_bytes <= HEAD_BYTES + 4000
+    assert recovered(folder).last_position == 1
+
+
+def test_what_lies_in_a_damaged_commit_makes_no_more_lost_than_could_lie_there(tmp_path: Path) -> None:
+    folder = tmp_path / "1"
+    segment, at, end = with_a_head_inside(folder, FAR)
+    cut(segment, end)
+    overwrite(segment, end, frame_for(segment, end, 3, 3, NOTHING))
+    turn_byte(segment, at)
+    (found,) = verified(folder).damages
+    assert (found.first_position, found.last_position, found.commits) == (2, 2, (2, 2))
+
+
+def test_a_repair_refuses_to_fill_a_gap_beyond_all_bounds_and_changes_nothing(tmp_path: Path) -> None:
+    folder = written(tmp_path / "1", [3, 1, 4], segment_bytes=TINY)
+    last = max(folder.glob("*.log"))
+    last.rename(last.with_name(f"{FAR:020d}-{FAR:020d}.log"))
+    damages = verified(folder).damages
+    assert (5, FAR - 1) in positions(damages)
+    before = {file.name: file.read_bytes() for file in folder.glob("*.log")}
+    with pytest.raises(DataFolderError, match=f"positions 5 to {FAR - 1} are too many to be replaced one by one"):
+        repair(folder, damages)
+    assert {file.name: file.read_bytes() for file in folder.glob("*.log")} == before
+
+
+def test_a_segment_whose_header_was_never_finished_is_no_damage_and_a_start_agrees(tmp_path: Path) -> None:
+    folder = written(tmp_path / "1", [3, 1], applied=False)
+    for size in (0, 7, SEGMENT_HEADER_BYTES + 30):
+        begun = folder / f"{3:020d}-{5:020d}.log"
+        begun.write_bytes(segment_header(b"never ok")[:7].ljust(size, b"\0")[:size])
+        verdict = verified(folder)
+        assert (verdict.damages, verdict.unfinished_bytes) == ((), min(size, 5))
+        assert verdict.overview.last_position == 4
+        assert not is_refused(folder)
+        shutil.rmtree(folder.with_name("copy"))
+
+
+@pytest.mark.parametrize("applied", [False, True])
+def test_what_stands_behind_the_last_commit_of_an_earlier_segment_is_nobodys(tmp_path: Path, applied: bool) -> None:
+    folder = written(tmp_path / "1", [3, 1], applied=applied, segment_bytes=TINY)
+    first = min(folder.glob("*.log"))
+    overwrite(first, first.stat().st_size + 5000, b"no commit")
+    assert verified(folder).damages == ()
+    assert not is_refused(folder)
+    assert intents(folder) == dict.fromkeys(range(1, 5), "create")
+
+
+# -- headers ---
+
+
+@pytest.mark.parametrize("applied", [False, True])
+def test_a_header_that_is_damaged_alone_takes_nothing_with_it(tmp_path: Path, applied: bool) -> None:
+    folder = written(tmp_path / "1", [3, 1], applied=applied)
+    (segment,) = folder.glob("*.log")
+    turn_byte(segment, 9)
+    verdict = verified(folder)
+    (found,) = verdict.damages
+    assert (found.records, found.commits, found.changes_lost) == (0, None, False)
+    assert verdict.overview.records == 4
+    assert not is_refused(folder)
+    assert set(intents(folder).values()) == {"create"}
+    repair(folder, [found])
+    assert verified(folder).damages == ()
+    assert intents(folder) == dict.fromkeys(range(1, 5), "create")
+
+
+def test_with_header_and_first_head_all_of_a_segment_is_lost_and_the_log_goes_on(tmp_path: Path) -> None:
+    folder = written(tmp_path / "1", [3, 1, 4], applied=False)
+    (segment,) = folder.glob("*.log")
+    overwrite(segment, 0, bytes(SEGMENT_HEADER_BYTES + 1))
+    assert is_refused(folder)
+    (found,) = verified(folder).damages
+    # Nobody knows what was in it.
+    assert (found.records, found.commits, found.changes_lost) == (0, (1, 1), True)
+    repair(folder, [found])
+    assert verified(folder).damages == ()
+    log = opened(folder)
+    assert log.last_position == 0
+    log.append(commands(["more"]))
+    log.close()
+    assert intents(folder) == {1: "create"}
+
+
+def test_what_nobody_knows_of_the_last_segment_may_have_been_changes_too(tmp_path: Path) -> None:
+    folder = written(tmp_path / "1", [3, 1, 4])
+    (*_, (segment, last_at, _, _)) = frames(folder)
+    overwrite(segment, 0, bytes(SEGMENT_HEADER_BYTES + 1))
+    turn_byte(segment, last_at)
+    assert is_refused(folder)
+    (found,) = verified(folder).damages
+    assert (found.first_position, found.last_position, found.changes_lost) == (1, 8, True)
+    repair(folder, [found])
+    assert verified(folder).damages == ()
+    assert intents(folder) == dict.fromkeys(range(1, 9), LOST_INTENT)
+    log = opened(folder)
+    assert (log.last_position, log.state_get("key 2")) == (8, b"there")
+    log.close()
+
+
+def test_what_the_database_knows_of_a_segment_tells_its_commits_without_header_and_first_head(tmp_path: Path) -> None:
+    folder = written(tmp_path / "1", [3, 1, 4])
+    (segment,) = folder.glob("*.log")
+    overwrite(segment, 0, bytes(SEGMENT_HEADER_BYTES + 1))
+    assert not is_refused(folder)
+    damages = verified(folder).damages
+    assert positions(damages) == [(1, 0), (1, 3)]
+    repair(folder, damages)
+    assert verified(folder).damages == ()
+    assert intents(folder) == {n: LOST_INTENT if n < 4 else "create" for n in range(1, 9)}
+
+
+def test_a_repaired_segment_has_a_mark_of_its_own(tmp_path: Path) -> None:
+    folder = written(tmp_path / "1", [3, 1])
+    (segment,) = folder.glob("*.log")
+    before = mark_of(segment.read_bytes())
+    damage(folder, 4)
+    repair(folder, verified(folder).damages)
+    assert mark_of(segment.read_bytes()) != before
+    assert verified(folder).damages == ()
 
 
 def test_room_for_what_will_come_is_nothing(tmp_path: Path) -> None:
@@ -248,6 +432,71 @@ def test_a_damaged_commit_without_records_is_found_and_repaired_too(tmp_path: Pa
     log = opened(folder)
     assert log.last_position == 2
     log.close()
+
+
+@pytest.mark.parametrize("applied_later", [False, True])
+def test_no_number_of_a_timer_or_message_is_given_twice_after_a_repair(tmp_path: Path, applied_later: bool) -> None:
+    running, folder = tmp_path / "running", tmp_path / "1"
+    log = opened(running)
+    log.append(commands(["a"]))
+    for first in (1, 4):
+        log.append(
+            Unit(
+                source=WriteSource.INTERNAL,
+                timers_added=[Timer(n, n, b"") for n in range(first, first + 3)],
+                outbox=[Message(n, 2, b"") for n in range(first, first + 3)],
+            )
+        )
+    log.append(Unit(source=WriteSource.INTERNAL, timers_added=[Timer(7, 7, b"")], outbox=[Message(7, 2, b"")]))
+    shutil.copytree(running, folder)
+    log.close()
+    _, first, second, _ = frames(folder)
+    for segment, at, _, _ in (first, second):
+        turn_byte(segment, at + HEAD_BYTES)
+    repair(folder, verified(folder).damages)
+    if applied_later:
+        recovered(folder)
+    found = recovered(folder)
+    assert found.next_timer_id > 7
+    assert found.next_sequence > 7
+    # All that is left of them.
+    assert [timer.timer_id for timer in found.timers] == [7]
+    assert [message.sequence for message in found.outbox] == [7]
+    assert found.received == {}
+    overview = verified(folder).overview
+    assert (overview.timers, overview.outbox) == (1, 1)
+
+
+def test_the_last_lost_numbers_are_not_given_twice_either(tmp_path: Path) -> None:
+    running, folder = tmp_path / "running", tmp_path / "1"
+    log = opened(running)
+    log.append(commands(["a"]))
+    log.append(
+        Unit(
+            source=WriteSource.INTERNAL,
+            timers_added=[Timer(n, n, b"") for n in range(1, 1001)],
+            outbox=[Message(n, 2, b"") for n in range(1, 1001)],
+        )
+    )
+    log.append(commands(["b"]))
+    shutil.copytree(running, folder)
+    log.close()
+    _, (segment, at, _, _), _ = frames(folder)
+    turn_byte(segment, at + HEAD_BYTES)
+    repair(folder, verified(folder).damages)
+    found = recovered(folder)
+    assert found.next_timer_id > 1000
+    assert found.next_sequence > 1000
+    assert (found.timers, found.outbox) == ([], [])
+
+
+def test_what_a_receiver_has_stored_was_given_too(tmp_path: Path) -> None:
+    log = opened(tmp_path / "1")
+    log.append(Unit(source=WriteSource.INTERNAL, delivered={2: 3}))
+    shutil.copytree(tmp_path / "1", tmp_path / "image")
+    log.close()
+    assert recovered(tmp_path / "image").next_sequence == 4
+    assert recovered(tmp_path / "1").next_sequence == 4
 
 
 # -- segments that are not there ---
@@ -507,21 +756,47 @@ def test_a_commit_that_was_under_way_when_it_was_looked_at_is_no_damage_once_oth
 ) -> None:
     folder = written(tmp_path / "1", [1, 1])
     (segment,) = folder.glob("*.log")
-    both = [
-        b"".join(encode_frame(commit, 3, [Entry(Unit(source=WriteSource.INTERNAL, processed_position=2), None)]))
-        for commit in (3, 4)
-    ]
+    unit = Unit(source=WriteSource.INTERNAL, processed_position=2)
+    size = segment.stat().st_size
+    first = frame_for(segment, size, 3, 3, unit)
+    both = [first, frame_for(segment, size + len(first), 4, 3, unit)]
     with segment.open("ab") as file:
         file.write(both[0][:50])
-    behind = segment_walk.SegmentFile.behind
+    following = segment_file.SegmentFile.following
 
     def goes_on_first(*arguments: Any) -> Any:
         monkeypatch.undo()
         with segment.open("ab") as file:
             file.write(both[0][50:] + both[1])
-        return behind(*arguments)
+        return following(*arguments)
 
-    monkeypatch.setattr(segment_walk.SegmentFile, "behind", goes_on_first)
+    monkeypatch.setattr(segment_file.SegmentFile, "following", goes_on_first)
+    verdict = verified(folder)
+    assert (verdict.damages, verdict.unfinished_bytes) == ((), 0)
+    assert verdict.overview.processed_position == 2
+
+
+def test_a_commit_that_was_under_way_at_two_looks_is_no_damage_once_the_third_finds_another_behind_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = written(tmp_path / "1", [1, 1])
+    (segment,) = folder.glob("*.log")
+    unit = Unit(source=WriteSource.INTERNAL, processed_position=2)
+    size = segment.stat().st_size
+    first = frame_for(segment, size, 3, 3, unit)
+    second = frame_for(segment, size + len(first), 4, 3, unit)
+    # Its head is there, and room for the rest.
+    overwrite(segment, size, first[: HEAD_BYTES + 1].ljust(len(first) + 5000, b"\0"))
+    frame = segment_file.SegmentFile.frame
+
+    def goes_on_after(*arguments: Any, again: bool = False) -> Any:
+        found = frame(*arguments, again=again)
+        if again and found is not None and found.why:
+            monkeypatch.undo()
+            overwrite(segment, size, first + second)
+        return found
+
+    monkeypatch.setattr(segment_file.SegmentFile, "frame", goes_on_after)
     verdict = verified(folder)
     assert (verdict.damages, verdict.unfinished_bytes) == ((), 0)
     assert verdict.overview.processed_position == 2
@@ -536,6 +811,17 @@ def test_another_format_is_refused_with_both_numbers(tmp_path: Path, version: in
     change(folder / "state.db", "UPDATE meta SET value = ? WHERE key = 'format'", version)
     with pytest.raises(DataFolderError, match=f"has format {version}, this version reads format 1"):
         verified(folder)
+
+
+def test_a_commit_that_is_whole_and_says_what_nobody_understands_is_refused_and_not_replaced(tmp_path: Path) -> None:
+    folder = written(tmp_path / "1", [1])
+    (segment,) = folder.glob("*.log")
+    mark, size, body = mark_of(segment.read_bytes()), segment.stat().st_size, b"\xc1"
+    assert mark is not None
+    overwrite(segment, size, encode_head(Head(len(body), 0, 2, 2, 0, crc32(body)), mark, size) + body)
+    with pytest.raises(DataFolderError, match="commit 2 is whole, and this version cannot read it"):
+        verified(folder)
+    assert is_refused(folder)
 
 
 def test_a_folder_without_its_database_is_refused(tmp_path: Path) -> None:

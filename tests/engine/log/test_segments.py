@@ -19,7 +19,7 @@ from engine.errors import AppendError, DataFolderError, LogCorruptedError
 from engine.log.codec import EncodedBatch, checksum_of, decode_batch, encode_batch
 from engine.log.disk import Disk
 from engine.log.partition_log import PartitionLog
-from engine.log.segment_format import HEAD_BYTES, decode_head
+from engine.log.segment_format import HEAD_BYTES, SEGMENT_HEADER_BYTES, decode_head, mark_of
 from engine.log.segments import SegmentsStorage
 from engine.log.storage import Entry, StorageError
 from engine.records import Record, RecordType, WriteSource
@@ -75,9 +75,11 @@ def segments(folder: Path) -> list[Path]:
 
 def frames(file: Path) -> list[int]:
     """Where each frame of a whole segment begins, and where the last one ends; zeros may follow."""
-    data, starts = file.read_bytes().rstrip(b"\0"), [0]
+    data, starts = file.read_bytes().rstrip(b"\0"), [SEGMENT_HEADER_BYTES]
+    mark = mark_of(data)
+    assert mark is not None
     while starts[-1] < len(data):
-        head = decode_head(data[starts[-1] : starts[-1] + HEAD_BYTES])
+        head = decode_head(data[starts[-1] : starts[-1] + HEAD_BYTES], mark, starts[-1])
         assert head is not None
         starts.append(starts[-1] + head.frame_bytes)
     return starts

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from engine.errors import ConfigurationError, PenstockError
 from engine.sources.csv_rows import CsvRows
 from engine.sources.lines import lines
-from engine.sources.protocol import SourceStart
+from engine.sources.protocol import SourceStart, is_prompt
 from engine.sources.standard_input import StandardInput
 from engine.sources.unreadable import Unreadable
+from tests.support.pipelines import ListSource
 from tests.support.sources import batches, numbered
 
 MakeFile = Callable[[bytes], Path]
@@ -48,6 +49,11 @@ def test_quotes_delimiters_and_line_ends_inside_quotes_are_text(make: MakeFile) 
         (5, {"a": "one\n\ntwo", "b": "2"}),
         (6, {"a": "last", "b": "3"}),
     ]
+
+
+def test_rows_come_as_promptly_as_the_lines_they_are_made_of(make: MakeFile) -> None:
+    assert is_prompt(lines(make(b"a\n1\n"), format="csv"))
+    assert not is_prompt(CsvRows(ListSource([b"a", b"1"]))), "its read may wait"
 
 
 def test_another_delimiter_is_kept_to(make: MakeFile) -> None:

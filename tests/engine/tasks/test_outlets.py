@@ -203,10 +203,41 @@ def test_behind_parallel_tasks_a_part_says_which_buffers_it_stands_for() -> None
     bench.send(one)
     bench.send([])
     bench.outlet.flush()
-    parts = [[tuple(part) for part in gate.buffers[0].parts or ()] for gate in bench.gates]
-    assert parts[0] == [(1, 4, b"4", 2), (2, 5, b"5", 2), (3, 6, b"6", 2)]
-    assert parts[1] == [(1, 4, b"4", 0), (2, 5, b"5", 1), (3, 6, b"6", 1)]
+    parts = [gate.buffers[0].parts for gate in bench.gates]
+    assert parts[0] is not None
+    assert parts[1] is not None
+    assert parts[0].places == {1: (4, b"4"), 2: (5, b"5"), 3: (6, b"6")}
+    assert (parts[0].ends, parts[1].ends) == ([(1, 2)], [(2, 1)])
     assert [gate.values for gate in bench.gates] == [zero, one]
+
+
+def test_behind_parallel_tasks_all_partitions_share_the_places_of_what_they_were_told() -> None:
+    bench = Bench(8, in_order=False)
+    bench.flood()
+    for number in range(5):
+        bench.send([number])
+    bench.outlet.flush()
+    places = [gate.buffers[0].parts.places for gate in bench.gates if gate.buffers[0].parts]
+    assert len(places) == 8
+    assert all(found is places[0] for found in places)
+
+
+def test_what_was_told_to_one_partition_early_does_not_grow_any_more() -> None:
+    bench = Bench(8, in_order=False)
+    bench.flood()
+    bench.send(own(5, 8, PART_RECORDS - 1))
+    bench.send(own(5, 8, 1))
+    early = bench.gates[5].buffers[0].parts
+    bench.send(own(1, 8, 1))
+    bench.outlet.flush()
+    assert early is not None
+    assert sorted(early.places) == [1, 2]
+    assert early.ends == [(1, PART_RECORDS - 1), (2, PART_RECORDS)]
+    (later,) = bench.gates[5].buffers[1:]
+    assert (later.sequence, later.values, later.parts) == (3, [], None)
+    others = bench.gates[1].buffers[0].parts
+    assert others is not None
+    assert (sorted(others.places), others.ends) == ([1, 2, 3], [(3, 1)])
 
 
 @pytest.mark.parametrize("in_order", [True, False])
@@ -232,6 +263,37 @@ def test_a_slow_partition_holds_the_parts_of_others_up_no_longer_than_it_must() 
     bench.gates[1].buffers[0].recycle()
     thread.join(WAIT_SECONDS)
     assert len(bench.gates[1].values) == BUFFERS_PER_CHANNEL_MAX + 1
+
+
+def test_who_waits_to_hand_on_a_full_part_keeps_nothing_from_the_others() -> None:
+    bench = Bench(8, slow=[5])
+    for _ in range(BUFFERS_PER_CHANNEL_MAX):
+        bench.send(own(5, 8, 1))
+        bench.clock.advance(0.5)
+    bench.send(own(1, 8, 1))
+    bench.send(own(1, 8, 3))
+    bench.send(own(2, 8, 3))
+    assert (len(bench.gates[1].values), len(bench.gates[2].values)) == (1, 0), "the rest is kept"
+    thread = threading.Thread(target=bench.send, args=[own(5, 8, PART_RECORDS)], daemon=True)
+    thread.start()
+    assert wait_until(lambda: len(bench.gates[1].values) == 4 and len(bench.gates[2].values) == 3)
+    assert len(bench.gates[5].values) == BUFFERS_PER_CHANNEL_MAX
+    bench.gates[5].buffers[0].recycle()
+    thread.join(WAIT_SECONDS)
+    assert len(bench.gates[5].values) == BUFFERS_PER_CHANNEL_MAX + PART_RECORDS
+
+
+@pytest.mark.parametrize(("in_order", "counted"), [(True, 1), (False, 8)])
+def test_telling_a_partition_only_how_far_the_source_is_makes_nothing_wait_unless_it_restores_an_order(
+    in_order: bool, counted: int
+) -> None:
+    bench = Bench(8, in_order=in_order)
+    bench.send(own(0, 8, 1))
+    bench.clock.advance(1)
+    bench.send(own(0, 8, 1))
+    assert all(gate.buffers[-1].last_offset == 2 for gate in bench.gates), "all were told"
+    bench.send(own(0, 8, 1))
+    assert bench.outlet.look() == counted * PART_NS
 
 
 def test_a_value_without_a_key_is_told_and_the_others_go() -> None:

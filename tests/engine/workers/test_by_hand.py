@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, cast
@@ -15,6 +17,7 @@ from engine.share import Share
 from engine.workers.by_hand import ByHand
 from engine.workers.process import WorkerProcess
 from engine.workers.seat import Seat
+from tests.support.waiting import WAIT_SECONDS, wait_until
 
 SET = Override(settings=FlowControlSettings(), since_wall_ns=1, until_wall_ns=None, by="test")
 
@@ -24,9 +27,12 @@ class PlayedProcess:
 
     def __init__(self) -> None:
         self.told: list[tuple[Any, ...]] = []
+        self.before_call: Callable[[], None] | None = None
 
     def call(self, method: str, *arguments: Any, descriptors: tuple[int, ...], **keywords: Any) -> Future[Any]:
         assert not descriptors
+        if self.before_call is not None:
+            self.before_call()
         self.told.append((method, *arguments, *keywords.values()))
         future: Future[Any] = Future()
         future.set_result(None)
@@ -70,12 +76,61 @@ def test_a_worker_that_was_away_is_told_all_that_stands_when_it_is_back(
     by_hand.pause("other", paused=True)
     by_hand.pause("other", paused=False)
     by_hand.pace("out", 7.0)
+    processes[0].told.clear()
     by_hand.tell_again(seats[0])
     assert processes[0].told == [
         ("set_overrides", {1: SET, 3: None}, None),
         ("pause_exporter", "out", True),
+        ("pause_exporter", "other", False),
         ("pace_exporter", "out", 7.0),
     ]
+
+
+def test_a_worker_whose_order_said_paused_is_told_when_the_exporter_went_on_before_it_was_open(
+    processes: tuple[PlayedProcess, PlayedProcess], seats: tuple[Seat, Seat], tmp_path: Path
+) -> None:
+    by_hand = ByHand(seats, tmp_path, persistent=False)
+    by_hand.pause("out", paused=True)
+    seats[0].is_open = False
+    processes[0].told.clear()
+    assert by_hand.standing().paused == {"out"}, "so its order says"
+    assert len(by_hand.pause("out", paused=False)) == 1, "it is not there to be told"
+    by_hand.tell_again(seats[0])
+    assert processes[0].told[-1] == ("pause_exporter", "out", False)
+    assert by_hand.standing().paused == frozenset()
+
+
+def test_every_worker_hears_of_pauses_and_paces_in_the_order_in_which_they_stand(
+    processes: tuple[PlayedProcess, PlayedProcess], seats: tuple[Seat, Seat], tmp_path: Path
+) -> None:
+    """Who is still telling one of them keeps the next from being set."""
+    by_hand = ByHand(seats, tmp_path, persistent=False)
+    is_telling, may_go_on = threading.Event(), threading.Event()
+
+    def keep_busy() -> None:
+        is_telling.set()
+        may_go_on.wait(WAIT_SECONDS)
+
+    processes[0].before_call = keep_busy
+    first = threading.Thread(target=by_hand.pause, args=["out"], kwargs={"paused": True}, daemon=True)
+    first.start()
+    assert is_telling.wait(WAIT_SECONDS)
+    processes[0].before_call = None
+    second = threading.Thread(target=by_hand.pause, args=["out"], kwargs={"paused": False}, daemon=True)
+    second.start()
+    third = threading.Thread(target=by_hand.pace, args=["out", 7.0], daemon=True)
+    third.start()
+    assert not wait_until(lambda: not (second.is_alive() and third.is_alive()), 0.05), "they wait for their turn"
+    may_go_on.set()
+    for thread in (first, second, third):
+        thread.join(WAIT_SECONDS)
+    assert by_hand.standing().paused == frozenset()
+    for process in processes:
+        assert [told for told in process.told if told[0] == "pause_exporter"] == [
+            ("pause_exporter", "out", True),
+            ("pause_exporter", "out", False),
+        ]
+        assert ("pace_exporter", "out", 7.0) in process.told
 
 
 @pytest.mark.parametrize("persistent", [True, False])

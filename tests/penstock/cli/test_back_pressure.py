@@ -66,6 +66,14 @@ def test_the_table_has_a_row_for_each_subtask_and_names_the_task_to_blame(capsys
     assert rows["to"] == f"to blame: {CULPRIT.text}"
 
 
+def test_a_window_that_is_too_low_for_the_table_shows_the_task_to_blame_all_the_same(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert called(sampled()) == 0
+    first, *_ = capsys.readouterr().out.splitlines()
+    assert first == f"to blame: {CULPRIT.text}"
+
+
 def test_a_measurement_under_way_and_a_problem_are_told(capsys: pytest.CaptureFixture[str]) -> None:
     seen = replace(not_yet(), sampling=SamplingProgress(taken=7, of=100), problem="subtask 2 was not running")
     assert called(job(seen)) == 0

@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from engine.clock import ManualClock
 from engine.data_folder import DataFolder
+from engine.log.partition_log import PartitionLog
 from penstock.cli.ending import ended
 from penstock.cli.main import commands
-from tests.support.logs import PLACES, change, contents, damage, data_folder, frames, turn_byte
+from tests.support.logs import PLACES, change, contents, damage, data_folder, frames, storage_at, turn_byte
+from tests.support.logs import commands as commands_of
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -96,6 +99,20 @@ def test_cat_prints_what_was_asked_for(
     assert [(s["partition"], s["position"]) for s in map(json.loads, out.splitlines())] == found
 
 
+def test_cat_names_what_json_cannot_say_and_goes_on(call: Call, data: Path) -> None:
+    log = PartitionLog(1, storage_at(lies_in(data)), ManualClock(), committed=lambda _: None)
+    log.open()
+    log.append(commands_of([{(1, 2): 3}, "behind it"]))
+    log.close()
+    code, out, err = call("cat", data)
+    assert code == 1
+    assert [(s["partition"], s["position"]) for s in map(json.loads, out.splitlines())] == [
+        (partition, n) for partition, last in ((1, 7), (2, 5)) for n in range(1, last + 1) if (partition, n) != (1, 6)
+    ]
+    assert err.startswith("partition 1, position 6: JSON cannot say its value: ")
+    assert err.count("\n") == 1
+
+
 def test_cat_into_a_pipe_that_is_closed_early_ends_quietly(tmp_path: Path) -> None:
     folder = data_folder(tmp_path / "data", [5000])
     command = f"{sys.executable} -m penstock log cat {folder} | head -n 1"
@@ -162,13 +179,27 @@ def test_a_write_that_was_cut_short_is_told_and_is_no_damage(call: Call, tmp_pat
     data = data_folder(tmp_path / "data", [3, 2], storage="segments")
     (segment,) = lies_in(data).glob("*.log")
     with segment.open("ab") as file:
-        file.write(b"PnF1 and no more")
+        file.write(b"only the beginni")
     code, out, _ = call("verify", data)
     assert code == 0
     assert out.splitlines() == [
         "partition 1: 5 records in 2 batches, positions 1 to 5: all whole",
         "  behind them 16 bytes of a write that is under way or was cut short; a start drops it",
     ]
+
+
+def test_a_damaged_header_is_told_with_its_place(call: Call, tmp_path: Path) -> None:
+    data = data_folder(tmp_path / "data", [3, 2], storage="segments")
+    (segment,) = lies_in(data).glob("*.log")
+    turn_byte(segment, 9)
+    code, out, _ = call("verify", data, "--repair", "--yes")
+    assert code == 0
+    assert out.splitlines() == [
+        "partition 1: 5 records in 2 batches, positions 1 to 5: DAMAGED",
+        "  in front of position 1: the header of its segment is damaged",
+        "repaired; the pipeline can go on",
+    ]
+    assert call("verify", data)[0] == 0
 
 
 def test_repair_of_a_whole_log_changes_nothing(call: Call, data: Path) -> None:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine import ConfigurationError, ManualClock, SourceStart, SystemClock
+from engine.sources.protocol import is_prompt
 from penstock.demo.pace import Pace, Speed
 from penstock.demo.replay import Replay
 
@@ -32,6 +33,13 @@ def opened(file: Path, offset: int) -> Replay:
     source.check()
     source.open(SourceStart(offset, None))
     return source
+
+
+def test_its_read_never_waits_and_the_engine_knows(file: Path) -> None:
+    source = Replay(file, Pace(Speed(1.0), ManualClock()))
+    assert is_prompt(source)
+    source.open(SourceStart(0, None))
+    assert [len(source.read(10).values) for _ in range(2)] == [1, 0], "nothing is due, and nobody moves the clock"
 
 
 @given(offset=st.integers(0, 10**9), sizes=st.lists(st.integers(1, 5), min_size=1, max_size=10))
