@@ -4,9 +4,38 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from engine.errors import DataFolderError
 from engine.log.tables import format_of, wrong_format
+
+
+class ReadOnlyDatabase:
+    """Open from entering to leaving; what is not whole in it is said as `DataFolderError`. For one thread."""
+
+    def __init__(self, path: Path, version: int) -> None:
+        self._database = path
+        self._version = version
+        self._db: sqlite3.Connection | None = None
+
+    def __enter__(self) -> Self:
+        self._db = opened_to_read(self._database, self._version)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+        if isinstance(error, sqlite3.DatabaseError):
+            raise _damaged(self._database, error) from error
+
+    @property
+    def _open(self) -> sqlite3.Connection:
+        assert self._db is not None, "entered first"
+        return self._db
 
 
 def opened_to_read(path: Path, version: int) -> sqlite3.Connection:
@@ -28,7 +57,7 @@ def opened_to_read(path: Path, version: int) -> sqlite3.Connection:
     return db
 
 
-def damaged(path: Path, error: sqlite3.DatabaseError) -> DataFolderError:
+def _damaged(path: Path, error: sqlite3.DatabaseError) -> DataFolderError:
     """What there is to say of a database that we could not mend."""
     said = " ".join(str(error).split())
     return DataFolderError(f"{path}: the database itself is damaged ({said}); bring it back from a copy")

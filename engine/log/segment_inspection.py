@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 
 from engine.log.codec import EncodedBatch
 from engine.log.findings import Overview, Verdict, unreadable, whole_records
-from engine.log.read_only import check, damaged, opened_to_read
+from engine.log.read_only import ReadOnlyDatabase, check
 from engine.log.segment_file import Stretch
 from engine.log.segment_format import FORMAT_VERSION
 from engine.log.segment_look import STATE_NAME, look_at
@@ -18,32 +16,13 @@ from engine.log.segment_survey import Survey
 from engine.records import Record
 
 
-class SegmentInspection:
+class SegmentInspection(ReadOnlyDatabase):
     """Implements `Inspection` over a folder of segments and the database behind them."""
 
     def __init__(self, partition: int, path: Path) -> None:
         self.partition = partition
         self._path = path
-        self._database = path / STATE_NAME
-        self._db: sqlite3.Connection | None = None
-
-    def __enter__(self) -> SegmentInspection:
-        self._db = opened_to_read(self._database, FORMAT_VERSION)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._db is not None:
-            self._db.close()
-            self._db = None
-        if isinstance(error, sqlite3.DatabaseError):
-            raise damaged(self._database, error) from error
-
-    @property
-    def _open(self) -> sqlite3.Connection:
-        assert self._db is not None, "entered first"
-        return self._db
+        super().__init__(path / STATE_NAME, FORMAT_VERSION)
 
     def overview(self) -> Overview:
         return self._surveyed(thorough=False).overview

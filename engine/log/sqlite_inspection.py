@@ -5,12 +5,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 
 from engine.log.codec import EncodedBatch
 from engine.log.findings import Damage, Overview, Verdict, fault_of, whole_records
 from engine.log.lost import lost_batches
-from engine.log.read_only import check, damaged, opened_to_read, size_of
+from engine.log.read_only import ReadOnlyDatabase, check, size_of
 from engine.log.sqlite import FORMAT_VERSION
 from engine.records import Record
 
@@ -18,31 +17,13 @@ _BATCHES_AT_ONCE = 200
 _COLUMNS = "first_position, count, timestamp_ns, source, checksum, blob, kinds"
 
 
-class SqliteInspection:
+class SqliteInspection(ReadOnlyDatabase):
     """Implements `Inspection` over one database file."""
 
     def __init__(self, partition: int, path: Path) -> None:
         self.partition = partition
         self._path = path
-        self._db: sqlite3.Connection | None = None
-
-    def __enter__(self) -> SqliteInspection:
-        self._db = opened_to_read(self._path, FORMAT_VERSION)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._db is not None:
-            self._db.close()
-            self._db = None
-        if isinstance(error, sqlite3.DatabaseError):
-            raise damaged(self._path, error) from error
-
-    @property
-    def _open(self) -> sqlite3.Connection:
-        assert self._db is not None, "entered first"
-        return self._db
+        super().__init__(path, FORMAT_VERSION)
 
     def overview(self) -> Overview:
         db = self._open
