@@ -23,14 +23,14 @@ from benchmarks.at_once import per_second
 from benchmarks.conditions import Spread, conditions, ratios
 from benchmarks.group_commit import hand_made
 from benchmarks.study import Pace, Report
-from engine.clock import SystemClock
+from engine.core.clock import SystemClock
+from engine.core.records import Record, RecordType, WriteSource
+from engine.core.unit import Unit
 from engine.flow.settings import FlowControlSettings, RequestLimitSettings, ThrottlingSettings, WriteLimitSettings
-from engine.log.segments import SegmentsStorage
+from engine.log.local.storage import SegmentsStorage
 from engine.log.sqlite import SqliteStorage
 from engine.log.storage import LogStorage
-from engine.partition import Partition
-from engine.records import Record, RecordType, WriteSource
-from engine.unit import Unit
+from engine.partition.partition import Partition
 
 RECORD_BYTES = 200
 # About what the engine's Python takes for a batch of 100.

@@ -15,7 +15,7 @@ from prometheus_client import Histogram as TheirHistogram
 
 from benchmarks.conditions import Spread, conditions, ratios
 from benchmarks.study import Pace, Report
-from engine.measures import LATENCY_BOUNDS_SECONDS, Histogram
+from engine.core.measures import LATENCY_BOUNDS_SECONDS, Histogram
 from engine.tasks.subtask import Meter
 
 CALLS = 50_000

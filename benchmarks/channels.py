@@ -23,7 +23,7 @@ from benchmarks.conditions import Spread, conditions, ratios
 from benchmarks.dataset import Flights, flights
 from benchmarks.flights_job import Mapped, parse, plain, told
 from benchmarks.study import Pace, Report
-from engine.clock import NS_PER_SECOND, SystemClock
+from engine.core.clock import NS_PER_SECOND, SystemClock
 from engine.tasks.buffers import Buffer, InputGate, LocalBufferPool
 from engine.tasks.timers import TaskTimer
 

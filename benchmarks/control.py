@@ -6,7 +6,7 @@ Simulated time, no chance: the figures are the same on every machine and in ever
 from __future__ import annotations
 
 from benchmarks.study import Pace, Report
-from engine.clock import NS_PER_SECOND
+from engine.core.clock import NS_PER_SECOND
 from engine.flow.plant import SimulationResult, simulate, steps
 from engine.flow.queue_plant import QueueSecond, simulate_queue
 from engine.flow.scenarios import SCENARIOS

@@ -15,7 +15,9 @@ from threading import Lock
 
 from benchmarks.conditions import Spread, conditions, ratios
 from benchmarks.study import Pace, Report
-from engine.clock import SystemClock
+from engine.core.clock import SystemClock
+from engine.core.records import Record, RecordType, WriteSource
+from engine.core.unit import Unit
 from engine.flow.gate import FlowControl, Permit
 from engine.flow.settings import (
     FixedSettings,
@@ -26,9 +28,7 @@ from engine.flow.settings import (
     WriteLimitSettings,
 )
 from engine.log.sqlite import SqliteStorage
-from engine.partition import Partition
-from engine.records import Record, RecordType, WriteSource
-from engine.unit import Unit
+from engine.partition.partition import Partition
 
 CALLS, SLOW_CALLS = 30_000, 4_000
 # Short runs, many pairs: what disturbs one lasts longer than it does.

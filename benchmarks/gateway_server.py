@@ -17,10 +17,10 @@ import msgspec
 import uvloop
 
 from engine import EngineOptions, Pipeline, Record, WriteSource
-from engine.clock import SystemClock
+from engine.core.clock import SystemClock
+from engine.core.unit import Unit
 from engine.log.partition_log import PartitionLog
 from engine.log.sqlite import SqliteStorage
-from engine.unit import Unit
 from exporter.gateway.server import GatewayServer
 from exporter.gateway.settings import GatewaySettings
 

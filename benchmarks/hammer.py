@@ -11,7 +11,8 @@ from threading import Event, Thread
 
 from benchmarks.conditions import conditions
 from benchmarks.study import Pace, Report
-from engine.clock import NS_PER_SECOND, SystemClock
+from engine.core.clock import NS_PER_SECOND, SystemClock
+from engine.core.records import WriteSource
 from engine.flow.gate import FlowControl, Permit
 from engine.flow.settings import (
     FixedSettings,
@@ -20,7 +21,6 @@ from engine.flow.settings import (
     RequestLimitSettings,
     WriteLimitSettings,
 )
-from engine.records import WriteSource
 
 WAITING_SOURCES = [source for source in WriteSource if source is not WriteSource.INTERNAL]
 BATCH, THREADS_PER_SOURCE, TRYING = 5, 2, 2

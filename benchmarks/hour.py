@@ -27,8 +27,8 @@ from benchmarks.goals import GOALS
 from benchmarks.hour_job import STALLING
 from benchmarks.study import Pace, Report
 from engine import EngineOptions, FlowControlSettings, RequestLimitSettings, ThrottlingSettings, WriteLimitSettings
-from engine.clock import NS_PER_SECOND
-from engine.snapshot import EngineSnapshot, Outcome
+from engine.core.clock import NS_PER_SECOND
+from engine.core.snapshot import EngineSnapshot, Outcome
 from engine.workers.blueprint import Blueprint
 from engine.workers.engine import WorkerEngine
 

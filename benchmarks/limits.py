@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine import FlowControlSettings, ThrottlingAlgorithm, ThrottlingSettings, WriteLimitSettings
-from engine.clock import NS_PER_SECOND
+from engine.core.clock import NS_PER_SECOND
 
 
 def adaptive(*, limit: int, minimum: int, acceptable_backlog: int) -> FlowControlSettings:

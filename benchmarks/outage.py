@@ -38,7 +38,7 @@ from engine import (
     Pipeline,
     Refusal,
 )
-from engine.clock import NS_PER_SECOND
+from engine.core.clock import NS_PER_SECOND
 from engine.exporting.elasticsearch import elasticsearch
 from engine.exporting.http import http
 from engine.exporting.jsonl import jsonl

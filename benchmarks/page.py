@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.conditions import Spread, conditions
-from engine.clock import NS_PER_SECOND
-from engine.identity import stable_id
-from engine.snapshot import EdgeSnapshot, EngineSnapshot, RecentTimes, VertexKind, VertexSnapshot
+from engine.core.clock import NS_PER_SECOND
+from engine.core.identity import stable_id
+from engine.core.snapshot import EdgeSnapshot, EngineSnapshot, RecentTimes, VertexKind, VertexSnapshot
 from exporter.history import CAPACITY
 from exporter.management import ManagementServer
 from tests.support.browser import Browser

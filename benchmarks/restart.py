@@ -17,12 +17,12 @@ from pathlib import Path
 from benchmarks.conditions import Spread, conditions
 from benchmarks.study import Pace, Report
 from engine import EngineOptions, Pipeline, ProcessingContext, Record, RecordType, WriteSource
-from engine.clock import SystemClock
-from engine.data_folder import DataFolder
+from engine.core.clock import SystemClock
+from engine.core.unit import Acknowledgement, Unit
 from engine.exporting.protocol import ExporterContext
 from engine.log.partition_log import PartitionLog
 from engine.options import StorageKind
-from engine.unit import Acknowledgement, Unit
+from engine.runtime.data_folder import DataFolder
 
 LENGTHS = (10_000, 100_000, 1_000_000)
 QUICK_LENGTHS = (10_000, 100_000)

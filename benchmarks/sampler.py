@@ -19,9 +19,9 @@ from engine.backpressure.markers import Markers
 from engine.backpressure.monitor import BackPressureMonitor
 from engine.backpressure.settings import BackPressureSettings
 from engine.backpressure.stacks import current_frames
-from engine.clock import NS_PER_MS, SystemClock
-from engine.identity import stable_id
-from engine.snapshot import VertexKind, VertexSnapshot
+from engine.core.clock import NS_PER_MS, SystemClock
+from engine.core.identity import stable_id
+from engine.core.snapshot import VertexKind, VertexSnapshot
 from engine.tasks.buffers import LocalBufferPool
 from engine.tasks.subtask import Subtask
 from tests.support.duty_cycle import Outcome, computing, running, sleeping

@@ -32,7 +32,7 @@ from benchmarks.conditions import Spread, conditions, ratios
 from benchmarks.parts import Echo, Nowhere
 from benchmarks.study import Pace, Report
 from engine import Pipeline
-from engine.clock import NS_PER_SECOND
+from engine.core.clock import NS_PER_SECOND
 from exporter.http_server import HttpServer
 from exporter.management import ManagementServer
 from exporter.prometheus import Exposer

@@ -30,9 +30,9 @@ from engine import (
     ThrottlingSettings,
     WriteLimitSettings,
 )
-from engine.arenas import keep_few_arenas
+from engine.core.snapshot import Outcome
 from engine.exporting.protocol import ExporterContext
-from engine.snapshot import Outcome
+from engine.runtime.arenas import keep_few_arenas
 from engine.sources.generator import generator
 
 SAMPLE_SECONDS = 1.0

@@ -27,10 +27,10 @@ from engine import (
     Record,
     Refusal,
 )
+from engine.core.snapshot import ExporterSnapshot
 from engine.exporting.jsonl import jsonl
 from engine.exporting.protocol import ExporterContext
 from engine.exporting.rotation import Rotation
-from engine.snapshot import ExporterSnapshot
 
 ACCEPTABLE, LIMIT, MINIMUM = 20_000, 2000, 20
 SETTINGS = adaptive(limit=LIMIT, minimum=MINIMUM, acceptable_backlog=ACCEPTABLE)

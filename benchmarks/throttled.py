@@ -29,7 +29,7 @@ from engine import (
     ThrottlingSettings,
     WriteLimitSettings,
 )
-from engine.clock import NS_PER_MS, NS_PER_SECOND
+from engine.core.clock import NS_PER_MS, NS_PER_SECOND
 from engine.workers.blueprint import Blueprint
 from engine.workers.engine import WorkerEngine
 from exporter.prometheus import Exposer

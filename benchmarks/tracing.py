@@ -22,12 +22,12 @@ from opentelemetry.trace import SpanKind
 from benchmarks.conditions import Spread, ratios
 from benchmarks.study import Pace, Report
 from engine import EngineOptions, Pipeline, ProcessingContext, Record, WriteSource
-from engine.clock import SystemClock
-from engine.measures import Histogram
+from engine.core.clock import SystemClock
+from engine.core.measures import Histogram
+from engine.core.records import RecordBatch
+from engine.core.unit import Unit
 from engine.processing.observation import Observation
-from engine.records import RecordBatch
 from engine.tasks.subtask import Meter
-from engine.unit import Unit
 from exporter.otlp import TraceSettings
 from exporter.otlp.tracer import BatchTracer
 from tests.support.collector import Collector

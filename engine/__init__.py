@@ -5,9 +5,9 @@ what it does asks for a snapshot.
 """
 
 from engine.backpressure.settings import BackPressureMode, BackPressureSettings
-from engine.clock import Clock, ManualClock, SystemClock
-from engine.durations import format_duration, parse_duration_ns
-from engine.errors import (
+from engine.core.clock import Clock, ManualClock, SystemClock
+from engine.core.durations import format_duration, parse_duration_ns
+from engine.core.errors import (
     AppendError,
     ConfigurationError,
     DataFolderError,
@@ -19,6 +19,9 @@ from engine.errors import (
     WriteFailedError,
     WrongRecordError,
 )
+from engine.core.measures import AGE_BOUNDS_SECONDS, LATENCY_BOUNDS_SECONDS, Histogram
+from engine.core.observing import BatchObserver, BatchOutcome, Mark, ObserverFactory, ProcessedBatch
+from engine.core.records import Place, Record, RecordType, WriteSource
 from engine.exporting.protocol import Exporter, ExporterContext, RecordFilter
 from engine.flow.document import flow_control_document
 from engine.flow.episodes import Episode
@@ -40,14 +43,11 @@ from engine.flow.settings import (
     VegasSettings,
     WriteLimitSettings,
 )
-from engine.intake import Written
-from engine.measures import AGE_BOUNDS_SECONDS, LATENCY_BOUNDS_SECONDS, Histogram
-from engine.observing import BatchObserver, BatchOutcome, Mark, ObserverFactory, ProcessedBatch
 from engine.options import EngineOptions
 from engine.pipeline import Pipeline
 from engine.processing.protocol import ProcessingContext, Processor, State
-from engine.records import Place, Record, RecordType, WriteSource
-from engine.runtime import Engine
+from engine.runtime.engine import Engine
+from engine.runtime.intake import Written
 from engine.sources.protocol import Source, SourceBatch, SourceStart
 
 __all__ = [

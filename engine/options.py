@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from engine.backpressure.settings import BackPressureSettings
-from engine.clock import NS_PER_SECOND
-from engine.errors import ConfigurationError
+from engine.core.clock import NS_PER_SECOND
+from engine.core.errors import ConfigurationError
 
 # Where a partition's log lies: one database, files of its own beside a database, or nowhere that outlives the process.
 StorageKind = Literal["sqlite", "segments", "memory"]

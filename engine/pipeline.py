@@ -12,18 +12,18 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from engine.always_allowed import NOTHING, AlwaysAllowed
-from engine.errors import ConfigurationError
+from engine.core.errors import ConfigurationError
+from engine.core.observing import ObserverFactory
 from engine.exporting.protocol import ExporterFactory, RecordFilter
 from engine.exporting.retry import RetryPolicy
-from engine.observing import ObserverFactory
+from engine.partition.always_allowed import NOTHING, AlwaysAllowed
 from engine.processing.protocol import ProcessorFactory
 from engine.sources.protocol import Source
 
 if TYPE_CHECKING:
     from engine.flow.settings import FlowControlSettings
     from engine.options import EngineOptions
-    from engine.runtime import Engine
+    from engine.runtime.engine import Engine
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\- ]{0,63}")
 OnError = Literal["reject", "stop"]
@@ -211,7 +211,7 @@ class Pipeline:
         options: EngineOptions | None = None,
     ) -> Engine:
         """Builds an engine over the folder `data`; it starts on `with` or `start()`."""
-        from engine.runtime import Engine  # the runtime imports this module
+        from engine.runtime.engine import Engine  # the runtime imports this module
 
         return Engine(self, Path(data), flow_control=flow_control, options=options)
 

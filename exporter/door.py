@@ -43,8 +43,8 @@ from engine import (
     format_duration,
     parse_duration_ns,
 )
-from engine.measures import AGE_BOUNDS_SECONDS, LATENCY_BOUNDS_SECONDS, Histogram
-from engine.snapshot import EngineSnapshot, GatewaySnapshot, Outcome, VertexBackPressure
+from engine.core.measures import AGE_BOUNDS_SECONDS, LATENCY_BOUNDS_SECONDS, Histogram
+from engine.core.snapshot import EngineSnapshot, GatewaySnapshot, Outcome, VertexBackPressure
 
 __all__ = [
     # what the exporter asks of an engine

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import TypeVar
 
-from engine.snapshot import EngineSnapshot
+from engine.core.snapshot import EngineSnapshot
 from exporter.breath import Breath
 from exporter.build import penstock_version, python_version
 from exporter.catalogue import (

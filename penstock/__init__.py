@@ -43,7 +43,7 @@ if TYPE_CHECKING:
         WriteSource,
         parse_duration_ns,
     )
-    from engine.errors import RefusedRecordsError, RetryLaterError
+    from engine.core.errors import RefusedRecordsError, RetryLaterError
     from engine.exporting.elasticsearch import elasticsearch
     from engine.exporting.http import http
     from engine.exporting.jsonl import jsonl
@@ -94,8 +94,8 @@ _HOMES = {
     "Safe": "engine.exporting.protocol",
     "RetryPolicy": "engine.exporting.retry",
     "Rotation": "engine.exporting.rotation",
-    "RefusedRecordsError": "engine.errors",
-    "RetryLaterError": "engine.errors",
+    "RefusedRecordsError": "engine.core.errors",
+    "RetryLaterError": "engine.core.errors",
     "WorkerEngine": "engine.workers.engine",
     "Blueprint": "engine.workers.blueprint",
     "serve": "penstock.serving",

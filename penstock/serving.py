@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from engine.runtime import Engine
+    from engine.runtime.engine import Engine
     from engine.workers.engine import WorkerEngine
     from exporter.web_config import Access
 

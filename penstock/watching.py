@@ -13,12 +13,12 @@ from typing import Self
 from engine.backpressure.markers import Function
 from engine.backpressure.settings import BackPressureSettings
 from engine.backpressure.watcher import Watchable, Watcher
-from engine.errors import ConfigurationError
+from engine.core.errors import ConfigurationError
+from engine.core.snapshot import EngineSnapshot, VertexBackPressure
 from engine.flow.episodes import Episode
 from engine.flow.overrides import Override
 from engine.flow.request.limit import RequestLimiterState
 from engine.flow.settings import FlowControlSettings
-from engine.snapshot import EngineSnapshot, VertexBackPressure
 
 _NO_FLOW_CONTROL = "a program that is only watched has no flow control"
 

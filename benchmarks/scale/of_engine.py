@@ -12,8 +12,8 @@ from benchmarks.hour import memory_mb, processes
 from benchmarks.scale.curve import Cost, Costs, Curve, each_apart
 from benchmarks.workers import one
 from engine import Engine, EngineOptions, Pipeline, ProcessingContext, Record
+from engine.core.snapshot import EngineSnapshot
 from engine.exporting.protocol import ExporterContext
-from engine.snapshot import EngineSnapshot
 from engine.sources.generator import generator
 
 RECORDS = 40_000

@@ -12,13 +12,13 @@ from benchmarks.append import FLOW_CONTROL
 from benchmarks.restart import fill, restart_seconds
 from benchmarks.scale.curve import Cost, Costs, Curve, each_apart
 from benchmarks.study import Pace
-from engine.clock import SystemClock
-from engine.data_folder import DataFolder
+from engine.core.clock import SystemClock
+from engine.core.records import Record, RecordType, WriteSource
+from engine.core.unit import Unit
 from engine.log.partition_log import PartitionLog
 from engine.log.sqlite import SqliteStorage
-from engine.partition import Partition
-from engine.records import Record, RecordType, WriteSource
-from engine.unit import Unit
+from engine.partition.partition import Partition
+from engine.runtime.data_folder import DataFolder
 
 SECONDS = 1.0
 LENGTHS, QUICK_LENGTHS = (10_000, 100_000, 1_000_000, 10_000_000), (10_000, 100_000)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from engine.backpressure.levels import OK_RATIO_MAX
-from engine.snapshot import (
+from engine.core.snapshot import (
     BlockReason,
     Culprit,
     EngineSnapshot,

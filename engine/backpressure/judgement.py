@@ -13,7 +13,7 @@ from enum import Enum
 
 from engine.backpressure.markers import Look
 from engine.backpressure.window import Verdict
-from engine.snapshot import BlockReason
+from engine.core.snapshot import BlockReason
 from engine.tasks.timers import TaskState
 
 Transitions = deque[tuple[int, TaskState]]

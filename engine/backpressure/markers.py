@@ -7,7 +7,7 @@ from enum import Enum
 from types import CodeType, FrameType
 from typing import Any
 
-from engine.errors import ConfigurationError
+from engine.core.errors import ConfigurationError
 
 # Frames looked at, from the innermost: a wait of the standard library puts one or two on top of its caller.
 DEPTH = 3

@@ -17,9 +17,9 @@ from engine.backpressure.settings import BackPressureMode, BackPressureSettings
 from engine.backpressure.subjects import SubtaskSubject
 from engine.backpressure.tracker import Ended, MeasurementTracker
 from engine.backpressure.vertices import of_books, of_readings
-from engine.clock import NS_PER_MS, NS_PER_SECOND, Clock
-from engine.errors import ConfigurationError
-from engine.snapshot import (
+from engine.core.clock import NS_PER_MS, NS_PER_SECOND, Clock
+from engine.core.errors import ConfigurationError
+from engine.core.snapshot import (
     EngineSnapshot,
     SamplerSnapshot,
     TaskSnapshot,

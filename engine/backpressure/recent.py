@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 
-from engine.clock import NS_PER_MS
-from engine.snapshot import BlockReason, RecentTimes, TaskSnapshot
+from engine.core.clock import NS_PER_MS
+from engine.core.snapshot import BlockReason, RecentTimes, TaskSnapshot
 
 # Long enough that a batch of a few seconds does not look like a change, short enough to follow one.
 RECENT_SECONDS = 10

@@ -11,8 +11,8 @@ from engine.backpressure.schedule import Schedule
 from engine.backpressure.stacks import current_frames
 from engine.backpressure.subjects import Frames, Subject
 from engine.backpressure.window import SampleWindow, Verdict
-from engine.clock import Clock
-from engine.snapshot import BlockReason, SampleBasis
+from engine.core.clock import Clock
+from engine.core.snapshot import BlockReason, SampleBasis
 
 # Deadlines that one look may serve: beyond that the process stood still, and its stacks say nothing of that time.
 _DEADLINES_A_LOOK_MAX = 64

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from engine.backpressure.sampler import SampleBook
 from engine.backpressure.subjects import Subject
 from engine.backpressure.tracker import Ended, Failure, Measurement
-from engine.clock import NS_PER_SECOND
-from engine.snapshot import SamplingProgress
+from engine.core.clock import NS_PER_SECOND
+from engine.core.snapshot import SamplingProgress
 
 # What a measurement may take longer than its samples need. Source: Flink's sample coordinator.
 _GRACE_NS = 15 * NS_PER_SECOND

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 from engine.backpressure.judgement import Transitions
 from engine.backpressure.markers import Look, Markers
-from engine.errors import ConfigurationError
-from engine.snapshot import TaskStatus
+from engine.core.errors import ConfigurationError
+from engine.core.snapshot import TaskStatus
 from engine.tasks.subtask import Subtask
 
 # Stacks by thread, as `sys._current_frames()` gives them.

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from engine.clock import Clock
-from engine.snapshot import BackPressureSnapshot
+from engine.core.clock import Clock
+from engine.core.snapshot import BackPressureSnapshot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from engine.backpressure.levels import level_of
 from engine.backpressure.sampler import SampleBook
-from engine.snapshot import BackPressureSnapshot, SamplingProgress, VertexBackPressure
+from engine.core.snapshot import BackPressureSnapshot, SamplingProgress, VertexBackPressure
 
 
 def of_readings(

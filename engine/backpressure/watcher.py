@@ -20,10 +20,10 @@ from engine.backpressure.stacks import current_frames
 from engine.backpressure.subjects import CoroutineSubject, Frames, Subject, ThreadSubject
 from engine.backpressure.vertices import of_books
 from engine.backpressure.window import Verdict
-from engine.clock import NS_PER_MS, NS_PER_SECOND, Clock, SystemClock
-from engine.errors import ConfigurationError
-from engine.identity import stable_id
-from engine.snapshot import (
+from engine.core.clock import NS_PER_MS, NS_PER_SECOND, Clock, SystemClock
+from engine.core.errors import ConfigurationError
+from engine.core.identity import stable_id
+from engine.core.snapshot import (
     BlockReason,
     EngineSnapshot,
     EngineState,

@@ -8,7 +8,7 @@ from enum import IntEnum
 
 from engine.backpressure.confidence import wilson_interval
 from engine.backpressure.levels import level_of
-from engine.snapshot import BackPressureSnapshot
+from engine.core.snapshot import BackPressureSnapshot
 
 
 class Verdict(IntEnum):

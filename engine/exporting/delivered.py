@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from engine.errors import RefusedRecordsError
-from engine.records import Record
+from engine.core.errors import RefusedRecordsError
+from engine.core.records import Record
 
 
 class Delivered:

@@ -9,10 +9,10 @@ from typing import Any
 
 import msgspec
 
-from engine.clock import NS_PER_MS
-from engine.columns import Columns
+from engine.core.clock import NS_PER_MS
+from engine.core.columns import Columns
+from engine.core.records import Record
 from engine.exporting.run import Run
-from engine.records import Record
 
 _encoder = msgspec.json.Encoder()
 # The log keeps more than JSON can say (an object whose key is a pair, say), and nests deeper than every reader can.

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import msgspec
 
-from engine.clock import NS_PER_SECOND
-from engine.errors import ConfigurationError, RetryLaterError, TargetError
+from engine.core.clock import NS_PER_SECOND
+from engine.core.errors import ConfigurationError, RetryLaterError, TargetError
+from engine.core.records import Record
 from engine.exporting.delivered import Delivered
 from engine.exporting.document import UNSAYABLE, encoded, why_unsayable
 from engine.exporting.http_client import HttpClient, NotLikedError
 from engine.exporting.protocol import ExporterContext
-from engine.records import Record
 
 # Beyond this a bulk only costs the target memory; its own limit is twenty times as high.
 BULK_BYTES_MAX = 5 * 1024 * 1024

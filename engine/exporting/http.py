@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from engine.clock import NS_PER_SECOND
-from engine.errors import ConfigurationError
+from engine.core.clock import NS_PER_SECOND
+from engine.core.errors import ConfigurationError
+from engine.core.records import Record
 from engine.exporting.delivered import Delivered
 from engine.exporting.document import sayable_lines
 from engine.exporting.http_client import HttpClient, NotLikedError
 from engine.exporting.protocol import ExporterContext
-from engine.records import Record
 
 
 def http(

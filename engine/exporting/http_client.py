@@ -10,8 +10,8 @@ from pathlib import Path
 
 import httpx
 
-from engine.clock import NS_PER_SECOND
-from engine.errors import ConfigurationError, PenstockError, RetryLaterError, TargetError
+from engine.core.clock import NS_PER_SECOND
+from engine.core.errors import ConfigurationError, PenstockError, RetryLaterError, TargetError
 
 # The target does not like what it was sent: the same again will not do.
 NOT_LIKED = frozenset({400, 413, 415, 422})

@@ -10,11 +10,11 @@ from typing import Final
 
 import msgspec
 
-from engine.errors import PenstockError, RefusedRecordsError
+from engine.core.errors import PenstockError, RefusedRecordsError
+from engine.core.records import Record
 from engine.exporting.document import sayable_lines
 from engine.exporting.protocol import ExporterContext
 from engine.exporting.rotation import RotatedFiles, Rotation, sync_folder
-from engine.records import Record
 
 _log = logging.getLogger("penstock.jsonl")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.clock import NS_PER_SECOND
+from engine.core.clock import NS_PER_SECOND
 
 _BURST_SECONDS = 0.1
 

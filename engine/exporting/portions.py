@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from engine.columns import Columns
+from engine.core.columns import Columns
+from engine.core.records import Record, RecordBatch
 from engine.exporting.protocol import RecordFilter
 from engine.exporting.run import Run
-from engine.records import Record, RecordBatch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,12 +12,12 @@ from psycopg import sql
 from psycopg.abc import RV, PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from engine.clock import NS_PER_SECOND
-from engine.errors import ConfigurationError, TargetError
+from engine.core.clock import NS_PER_SECOND
+from engine.core.errors import ConfigurationError, TargetError
+from engine.core.records import Record
 from engine.exporting.delivered import Delivered
 from engine.exporting.document import UNSAYABLE, encoded_value, why_unsayable
 from engine.exporting.protocol import ExporterContext
-from engine.records import Record
 
 if TYPE_CHECKING:
     from psycopg.abc import RV, PQGen

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from engine.records import Kind, Record, RecordType
+from engine.core.records import Kind, Record, RecordType
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from engine.errors import RefusedRecordsError, TaskFailedError
-from engine.records import Record
+from engine.core.errors import RefusedRecordsError, TaskFailedError
+from engine.core.records import Record
 
 # Keeps a record aside with the reason.
 KeepAside = Callable[[Record, str], None]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
-from engine.clock import NS_PER_SECOND
-from engine.durations import format_duration
-from engine.errors import SettingError
+from engine.core.clock import NS_PER_SECOND
+from engine.core.durations import format_duration
+from engine.core.errors import SettingError
 
 # A target that asks for more than this gets visited all the same.
 _ASKED_MAX_NS = 300 * NS_PER_SECOND

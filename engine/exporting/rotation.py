@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.errors import SettingError
+from engine.core.errors import SettingError
 
 _CHUNK_BYTES = 1024 * 1024
 

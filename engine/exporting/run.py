@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import overload
 
-from engine.columns import Columns
-from engine.records import Record
+from engine.core.columns import Columns
+from engine.core.records import Record
 
 
 class Run(Sequence[Record]):

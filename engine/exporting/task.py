@@ -9,8 +9,8 @@ from random import Random
 from threading import Condition, Lock
 from typing import TYPE_CHECKING, Literal
 
-from engine.clock import NS_PER_MS, NS_PER_SECOND, Clock
-from engine.errors import (
+from engine.core.clock import NS_PER_MS, NS_PER_SECOND, Clock
+from engine.core.errors import (
     ConfigurationError,
     PenstockError,
     RefusedRecordsError,
@@ -18,6 +18,9 @@ from engine.errors import (
     StoppedError,
     TaskFailedError,
 )
+from engine.core.records import Record, RecordBatch
+from engine.core.snapshot import ExporterState
+from engine.core.unit import Acknowledgement
 from engine.exporting.hand_over import HandedOver, Part
 from engine.exporting.pace import Pace
 from engine.exporting.portions import Portion, portions
@@ -32,13 +35,10 @@ from engine.exporting.protocol import (
 )
 from engine.exporting.refusals import KeepAside, Refusals
 from engine.exporting.retry import BackOff, RetryPolicy
-from engine.records import Record, RecordBatch
-from engine.snapshot import ExporterState
-from engine.unit import Acknowledgement
 
 if TYPE_CHECKING:
-    from engine.exporter_cells import ExporterCell
-    from engine.partition import Partition
+    from engine.partition.exporter_cells import ExporterCell
+    from engine.partition.partition import Partition
     from engine.tasks.subtask import Subtask
 
 log = logging.getLogger("penstock.exporting")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from engine.durations import format_duration
+from engine.core.durations import format_duration
 from engine.flow.settings import FlowControlSettings
 
 Document = dict[str, Any]

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from random import Random
 from threading import Lock
 
-from engine.clock import Clock
-from engine.durations import format_duration
-from engine.errors import StoppedError
+from engine.core.clock import Clock
+from engine.core.durations import format_duration
+from engine.core.errors import StoppedError
+from engine.core.records import WriteSource
+from engine.core.snapshot import BlockReason, FlowSnapshot, Outcome
 from engine.flow.episodes import Episode
 from engine.flow.events import FlowEvent, LimitChanged
 from engine.flow.request.limit import RequestLimiterState
@@ -19,8 +21,6 @@ from engine.flow.throttle import throttle_factor
 from engine.flow.waiter import Waiter
 from engine.flow.write_limit import TICK_NS, WriteLimit
 from engine.flow.write_limiter import WarmingUpLimiter
-from engine.records import WriteSource
-from engine.snapshot import BlockReason, FlowSnapshot, Outcome
 
 # What a writer may put into one batch where nothing limits it.
 UNLIMITED_BATCH_RECORDS = 1_000_000

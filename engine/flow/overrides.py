@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.clock import Clock
+from engine.core.clock import Clock
 from engine.flow.settings import FlowControlSettings
 
 

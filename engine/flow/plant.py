@@ -10,10 +10,10 @@ from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from engine.clock import NS_PER_MS, NS_PER_SECOND, ManualClock
+from engine.core.clock import NS_PER_MS, NS_PER_SECOND, ManualClock
+from engine.core.records import WriteSource
 from engine.flow.gate import FlowControl, Permit
 from engine.flow.settings import FlowControlSettings, WriteLimitSettings
-from engine.records import WriteSource
 
 STEP_NS = 100 * NS_PER_MS
 _STEPS_A_SECOND = NS_PER_SECOND // STEP_NS

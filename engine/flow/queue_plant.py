@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from engine.clock import NS_PER_MS, NS_PER_SECOND, ManualClock
+from engine.core.clock import NS_PER_MS, NS_PER_SECOND, ManualClock
+from engine.core.records import WriteSource
 from engine.flow.gate import FlowControl, Permit
 from engine.flow.plant import Load
 from engine.flow.settings import FlowControlSettings, RequestLimitSettings
-from engine.records import WriteSource
 
 STEP_NS = 5 * NS_PER_MS
 _STEPS_A_SECOND = NS_PER_SECOND // STEP_NS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from engine.clock import NS_PER_SECOND
+from engine.core.clock import NS_PER_SECOND
 
 # However long the window, its memory is bounded: older points are then further apart than asked for.
 _POINTS_MAX = 1000

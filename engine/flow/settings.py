@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from engine.clock import NS_PER_MS, NS_PER_SECOND
-from engine.durations import format_duration
-from engine.errors import SettingError
+from engine.core.clock import NS_PER_MS, NS_PER_SECOND
+from engine.core.durations import format_duration
+from engine.core.errors import SettingError
 
 
 def _require(holds: bool, field: str, rule: str, value: object) -> None:

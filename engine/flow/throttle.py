@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import assert_never
 
-from engine.clock import NS_PER_MS, NS_PER_SECOND
+from engine.core.clock import NS_PER_MS, NS_PER_SECOND
 from engine.flow.settings import ThrottlingAlgorithm, ThrottlingSettings
 
 # The adaptive rule decides so many times a resolution. While the exporter works, the backlog settles below the

@@ -5,9 +5,9 @@ from __future__ import annotations
 from threading import TIMEOUT_MAX, Lock
 from typing import TYPE_CHECKING
 
-from engine.clock import NS_PER_SECOND
-from engine.records import WriteSource
-from engine.snapshot import BlockReason
+from engine.core.clock import NS_PER_SECOND
+from engine.core.records import WriteSource
+from engine.core.snapshot import BlockReason
 
 if TYPE_CHECKING:
     from engine.flow.gate import Permit

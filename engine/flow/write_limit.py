@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from engine.clock import NS_PER_SECOND, Clock
+from engine.core.clock import NS_PER_SECOND, Clock
 from engine.flow.episodes import Episode, EpisodeLog
 from engine.flow.events import FlowEvent, LimitChanged, ThrottlingEnded, ThrottlingStarted
 from engine.flow.rate import RateMeasurement

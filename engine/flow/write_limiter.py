@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 
-from engine.clock import NS_PER_SECOND
+from engine.core.clock import NS_PER_SECOND
 
 # Later than any clock reading.
 _NEVER_NS = 2**63

@@ -11,9 +11,9 @@ from zlib import crc32
 
 import msgspec
 
-from engine.columns import Columns, Head
-from engine.records import Kind, Record, RecordBatch, WriteSource
-from engine.whole_stack import read_with_whole_stack, write_with_whole_stack
+from engine.core.columns import Columns, Head
+from engine.core.records import Kind, Record, RecordBatch, WriteSource
+from engine.core.whole_stack import read_with_whole_stack, write_with_whole_stack
 
 
 class _Columns(msgspec.Struct, array_like=True, gc=False):

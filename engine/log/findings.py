@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.errors import DataFolderError
+from engine.core.errors import DataFolderError
+from engine.core.records import Record
 from engine.log.codec import EncodedBatch, decode_batch
-from engine.records import Record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

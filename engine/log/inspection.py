@@ -10,11 +10,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
+from engine.core.records import Record
 from engine.log.findings import Damage, Overview, Verdict
-from engine.log.segment_inspection import SegmentInspection
-from engine.log.segment_repair import repair_segments
+from engine.log.local.inspection import SegmentInspection
+from engine.log.local.repair import repair_segments
 from engine.log.sqlite_inspection import SqliteInspection, repair_database
-from engine.records import Record
 
 
 class Inspection(Protocol):

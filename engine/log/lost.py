@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from engine.core.records import Record, RecordType, WriteSource
+from engine.core.unit import Message, Timer, Unit
 from engine.log.codec import EncodedBatch, checksum_of, encode_batch
 from engine.log.findings import Damage
-from engine.records import Record, RecordType, WriteSource
-from engine.unit import Message, Timer, Unit
 
 LOST_VALUE_TYPE = "penstock"
 LOST_INTENT = "lost"

@@ -6,9 +6,9 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from threading import Lock
 
+from engine.core.unit import Message, Recovered, Timer
 from engine.log.codec import EncodedBatch
 from engine.log.storage import Entry
-from engine.unit import Message, Recovered, Timer
 
 
 class MemoryStorage:

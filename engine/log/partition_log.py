@@ -6,14 +6,14 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from threading import Lock
 
-from engine.clock import Clock
-from engine.errors import AppendError, LogCorruptedError
+from engine.core.clock import Clock
+from engine.core.errors import AppendError, LogCorruptedError
+from engine.core.measures import Histogram
+from engine.core.records import RecordBatch, WriteSource
+from engine.core.unit import Recovered, Unit
 from engine.log.codec import EncodedBatch, checksum_of, decode_batch, encode_batch, opened
 from engine.log.storage import FAILURE_REASONS, Entry, LogStorage, StorageError
 from engine.log.tail import TailCache
-from engine.measures import Histogram
-from engine.records import RecordBatch, WriteSource
-from engine.unit import Recovered, Unit
 
 # Bounds of one shared commit: enough for any number of writers to share a sync, small enough to stay quick.
 _UNITS_PER_COMMIT_MAX = 256

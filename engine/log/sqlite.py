@@ -9,12 +9,12 @@ from typing import Literal
 
 from msgspec.structs import astuple
 
-from engine.errors import DataFolderError
-from engine.log import tables
+from engine.core.errors import DataFolderError
+from engine.core.unit import Recovered, Unit
 from engine.log.codec import EncodedBatch
-from engine.log.connections import Connections
+from engine.log.local import tables
+from engine.log.local.connections import Connections
 from engine.log.storage import Entry
-from engine.unit import Recovered, Unit
 
 # 2: a batch is columns; before, it was one record after the other.
 FORMAT_VERSION = 2

@@ -6,12 +6,12 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from engine.core.records import Record
 from engine.log.codec import EncodedBatch
 from engine.log.findings import Damage, Overview, Verdict, fault_of, whole_records
+from engine.log.local.read_only import ReadOnlyDatabase, check, size_of
 from engine.log.lost import lost_batches
-from engine.log.read_only import ReadOnlyDatabase, check, size_of
 from engine.log.sqlite import FORMAT_VERSION
-from engine.records import Record
 
 _BATCHES_AT_ONCE = 200
 _COLUMNS = "first_position, count, timestamp_ns, source, checksum, blob, kinds"

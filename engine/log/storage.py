@@ -7,8 +7,8 @@ from typing import Protocol
 
 import msgspec
 
+from engine.core.unit import Recovered, Unit
 from engine.log.codec import EncodedBatch
-from engine.unit import Recovered, Unit
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from engine.clock import NS_PER_SECOND, Clock
-from engine.identity import partition_of
+from engine.core.clock import NS_PER_SECOND, Clock
+from engine.core.identity import partition_of
+from engine.core.records import Record, RecordType, WriteSource, encode_record
+from engine.core.unit import Message, Timer, Unit
 from engine.processing.state import StateOverlay
 from engine.processing.timers import wall_ahead_ns
-from engine.records import Record, RecordType, WriteSource, encode_record
-from engine.unit import Message, Timer, Unit
 
 # A plain string: an attribute of an enumeration costs more than the record around it.
 _EVENT = RecordType.EVENT.value

@@ -9,11 +9,11 @@ from itertools import islice
 from threading import Condition, Lock
 from typing import TYPE_CHECKING, Protocol
 
-from engine.errors import AppendError, StoppedError
-from engine.unit import Message
+from engine.core.errors import AppendError, StoppedError
+from engine.core.unit import Message
 
 if TYPE_CHECKING:
-    from engine.partition import Partition
+    from engine.partition.partition import Partition
 
 log = logging.getLogger("penstock.delivery")
 

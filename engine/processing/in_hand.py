@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from engine.clock import NS_PER_SECOND, Clock
+from engine.core.clock import NS_PER_SECOND, Clock
 from engine.processing.context import UnitContext
 
 log = logging.getLogger("penstock.processing")

@@ -6,13 +6,13 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from engine.clock import Clock
-from engine.observing import BatchObserver, BatchOutcome, Mark, ProcessedBatch
-from engine.records import Record, RecordBatch, RecordType, WriteSource
-from engine.unit import Unit
+from engine.core.clock import Clock
+from engine.core.observing import BatchObserver, BatchOutcome, Mark, ProcessedBatch
+from engine.core.records import Record, RecordBatch, RecordType, WriteSource
+from engine.core.unit import Unit
 
 if TYPE_CHECKING:
-    from engine.partition import Partition
+    from engine.partition.partition import Partition
     from engine.tasks.subtask import Subtask
 
 log = logging.getLogger("penstock.processing")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
-from engine.records import Record
+from engine.core.records import Record
 
 
 class State(Protocol):

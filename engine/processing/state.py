@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import msgspec
 
-from engine.errors import StateReadError
-from engine.whole_stack import read_with_whole_stack
+from engine.core.errors import StateReadError
+from engine.core.whole_stack import read_with_whole_stack
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode

@@ -7,22 +7,22 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal, NoReturn
 
-from engine.clock import NS_PER_SECOND, Clock
-from engine.errors import AppendError, StateReadError, StoppedError, TaskFailedError
-from engine.observing import BatchObserver
+from engine.core.clock import NS_PER_SECOND, Clock
+from engine.core.errors import AppendError, StateReadError, StoppedError, TaskFailedError
+from engine.core.observing import BatchObserver
+from engine.core.records import Record, RecordBatch, RecordType, WriteSource, decode_record
+from engine.core.snapshot import BlockReason
+from engine.core.unit import Unit
+from engine.partition.retention import DiskSpace
 from engine.processing.context import Rejected, UnitContext
 from engine.processing.in_hand import RecordInHand
 from engine.processing.observation import Observation
 from engine.processing.protocol import ProcessorFactory
 from engine.processing.state import StateOverlay
 from engine.processing.timers import TimerQueue
-from engine.records import Record, RecordBatch, RecordType, WriteSource, decode_record
-from engine.retention import DiskSpace
-from engine.snapshot import BlockReason
-from engine.unit import Unit
 
 if TYPE_CHECKING:
-    from engine.partition import Partition
+    from engine.partition.partition import Partition
     from engine.tasks.subtask import Subtask
 
 log = logging.getLogger("penstock.processing")

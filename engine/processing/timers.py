@@ -5,8 +5,8 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable
 
-from engine.clock import Clock
-from engine.unit import Timer
+from engine.core.clock import Clock
+from engine.core.unit import Timer
 
 
 def wall_ahead_ns(clock: Clock) -> int:

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
-from engine.errors import ConfigurationError, PenstockError
+from engine.core.errors import ConfigurationError, PenstockError
 from engine.sources.line_splitter import LINE_BYTES_MAX
 from engine.sources.protocol import Source, SourceBatch, SourceStart, can_restart, is_prompt
 from engine.sources.unreadable import Unreadable

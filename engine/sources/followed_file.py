@@ -12,8 +12,8 @@ from zlib import crc32
 
 import msgspec
 
-from engine.clock import NS_PER_SECOND, Clock, SystemClock
-from engine.errors import ConfigurationError, PenstockError
+from engine.core.clock import NS_PER_SECOND, Clock, SystemClock
+from engine.core.errors import ConfigurationError, PenstockError
 from engine.sources.line_file import check_file
 from engine.sources.line_splitter import LINE_BYTES_MAX, LineSplitter
 from engine.sources.protocol import SourceBatch, SourceStart

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from engine.clock import NS_PER_MS, Clock, SystemClock
-from engine.errors import SettingError
+from engine.core.clock import NS_PER_MS, Clock, SystemClock
+from engine.core.errors import SettingError
 from engine.sources.protocol import SourceBatch, SourceStart
 from engine.sources.traffic import BURST_NS, PERIOD_NS, Shape, Traffic
 

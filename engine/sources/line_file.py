@@ -8,7 +8,7 @@ import os
 import zlib
 from pathlib import Path
 
-from engine.errors import ConfigurationError, PenstockError
+from engine.core.errors import ConfigurationError, PenstockError
 from engine.sources.line_splitter import LINE_BYTES_MAX, LineSplitter
 from engine.sources.protocol import SourceBatch, SourceStart
 

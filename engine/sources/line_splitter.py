@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from engine.errors import ConfigurationError
+from engine.core.errors import ConfigurationError
 from engine.sources.unreadable import Unreadable
 
 LINE_BYTES_MAX = 1024 * 1024

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from engine.errors import ConfigurationError
+from engine.core.errors import ConfigurationError
 from engine.sources.csv_rows import CsvRows
 from engine.sources.followed_file import FollowedFile
 from engine.sources.line_file import Lines

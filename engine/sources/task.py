@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
-from engine.clock import NS_PER_SECOND
+from engine.core.clock import NS_PER_SECOND
 from engine.sources.protocol import Source, SourceBatch, SourceStart, is_prompt
 from engine.sources.unreadable import Unreadable, UnreadableError
 from engine.tasks.buffers import Buffer

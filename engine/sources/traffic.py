@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
 
-from engine.clock import NS_PER_SECOND
-from engine.durations import format_duration
-from engine.errors import SettingError
+from engine.core.clock import NS_PER_SECOND
+from engine.core.durations import format_duration
+from engine.core.errors import SettingError
 
 PERIOD_NS = 60 * NS_PER_SECOND
 BURST_NS = 5 * NS_PER_SECOND

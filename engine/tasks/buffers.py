@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, Protocol
 
-from engine.clock import NS_PER_SECOND
-from engine.errors import StoppedError
-from engine.snapshot import BlockReason
+from engine.core.clock import NS_PER_SECOND
+from engine.core.errors import StoppedError
+from engine.core.snapshot import BlockReason
 from engine.tasks.timers import TaskTimer
 
 BUFFERS_PER_CHANNEL = 2

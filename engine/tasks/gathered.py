@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from engine.clock import NS_PER_SECOND
+from engine.core.clock import NS_PER_SECOND
 from engine.tasks.buffers import Buffer, Parts, SourcePlace
 
 # A partition that a source brings nothing learns at least this often how far the source has come.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from engine.clock import NS_PER_SECOND, Clock
-from engine.identity import partition_of
+from engine.core.clock import NS_PER_SECOND, Clock
+from engine.core.identity import partition_of
 from engine.tasks.buffers import Buffer, Gate, LocalBufferPool
 from engine.tasks.gathered import Gathered, GatheredInOrder, GatheredInParts, Keyed
 from engine.tasks.pace import PartPace

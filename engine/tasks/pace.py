@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.clock import NS_PER_MS, Clock
+from engine.core.clock import NS_PER_MS, Clock
 
 # So much time must pass for each part that was handed on, before more that are not full follow. What a part costs
 # whatever it holds (two units in the log, three threads that wake) is 0.5 to 0.9 ms of CPU: less than half of this.

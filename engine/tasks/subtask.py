@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from engine.clock import Clock
-from engine.errors import StoppedError
-from engine.snapshot import BlockReason, TaskSnapshot, TaskStatus, VertexSnapshot
+from engine.core.clock import Clock
+from engine.core.errors import StoppedError
+from engine.core.snapshot import BlockReason, TaskSnapshot, TaskStatus, VertexSnapshot
 from engine.tasks.buffers import LocalBufferPool
 from engine.tasks.timers import TaskTimer
 

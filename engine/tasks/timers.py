@@ -6,8 +6,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from engine.clock import Clock
-from engine.snapshot import BlockReason
+from engine.core.clock import Clock
+from engine.core.snapshot import BlockReason
 
 TaskState = Literal["busy", "idle"] | BlockReason
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, assert_never
 
-from engine.errors import StoppedError
+from engine.core.errors import StoppedError
 from engine.tasks.buffers import Buffer, InputGate
 from engine.tasks.outlets import Outlet
 

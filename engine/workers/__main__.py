@@ -9,7 +9,7 @@ import sys
 
 if __name__ == "__main__":
     sys.path[:] = json.loads(sys.argv[2])
-    from engine.arenas import keep_few_arenas
+    from engine.runtime.arenas import keep_few_arenas
     from engine.workers.worker import main
 
     keep_few_arenas()

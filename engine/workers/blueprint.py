@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from engine.errors import ConfigurationError
+from engine.core.errors import ConfigurationError
 from engine.pipeline import Pipeline
 
 

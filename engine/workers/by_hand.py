@@ -10,7 +10,7 @@ from threading import Lock
 from typing import Any
 
 from engine.flow.overrides import Override
-from engine.override_file import OverrideFile
+from engine.runtime.override_file import OverrideFile
 from engine.workers.seat import Seat
 
 

@@ -12,7 +12,7 @@ from struct import Struct
 from threading import Lock
 from typing import Any
 
-from engine.snapshot import EngineSnapshot
+from engine.core.snapshot import EngineSnapshot
 
 _HEADER = Struct("!IB")
 _DESCRIPTORS_MAX = 16

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-from engine.snapshot import (
+from engine.core.snapshot import (
     EngineSnapshot,
     EngineState,
     ExporterSnapshot,

@@ -10,10 +10,10 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from itertools import combinations
 from typing import Any
 
-from engine.clock import NS_PER_SECOND, Clock
-from engine.errors import ConfigurationError, PenstockError
-from engine.share import deal
-from engine.unit import ProgressBySource
+from engine.core.clock import NS_PER_SECOND, Clock
+from engine.core.errors import ConfigurationError, PenstockError
+from engine.core.unit import ProgressBySource
+from engine.runtime.share import deal
 from engine.workers.blueprint import Blueprint, Outline
 from engine.workers.part import PartOrder
 from engine.workers.process import WorkerLost, WorkerProcess

@@ -9,20 +9,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from engine.clock import NS_PER_SECOND, Clock, SystemClock
-from engine.data_folder import DataFolder
-from engine.errors import ConfigurationError, PenstockError, TaskFailedError
+from engine.core.clock import NS_PER_SECOND, Clock, SystemClock
+from engine.core.errors import ConfigurationError, PenstockError, TaskFailedError
+from engine.core.identity import stable_id
+from engine.core.interruptible import wait_for
+from engine.core.snapshot import EngineSnapshot, EngineState, GatewaySnapshot, VertexBackPressure
 from engine.flow.episodes import Episode
 from engine.flow.events import LimitChanged
 from engine.flow.gate import Refusal
 from engine.flow.overrides import Override
 from engine.flow.request.limit import RequestLimiterState
 from engine.flow.settings import FlowControlSettings
-from engine.identity import stable_id
-from engine.intake import Written
-from engine.interruptible import wait_for
 from engine.options import EngineOptions
-from engine.snapshot import EngineSnapshot, EngineState, GatewaySnapshot, VertexBackPressure
+from engine.runtime.data_folder import DataFolder
+from engine.runtime.intake import Written
 from engine.workers.blueprint import Blueprint, Outline
 from engine.workers.by_hand import ByHand
 from engine.workers.crew import Crew, GivenUpError

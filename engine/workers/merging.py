@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from engine.backpressure.bottleneck import find_culprit
-from engine.snapshot import (
+from engine.core.snapshot import (
     EngineSnapshot,
     SamplingProgress,
     TaskSnapshot,

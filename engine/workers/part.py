@@ -9,16 +9,16 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from engine.core.unit import ProgressBySource
 from engine.flow.gate import Refusal
 from engine.flow.overrides import Override
 from engine.flow.settings import FlowControlSettings
-from engine.intake import Reserved, Written
 from engine.options import EngineOptions
 from engine.pipeline import Pipeline
 from engine.processing.delivery import Receiver
-from engine.runtime import END_LOOK_SECONDS, Engine
-from engine.share import Share
-from engine.unit import ProgressBySource
+from engine.runtime.engine import END_LOOK_SECONDS, Engine
+from engine.runtime.intake import Reserved, Written
+from engine.runtime.share import Share
 from engine.workers.epoch import Epoch, RemoteGate
 from engine.workers.frames import BufferFrame, CreditFrame, Frame, MessagesFrame
 from engine.workers.link import Link

@@ -14,7 +14,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from engine.errors import PenstockError
+from engine.core.errors import PenstockError
 from engine.workers.control import Call, CaughtUp, ControlConnection, Ended, Reply
 
 _BEGINNING = Path(__file__).with_name("__main__.py")

@@ -7,10 +7,10 @@ import threading
 from collections.abc import Mapping
 from queue import SimpleQueue
 
-from engine.errors import AppendError, StoppedError
-from engine.partition import Partition
+from engine.core.errors import AppendError, StoppedError
+from engine.core.unit import Message
+from engine.partition.partition import Partition
 from engine.tasks.subtask import Failed
-from engine.unit import Message
 from engine.workers.frames import MessagesFrame, StoredFrame
 from engine.workers.link import Link
 

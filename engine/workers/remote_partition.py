@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-from engine.errors import AppendError, StoppedError
-from engine.unit import Message
+from engine.core.errors import AppendError, StoppedError
+from engine.core.unit import Message
 from engine.workers.frames import MessagesFrame
 from engine.workers.link import Link
 

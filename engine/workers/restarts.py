@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from engine.clock import NS_PER_SECOND
+from engine.core.clock import NS_PER_SECOND
 
 FIRST_DELAY_NS = NS_PER_SECOND // 2
 LONGEST_DELAY_NS = 10 * NS_PER_SECOND

@@ -7,8 +7,8 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
 
-from engine.clock import NS_PER_SECOND, Clock
-from engine.snapshot import EngineSnapshot
+from engine.core.clock import NS_PER_SECOND, Clock
+from engine.core.snapshot import EngineSnapshot
 from engine.workers.process import WorkerLost
 from engine.workers.seat import Seat
 

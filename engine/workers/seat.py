@@ -8,11 +8,11 @@ from dataclasses import replace
 from threading import Lock
 from typing import Any
 
+from engine.core.records import WriteSource
+from engine.core.snapshot import EngineSnapshot, Outcome, PartitionSnapshot, WorkerSnapshot
 from engine.flow.episodes import Episode
 from engine.flow.events import LimitChanged
-from engine.records import WriteSource
-from engine.share import Share
-from engine.snapshot import EngineSnapshot, Outcome, PartitionSnapshot, WorkerSnapshot
+from engine.runtime.share import Share
 from engine.workers.counters import CounterBook
 from engine.workers.process import WorkerLost, WorkerProcess
 from engine.workers.restarts import Restarts

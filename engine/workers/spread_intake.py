@@ -7,10 +7,10 @@ from concurrent.futures import Future
 from itertools import count
 from typing import Any
 
-from engine.errors import WriteFailedError, WrongRecordError
+from engine.core.errors import WriteFailedError, WrongRecordError
+from engine.core.records import Place
 from engine.flow.gate import Refusal
-from engine.intake import Written
-from engine.records import Place
+from engine.runtime.intake import Written
 from engine.workers.process import WorkerLost
 from engine.workers.seat import Seat
 

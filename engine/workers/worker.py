@@ -14,9 +14,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from engine.errors import ConfigurationError, PenstockError, TaskFailedError
+from engine.core.errors import ConfigurationError, PenstockError, TaskFailedError
 from engine.pipeline import Pipeline
-from engine.wiring import check
+from engine.runtime.wiring import check
 from engine.workers.blueprint import Blueprint, Outline
 from engine.workers.control import Call, CaughtUp, ControlConnection, Ended, Reply
 from engine.workers.part import Part, PartOrder, Progress

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from engine.snapshot import EngineSnapshot, EngineState
+from engine.core.snapshot import EngineSnapshot, EngineState
 from exporter.catalogue.labels import ENGINE_STATE, KIND, PARTITION, PIPELINE, SPAN_OUTCOME, TASK, VERTEX, WORKER
 from exporter.catalogue.metric import Combine, Kind, Metric, Sample, Unit
 from exporter.catalogue.reading import seconds

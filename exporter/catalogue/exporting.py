@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from engine.snapshot import EngineSnapshot, ExporterState, HistogramSnapshot
+from engine.core.snapshot import EngineSnapshot, ExporterState, HistogramSnapshot
 from exporter.catalogue.labels import ACTION, EXPORTER, EXPORTER_STATE, PARTITION, PIPELINE
 from exporter.catalogue.metric import Combine, Kind, Metric, Sample, Unit
 from exporter.catalogue.reading import added, per_exporter, per_partition, seconds_or_none

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from engine.snapshot import EngineSnapshot, Outcome
+from engine.core.snapshot import EngineSnapshot, Outcome
 from exporter.catalogue.labels import OUTCOME, PARTITION, PIPELINE, SOURCE
 from exporter.catalogue.metric import Combine, Kind, Metric, Sample, Unit
 from exporter.catalogue.reading import per_partition, seconds

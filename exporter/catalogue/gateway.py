@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from engine.snapshot import EngineSnapshot, GatewaySnapshot
+from engine.core.snapshot import EngineSnapshot, GatewaySnapshot
 from exporter.catalogue.labels import CODE, PIPELINE
 from exporter.catalogue.metric import Combine, Kind, Metric, Sample, Unit, Value
 

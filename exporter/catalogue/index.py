@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from engine.snapshot import EngineSnapshot
+from engine.core.snapshot import EngineSnapshot
 from exporter.catalogue import engine, exporting, flow_control, gateway, log, scrape, tasks
 from exporter.catalogue.metric import Metric
 from exporter.catalogue.scrape import ScrapeSnapshot

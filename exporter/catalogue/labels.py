@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.snapshot import BlockReason, EngineState, ExporterState, Outcome, VertexKind
+from engine.core.snapshot import BlockReason, EngineState, ExporterState, Outcome, VertexKind
 from exporter.catalogue.metric import Label
 from exporter.door import WriteSource
 

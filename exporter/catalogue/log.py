@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from engine.snapshot import EngineSnapshot
+from engine.core.snapshot import EngineSnapshot
 from exporter.catalogue.labels import FAILURE_REASON, PARTITION, PIPELINE
 from exporter.catalogue.metric import Combine, Kind, Metric, Sample, Unit
 from exporter.catalogue.reading import over_partitions, per_partition

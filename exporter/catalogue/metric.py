@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic, TypeVar
 
-from engine.snapshot import HistogramSnapshot
+from engine.core.snapshot import HistogramSnapshot
 
 # Label values in the order of `Metric.labels`, and the value. A number is exposed as a 64-bit float.
 Value = int | float | HistogramSnapshot

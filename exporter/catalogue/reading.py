@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import reduce
 
-from engine.snapshot import (
+from engine.core.snapshot import (
     EngineSnapshot,
     Exemplar,
     ExporterSnapshot,

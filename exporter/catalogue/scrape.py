@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from engine.snapshot import HistogramSnapshot
+from engine.core.snapshot import HistogramSnapshot
 from exporter.catalogue.labels import COLLECTOR, PIPELINE, PUSH_OUTCOME, PYTHON_VERSION, VERSION
 from exporter.catalogue.metric import Combine, Kind, Metric, Sample, Unit
 from exporter.catalogue.reading import seconds

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 
-from engine.snapshot import BlockReason, EngineSnapshot, SamplerSnapshot
+from engine.core.snapshot import BlockReason, EngineSnapshot, SamplerSnapshot
 from exporter.catalogue.labels import (
     BACK_PRESSURE_LEVELS,
     BASIS,

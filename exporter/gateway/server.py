@@ -11,7 +11,7 @@ from typing import Self
 
 import uvicorn
 
-from engine.snapshot import GatewaySnapshot
+from engine.core.snapshot import GatewaySnapshot
 from exporter.door import NS_PER_SECOND, Clock, IntakeDoor, PenstockError, SystemClock
 from exporter.gateway.app import GatewayApp
 from exporter.gateway.connection import Connection, Door

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.snapshot import GatewaySnapshot
+from engine.core.snapshot import GatewaySnapshot
 from exporter.catalogue import GATEWAY_BOUNDS_SECONDS, GATEWAY_CODES
 from exporter.door import Clock, Histogram
 from exporter.gateway.answers import Answer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from engine.snapshot import EngineSnapshot, PartitionSnapshot
+from engine.core.snapshot import EngineSnapshot, PartitionSnapshot
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from engine.snapshot import ExporterSnapshot, Outcome, PartitionSnapshot, TaskSnapshot
+from engine.core.snapshot import ExporterSnapshot, Outcome, PartitionSnapshot, TaskSnapshot
 from exporter.door import NS_PER_SECOND, WriteSource
 
 Seen_contra = TypeVar("Seen_contra", contravariant=True)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from threading import Lock
 from typing import TypeVar
 
-from engine.snapshot import EngineSnapshot, PartitionSnapshot, VertexKind
+from engine.core.snapshot import EngineSnapshot, PartitionSnapshot, VertexKind
 from exporter.door import NS_PER_MS, NS_PER_SECOND
 from exporter.history.fields import PARTITION_FIELDS, VERTEX_FIELDS, Field, Moment, Value, Vertex
 from exporter.history.table import Table, unrolled

@@ -7,7 +7,7 @@ from threading import Event, Thread
 
 import msgspec
 
-from engine.snapshot import EngineSnapshot
+from engine.core.snapshot import EngineSnapshot
 from exporter.door import NS_PER_MS, NS_PER_SECOND, Clock, SnapshotSource, SystemClock
 from exporter.history.changes import changes
 from exporter.history.feed import Feed

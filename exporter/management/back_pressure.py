@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from engine.snapshot import (
+from engine.core.snapshot import (
     BackPressureSnapshot,
     Culprit,
     EngineSnapshot,

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from engine.snapshot import EngineSnapshot, ExporterSnapshot, ExporterState, PartitionSnapshot
+from engine.core.snapshot import EngineSnapshot, ExporterSnapshot, ExporterState, PartitionSnapshot
 from exporter.door import NS_PER_SECOND, ExportersDoor
 from exporter.management.replies import json_reply, problem
 from exporter.management.workers import Workers

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 from starlette.responses import Response
 
-from engine.snapshot import BlockReason, EngineSnapshot, EngineState
+from engine.core.snapshot import BlockReason, EngineSnapshot, EngineState
 from exporter.build import penstock_version, python_version
 from exporter.door import NS_PER_SECOND, Clock, SnapshotSource
 from exporter.management.replies import json_reply

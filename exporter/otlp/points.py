@@ -22,8 +22,8 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from engine.snapshot import Exemplar as KnownExemplar
-from engine.snapshot import HistogramSnapshot
+from engine.core.snapshot import Exemplar as KnownExemplar
+from engine.core.snapshot import HistogramSnapshot
 from exporter.build import penstock_version
 from exporter.catalogue import Kind
 from exporter.otlp.names import otlp_name, otlp_unit

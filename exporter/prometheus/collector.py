@@ -16,7 +16,7 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Exemplar
 
-from engine.snapshot import HistogramSnapshot
+from engine.core.snapshot import HistogramSnapshot
 from exporter.catalogue import AnyMetric, Kind, metrics
 from exporter.door import Clock, SnapshotSource
 from exporter.prometheus.exemplars import exemplars_of, seconds_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine.snapshot import Exemplar, HistogramSnapshot
+from engine.core.snapshot import Exemplar, HistogramSnapshot
 from exporter.door import NS_PER_SECOND
 from exporter.prometheus.escaping import escaped
 from exporter.prometheus.numbers import go_number

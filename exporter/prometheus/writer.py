@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import accumulate
 
-from engine.snapshot import HistogramSnapshot
+from engine.core.snapshot import HistogramSnapshot
 from exporter.breath import Breath
 from exporter.catalogue import AnyMetric, Kind, series_count
 from exporter.prometheus.escaping import escaped

@@ -16,7 +16,7 @@ def check(file: Path) -> None:
     User code is imported, sources are looked at, and every value is held against its rule; the environment
     (PENSTOCK_…) counts as it would in a run.
     """
-    from engine.wiring import check as check_wiring
+    from engine.runtime.wiring import check as check_wiring
     from penstock.cli.outline import outline
     from penstock.serving import access_of
     from penstock.settings import load_settings

@@ -13,8 +13,8 @@ class _Seconds(click.ParamType[float]):
     name = "duration"
 
     def convert(self, value: object, param: click.Parameter | None, context: click.Context | None) -> float:
-        from engine.clock import NS_PER_SECOND
-        from engine.durations import parse_duration_ns
+        from engine.core.clock import NS_PER_SECOND
+        from engine.core.durations import parse_duration_ns
 
         try:
             seconds = parse_duration_ns(str(value)) / NS_PER_SECOND
@@ -69,7 +69,7 @@ def demo(
     """
     from rich.console import Console
 
-    from engine.errors import TaskFailedError
+    from engine.core.errors import TaskFailedError
     from penstock.cli.ending import RunFailed
     from penstock.demo.show import DemoSettings, show_demo
 

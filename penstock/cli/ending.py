@@ -20,7 +20,7 @@ class RunFailed(click.ClickException):
 
 def ended(act: Callable[[], Any]) -> int:
     """Does `act` and gives the exit code; what was wrong is said in one line."""
-    from engine.errors import PenstockError
+    from engine.core.errors import PenstockError
 
     try:
         code = act()

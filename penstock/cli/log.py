@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from engine.data_folder import DataFolder
     from engine.log.findings import Damage, Overview, Verdict
     from engine.log.inspection import Inspection
+    from engine.runtime.data_folder import DataFolder
 
 _FOLDER = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 _PARTITION = click.option("--partition", type=click.IntRange(1), help="Only this partition.")
@@ -32,7 +32,7 @@ def log() -> None:
 @_FOLDER
 def ls(folder: Path) -> None:
     """List the partitions: positions, sizes, times, and who stands where."""
-    from engine.data_folder import DataFolder
+    from engine.runtime.data_folder import DataFolder
 
     data = DataFolder(folder)
     description = data.description()
@@ -55,8 +55,8 @@ def cat(folder: Path, partition: int | None, first: int, last: int | None, limit
     """
     from itertools import islice
 
-    from engine.data_folder import DataFolder
     from engine.exporting.document import UNSAYABLE, encoded_lines, why_unsayable
+    from engine.runtime.data_folder import DataFolder
 
     code = 0
     try:
@@ -91,7 +91,7 @@ def verify(folder: Path, partition: int | None, mend: bool, yes: bool) -> int:
     all positions. What a damaged commit of the storage `segments` has changed is lost with it where the state does not
     have it yet; that is said too. Not while a pipeline runs over the folder.
     """
-    from engine.data_folder import DataFolder
+    from engine.runtime.data_folder import DataFolder
 
     if yes and not mend:
         raise click.UsageError("--yes goes with --repair")

@@ -7,7 +7,7 @@ import sys
 import click
 
 import penstock
-from engine.arenas import keep_few_arenas
+from engine.runtime.arenas import keep_few_arenas
 from penstock.cli.back_pressure import back_pressure
 from penstock.cli.check import check
 from penstock.cli.dashboards import dashboards

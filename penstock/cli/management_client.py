@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, unquote, urlencode, urlsplit, urlunsplit
 import click
 import msgspec
 
-from engine.errors import ConfigurationError
+from engine.core.errors import ConfigurationError
 from penstock.cli.ending import RunFailed
 
 DEFAULT_URL = "http://127.0.0.1:9600"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.durations import format_duration
+from engine.core.durations import format_duration
 from engine.flow.settings import FlowControlSettings, RequestLimitSettings, WriteLimitSettings
 from engine.options import EngineOptions
 from exporter.gateway.settings import GatewaySettings

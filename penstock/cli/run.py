@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from engine.runtime import Engine
+    from engine.runtime.engine import Engine
     from engine.workers.engine import WorkerEngine
     from penstock.settings import RunSettings
 
@@ -57,7 +57,7 @@ def run(file: Path, data: Path | None, port: int | None, no_management: bool) ->
 
 
 def _run(settings: RunSettings) -> None:
-    from engine.errors import TaskFailedError
+    from engine.core.errors import TaskFailedError
     from penstock.cli.ending import RunFailed
     from penstock.cli.stopping import stopped_by_signals
     from penstock.cli.summary import summary

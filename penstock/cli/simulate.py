@@ -48,7 +48,7 @@ def simulate(
 
     KEY is a key below flowControl: --set write.throttling.acceptableBacklog=50000
     """
-    from engine.errors import ConfigurationError
+    from engine.core.errors import ConfigurationError
     from engine.flow.plant import Scenario
     from penstock.settings.limits import load_flow_control
     from penstock.simulation.loads import GivenLoad, read_load
@@ -75,9 +75,9 @@ def simulate(
 
 
 def _seconds(how_long: str | None, *loads: object) -> int:
-    from engine.clock import NS_PER_SECOND
-    from engine.durations import parse_duration_ns
-    from engine.errors import ConfigurationError
+    from engine.core.clock import NS_PER_SECOND
+    from engine.core.durations import parse_duration_ns
+    from engine.core.errors import ConfigurationError
     from penstock.simulation.loads import GivenLoad
 
     if how_long is None:
@@ -109,7 +109,7 @@ def _simulated(scenario: Scenario, write: WriteLimitSettings) -> tuple[dict[str,
 
 
 def _limits(write: WriteLimitSettings) -> str:
-    from engine.durations import format_duration
+    from engine.core.durations import format_duration
 
     text = f"limit {write.limit:,}/s"
     if write.ramp_up_ns:
@@ -124,7 +124,7 @@ def _limits(write: WriteLimitSettings) -> str:
 
 
 def _write_plot(file: Path, result: SimulationResult, heading: str) -> None:
-    from engine.errors import ConfigurationError
+    from engine.core.errors import ConfigurationError
     from penstock.simulation.plot import plot
 
     try:
@@ -134,8 +134,8 @@ def _write_plot(file: Path, result: SimulationResult, heading: str) -> None:
 
 
 def _tell(file: Path, results: dict[str, SimulationResult], as_set: str, heading: str, *, as_json: bool) -> None:
-    from engine.clock import NS_PER_SECOND
-    from engine.durations import format_duration
+    from engine.core.clock import NS_PER_SECOND
+    from engine.core.durations import format_duration
     from penstock.simulation.figures import course, figures, table
 
     one = results[as_set]

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from engine.runtime import Engine
+from engine.runtime.engine import Engine
 from engine.workers.engine import WorkerEngine
 
 log = logging.getLogger("penstock.run")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.snapshot import EngineSnapshot, Outcome, VertexKind
+from engine.core.snapshot import EngineSnapshot, Outcome, VertexKind
 
 
 def summary(snapshot: EngineSnapshot, seconds: float) -> str:

@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass
 
 from engine import Clock
-from engine.clock import NS_PER_SECOND
+from engine.core.clock import NS_PER_SECOND
 
 # Who comes late may make up for so much; what was missed beyond that is not.
 _CATCH_UP_NS = NS_PER_SECOND // 10

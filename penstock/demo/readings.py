@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from engine.clock import NS_PER_SECOND
-from engine.snapshot import EngineSnapshot, Outcome, PartitionSnapshot, TaskSnapshot, VertexKind
+from engine.core.clock import NS_PER_SECOND
+from engine.core.snapshot import EngineSnapshot, Outcome, PartitionSnapshot, TaskSnapshot, VertexKind
 
 
 class TaskWord(StrEnum):

@@ -14,7 +14,7 @@ from engine import (
     ThrottlingSettings,
     WriteLimitSettings,
 )
-from engine.clock import NS_PER_SECOND
+from engine.core.clock import NS_PER_SECOND
 
 FLIGHTS_PER_SECOND = 240
 EXPORTER = "archive"

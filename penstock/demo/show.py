@@ -17,8 +17,8 @@ from types import FrameType
 from rich.console import Console
 
 from engine import PenstockError, SystemClock
-from engine.clock import NS_PER_SECOND
-from engine.snapshot import EngineSnapshot
+from engine.core.clock import NS_PER_SECOND
+from engine.core.snapshot import EngineSnapshot
 from exporter.management import ManagementServer
 from penstock.demo.readings import readings
 from penstock.demo.script import PHASES, flow_control, scaled

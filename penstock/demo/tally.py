@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from engine.clock import NS_PER_SECOND
-from engine.snapshot import EngineSnapshot
+from engine.core.clock import NS_PER_SECOND
+from engine.core.snapshot import EngineSnapshot
 from penstock.demo.readings import flights_read, records_written
 from penstock.demo.words import counted, duration, whole
 

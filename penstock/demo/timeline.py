@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from engine.clock import NS_PER_SECOND, Clock
+from engine.core.clock import NS_PER_SECOND, Clock
 from penstock.demo.script import Phase, Until
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from engine.errors import ConfigurationError
+from engine.core.errors import ConfigurationError
 from engine.exporting.protocol import RecordFilter
 from engine.exporting.retry import RetryPolicy
 from engine.pipeline import Pipeline

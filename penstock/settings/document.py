@@ -6,7 +6,7 @@ from pathlib import Path as FilePath
 
 import yaml
 
-from engine.errors import ConfigurationError
+from engine.core.errors import ConfigurationError
 from penstock.settings.entries import Entry, Mistake, Path, Place
 
 

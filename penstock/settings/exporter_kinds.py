@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
-from engine.errors import ConfigurationError
+from engine.core.errors import ConfigurationError
 from engine.exporting.protocol import ExporterFactory
 from engine.exporting.rotation import Rotation
 from penstock.settings.entries import Mistake, Place

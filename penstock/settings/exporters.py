@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from engine.clock import NS_PER_SECOND
+from engine.core.clock import NS_PER_SECOND
+from engine.core.records import RecordType
 from engine.exporting.retry import RetryPolicy
-from engine.records import RecordType
 from penstock.settings.sections import Number, Section, SizeBytes, WaitNs, WholeNumber, one_of
 
 _RETRY = RetryPolicy()

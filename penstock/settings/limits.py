@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import ConfigDict, ValidationError
 
-from engine.errors import ConfigurationError
+from engine.core.errors import ConfigurationError
 from engine.flow.settings import FlowControlSettings
 from penstock.settings.document import read_document
 from penstock.settings.entries import Entry, Place

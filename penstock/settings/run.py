@@ -10,9 +10,9 @@ from typing import Literal
 from pydantic import ValidationError
 
 from engine.backpressure.settings import BackPressureSettings
-from engine.errors import SettingError
+from engine.core.errors import SettingError
+from engine.core.observing import BatchObserver, ObserverFactory
 from engine.flow.settings import FlowControlSettings
-from engine.observing import BatchObserver, ObserverFactory
 from engine.options import EngineOptions
 from engine.pipeline import Pipeline
 from exporter.gateway.settings import GatewaySettings

@@ -16,9 +16,9 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model, model_validator
 from pydantic.alias_generators import to_camel
 
-from engine.clock import NS_PER_MS
-from engine.durations import parse_duration_ns
-from engine.errors import SettingError
+from engine.core.clock import NS_PER_MS
+from engine.core.durations import parse_duration_ns
+from engine.core.errors import SettingError
 from penstock.settings.entries import Path
 
 T = TypeVar("T")

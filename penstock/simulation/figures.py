@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from engine.clock import NS_PER_SECOND
-from engine.durations import format_duration
+from engine.core.clock import NS_PER_SECOND
+from engine.core.durations import format_duration
 from engine.flow.plant import SimulationResult
 
 # Of a longer course only so many moments are given out.

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import msgspec
 
-from engine.clock import NS_PER_SECOND
-from engine.durations import format_duration, parse_duration_ns
-from engine.errors import ConfigurationError
+from engine.core.clock import NS_PER_SECOND
+from engine.core.durations import format_duration, parse_duration_ns
+from engine.core.errors import ConfigurationError
 from engine.flow.plant import Load, steps
 
 _FORMS = "write a rate (4000), steps (3500,10m:800) or the name of a file with seconds and rates"

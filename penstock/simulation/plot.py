@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from engine.clock import NS_PER_SECOND
-from engine.durations import format_duration
+from engine.core.clock import NS_PER_SECOND
+from engine.core.durations import format_duration
 from engine.flow.plant import Moment, SimulationResult
 
 WIDTH, HEIGHT = 960, 580

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from engine.core.records import Record, RecordType, WriteSource
+from engine.core.unit import Acknowledgement, Message, SourceProgress, Timer, Unit
 from engine.log.codec import EncodedBatch, checksum_of, decode_batch, encode_records
+from engine.log.local.storage import SegmentsStorage
 from engine.log.memory import MemoryStorage
-from engine.log.segments import SegmentsStorage
 from engine.log.sqlite import SqliteStorage
 from engine.log.storage import Entry, LogStorage
-from engine.records import Record, RecordType, WriteSource
-from engine.unit import Acknowledgement, Message, SourceProgress, Timer, Unit
 
 # A function that opens the same storage again, as a new process would.
 Reopen = Callable[[], LogStorage]

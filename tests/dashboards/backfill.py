@@ -9,8 +9,8 @@ from functools import partial
 from itertools import accumulate
 from pathlib import Path
 
-from engine.clock import ManualClock
-from engine.snapshot import EngineSnapshot, HistogramSnapshot
+from engine.core.clock import ManualClock
+from engine.core.snapshot import EngineSnapshot, HistogramSnapshot
 from exporter.catalogue import AnyMetric, Kind, metrics
 from exporter.scraper import Family, Scraper
 from tests.support.prometheus import program

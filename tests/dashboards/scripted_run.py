@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from engine.clock import NS_PER_SECOND
-from engine.identity import stable_id
-from engine.measures import AGE_BOUNDS_SECONDS, LATENCY_BOUNDS_SECONDS
-from engine.records import WriteSource
-from engine.snapshot import (
+from engine.core.clock import NS_PER_SECOND
+from engine.core.identity import stable_id
+from engine.core.measures import AGE_BOUNDS_SECONDS, LATENCY_BOUNDS_SECONDS
+from engine.core.records import WriteSource
+from engine.core.snapshot import (
     BackPressureSnapshot,
     BlockReason,
     EngineSnapshot,

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from engine import Engine, EngineOptions, FlowControlSettings, Pipeline, ThrottlingSettings, WriteLimitSettings
-from engine.clock import NS_PER_MS
+from engine.core.clock import NS_PER_MS
 from engine.exporting.elasticsearch import elasticsearch
 from engine.exporting.http import http
 from engine.exporting.postgres import postgres

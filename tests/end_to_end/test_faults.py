@@ -28,14 +28,14 @@ from engine import (
     ThrottlingSettings,
     WriteLimitSettings,
 )
-from engine.clock import NS_PER_MS, NS_PER_SECOND, ManualClock
+from engine.core.clock import NS_PER_MS, NS_PER_SECOND, ManualClock
+from engine.core.records import WriteSource
+from engine.core.snapshot import BlockReason, EngineSnapshot, EngineState, TaskStatus, VertexKind
 from engine.flow.gate import FlowControl, Permit
 from engine.log.inspection import inspection_of, repair
 from engine.log.lost import LOST_INTENT
 from engine.options import StorageKind
 from engine.processing.protocol import ProcessingContext
-from engine.records import WriteSource
-from engine.snapshot import BlockReason, EngineSnapshot, EngineState, TaskStatus, VertexKind
 from tests.support.full_disk import KEEP_ALL, KINDS, FullDisk, little_room
 from tests.support.logs import PLACES, change, contents, damage, first_of_batch, frames, turn_byte
 from tests.support.pipelines import CollectingExporter, ListSource

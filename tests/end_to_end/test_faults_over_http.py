@@ -32,7 +32,7 @@ from engine import (
     ThrottlingSettings,
     WriteLimitSettings,
 )
-from engine.clock import NS_PER_SECOND
+from engine.core.clock import NS_PER_SECOND
 from engine.log.inspection import inspection_of, repair
 from engine.options import StorageKind
 from engine.processing.protocol import ProcessingContext

@@ -24,7 +24,7 @@ from engine import (
 )
 from engine import WriteLimitSettings as WriteLimit
 from engine.backpressure.settings import BackPressureMode, BackPressureSettings
-from engine.clock import NS_PER_MS, NS_PER_SECOND
+from engine.core.clock import NS_PER_MS, NS_PER_SECOND
 from exporter.history.fields import PARTITION_FIELDS
 from exporter.management import ManagementServer
 from exporter.web_config import Access, Right, WebConfig

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine import FlowControlSettings, ThrottlingSettings, WriteLimitSettings
-from engine.clock import NS_PER_MS
+from engine.core.clock import NS_PER_MS
 from exporter.management import ManagementServer
 from tests.support.prometheus import Prometheus, program
 from tests.support.surfaces import WORKERS, WORKERS_IDS

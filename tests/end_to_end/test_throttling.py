@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from engine import Engine, FlowControlSettings, ThrottlingSettings, WriteLimitSettings
-from engine.clock import NS_PER_MS
-from engine.snapshot import PartitionSnapshot
+from engine.core.clock import NS_PER_MS
+from engine.core.snapshot import PartitionSnapshot
 from engine.workers.engine import WorkerEngine
 from tests.support.surfaces import WORKERS, WORKERS_IDS
 from tests.support.waiting import wait_until

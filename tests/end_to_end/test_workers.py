@@ -29,11 +29,11 @@ from engine import (
     WriteLimitSettings,
     WrongRecordError,
 )
-from engine.clock import NS_PER_MS
+from engine.core.clock import NS_PER_MS
+from engine.core.identity import stable_id
+from engine.core.snapshot import EngineState
 from engine.flow.gate import Refusal
-from engine.identity import stable_id
-from engine.intake import Written
-from engine.snapshot import EngineState
+from engine.runtime.intake import Written
 from engine.workers.blueprint import Blueprint
 from engine.workers.engine import WorkerEngine
 from exporter.management import ManagementServer

@@ -20,7 +20,7 @@ from engine import (
     PenstockError,
     TaskFailedError,
 )
-from engine.snapshot import EngineState
+from engine.core.snapshot import EngineState
 from engine.workers.engine import WorkerEngine
 from tests.support.flights import ROOT
 from tests.support.processes import children, is_running, leavable, sockets

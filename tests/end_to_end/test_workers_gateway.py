@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine import FlowControlSettings, WriteLimitSettings, WriteSource
-from engine.snapshot import Outcome
+from engine.core.snapshot import Outcome
 from tests.end_to_end.test_exporters_gateway import run
 from tests.support.gateway import LINES, open_gateway
 from tests.support.processes import children, is_running

@@ -6,8 +6,8 @@ import gc
 import sys
 from collections.abc import Callable
 
-from engine.clock import ManualClock
-from engine.snapshot import EngineSnapshot
+from engine.core.clock import ManualClock
+from engine.core.snapshot import EngineSnapshot
 from exporter.prometheus import Exposer
 from tests.support.engines import FakeEngine
 from tests.support.snapshots import TAKEN_MONOTONIC_NS, busy_snapshot, engine_snapshot, partition, task

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from engine.clock import ManualClock
-from engine.snapshot import FlowSnapshot, HistogramSnapshot
+from engine.core.clock import ManualClock
+from engine.core.snapshot import FlowSnapshot, HistogramSnapshot
 from exporter.scraper import Family, Scraper
 from tests.support.engines import FakeEngine
 from tests.support.snapshots import TAKEN_MONOTONIC_NS, busy_snapshot, engine_snapshot, partition

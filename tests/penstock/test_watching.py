@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 import penstock
-from engine.clock import NS_PER_MS
+from engine.core.clock import NS_PER_MS
 from examples import watch_any_program
 from exporter.door import EngineDoor
 from penstock.watching import Watch

@@ -6,11 +6,11 @@ import sys
 from itertools import count
 from pathlib import Path
 
-from engine.clock import SystemClock
+from engine.core.clock import SystemClock
+from engine.core.records import Record, RecordType, WriteSource
+from engine.core.unit import Message, Timer, Unit
+from engine.log.local.storage import SegmentsStorage
 from engine.log.partition_log import PartitionLog
-from engine.log.segments import SegmentsStorage
-from engine.records import Record, RecordType, WriteSource
-from engine.unit import Message, Timer, Unit
 
 # So small that segments, applied changes and deletions come many times a second.
 KEYS = 50

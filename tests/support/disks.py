@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Event
 
-from engine.log.disk import Disk
+from engine.log.local.disk import Disk
 
 
 class FaultyDisk(Disk):

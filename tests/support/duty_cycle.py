@@ -12,9 +12,9 @@ from engine.backpressure.markers import Markers
 from engine.backpressure.monitor import BackPressureMonitor
 from engine.backpressure.settings import BackPressureSettings
 from engine.backpressure.watcher import Watcher
-from engine.clock import NS_PER_SECOND, SystemClock
-from engine.identity import stable_id
-from engine.snapshot import SampleBasis, VertexKind, VertexSnapshot
+from engine.core.clock import NS_PER_SECOND, SystemClock
+from engine.core.identity import stable_id
+from engine.core.snapshot import SampleBasis, VertexKind, VertexSnapshot
 from engine.tasks.buffers import LocalBufferPool
 from engine.tasks.subtask import Subtask
 from tests.support.snapshots import engine_snapshot

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from engine.clock import NS_PER_SECOND
-from engine.errors import ConfigurationError
+from engine.core.clock import NS_PER_SECOND
+from engine.core.errors import ConfigurationError
+from engine.core.snapshot import EngineSnapshot, VertexBackPressure
 from engine.flow.episodes import Episode
 from engine.flow.overrides import Override
 from engine.flow.request.limit import RequestLimiterState
 from engine.flow.settings import FlowControlSettings
-from engine.snapshot import EngineSnapshot, VertexBackPressure
 from tests.support.snapshots import busy_snapshot
 
 # When whatever is set by hand is set.

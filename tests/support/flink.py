@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from engine.backpressure.window import Counts
-from engine.clock import NS_PER_SECOND
-from engine.identity import stable_id
-from engine.snapshot import (
+from engine.core.clock import NS_PER_SECOND
+from engine.core.identity import stable_id
+from engine.core.snapshot import (
     BackPressureSnapshot,
     BlockReason,
     EdgeSnapshot,

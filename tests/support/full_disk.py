@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from engine import Engine, EngineOptions, Pipeline
-from engine.log.disk import Disk
-from engine.log.segments import SegmentsStorage
+from engine.core.unit import Recovered
+from engine.log.local.disk import Disk
+from engine.log.local.storage import SegmentsStorage
 from engine.log.sqlite import SqliteStorage
 from engine.options import StorageKind
-from engine.unit import Recovered
 
 KEEP_ALL = EngineOptions(retained_records=None, free_space_bytes=0)
 _WORDS = {"sqlite": "1.db: database or disk is full", "segments": f"1: {os.strerror(errno.ENOSPC)}"}

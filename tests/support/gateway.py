@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from engine import Place, Refusal, Written
-from engine.snapshot import GatewaySnapshot
+from engine.core.snapshot import GatewaySnapshot
 from exporter.door import IntakeDoor
 from exporter.gateway.server import GatewayServer
 from exporter.gateway.settings import GatewaySettings

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import msgspec
 
-from engine.clock import ManualClock
+from engine.core.clock import ManualClock
+from engine.core.records import Record, RecordType, WriteSource
+from engine.core.unit import Acknowledgement, Unit
+from engine.log.local.format import HEAD_BYTES, SEGMENT_HEADER_BYTES, Body, Head, decode_body, decode_head, mark_of
+from engine.log.local.storage import SegmentsStorage
 from engine.log.partition_log import PartitionLog
-from engine.log.segment_format import HEAD_BYTES, SEGMENT_HEADER_BYTES, Body, Head, decode_body, decode_head, mark_of
-from engine.log.segments import SegmentsStorage
 from engine.log.sqlite import SqliteStorage
 from engine.log.storage import LogStorage
-from engine.records import Record, RecordType, WriteSource
-from engine.unit import Acknowledgement, Unit
 
 
 def commands(values: Sequence[object]) -> Unit:

@@ -6,10 +6,10 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from engine.errors import StoppedError
+from engine.core.errors import StoppedError
+from engine.core.records import Record
 from engine.exporting.protocol import ExporterContext
 from engine.processing.protocol import ProcessingContext
-from engine.records import Record
 from engine.sources.protocol import SourceBatch, SourceStart
 
 

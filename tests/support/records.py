@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from engine.core.records import Record, RecordType
 from engine.exporting.protocol import ExporterContext
-from engine.records import Record, RecordType
 
 
 def record(position: int, value: Any = None, *, value_type: str = "departure", key: str = "JFK") -> Record:

@@ -9,7 +9,7 @@ from engine.backpressure.judgement import Transitions
 from engine.backpressure.markers import Look
 from engine.backpressure.sampler import SampleBook, Sampler
 from engine.backpressure.subjects import Frames
-from engine.clock import ManualClock
+from engine.core.clock import ManualClock
 from engine.tasks.timers import TaskState
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import httpx
 
 from engine import Engine, EngineOptions, FlowControlSettings, Override, RequestLimiterState
+from engine.core.snapshot import EngineSnapshot, VertexBackPressure
 from engine.flow.episodes import Episode
-from engine.snapshot import EngineSnapshot, VertexBackPressure
 from engine.workers.engine import WorkerEngine
 from exporter.management import ManagementServer
 from tests.support.worker_pipelines import engine_of

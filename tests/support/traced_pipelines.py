@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from engine import Pipeline, ProcessingContext, Record
-from engine.observing import BatchObserver, ProcessedBatch
+from engine.core.observing import BatchObserver, ProcessedBatch
 from exporter.otlp import TraceSettings
 from exporter.otlp.tracer import BatchTracer
 from tests.support.pipelines import ListSource

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engine import Engine, EngineOptions, FlowControlSettings, Pipeline, ProcessingContext, Record
+from engine.core.identity import partition_of
 from engine.exporting.jsonl import jsonl
 from engine.exporting.protocol import ExporterContext
-from engine.identity import partition_of
 from engine.workers.blueprint import Blueprint
 from engine.workers.engine import WorkerEngine
 from tests.support.pipelines import ListSource

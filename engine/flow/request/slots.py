@@ -6,7 +6,7 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from random import Random
 
-from engine.clock import NS_PER_MS, NS_PER_SECOND
+from engine.core.clock import NS_PER_MS, NS_PER_SECOND
 from engine.flow.request.algorithms import request_limit
 from engine.flow.request.limit import RequestLimit, RequestLimiterState
 from engine.flow.settings import RequestLimitSettings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from engine.clock import NS_PER_SECOND
+from engine.core.clock import NS_PER_SECOND
 from engine.flow.request.limit import RequestLimit, RequestLimiterState
 
 _WINDOW_NS = NS_PER_SECOND

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.snapshot import BackPressureSnapshot, VertexBackPressure
+from engine.core.snapshot import BackPressureSnapshot, VertexBackPressure
 from exporter.management.flink.words import Json, milliseconds
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 
-from engine.snapshot import EngineSnapshot, EngineState, TaskSnapshot, VertexSnapshot
+from engine.core.snapshot import EngineSnapshot, EngineState, TaskSnapshot, VertexSnapshot
 from exporter.management.flink.vertices import subtasks_of, times_of, vertex_metrics
 from exporter.management.flink.words import (
     JOB_STATES,

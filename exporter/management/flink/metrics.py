@@ -6,7 +6,7 @@ import re
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 
-from engine.snapshot import BlockReason, RecentTimes, TaskSnapshot
+from engine.core.snapshot import BlockReason, RecentTimes, TaskSnapshot
 from exporter.management.flink.errors import unreadable
 from exporter.management.flink.words import NS_PER_MS, Json
 

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from engine.snapshot import EngineSnapshot, TaskSnapshot, VertexSnapshot
+from engine.core.snapshot import EngineSnapshot, TaskSnapshot, VertexSnapshot
 from exporter.build import penstock_version
 from exporter.door import BackPressureDoor, ConfigurationError
 from exporter.management.flink import jobs, metrics, vertices

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Sequence
 
-from engine.snapshot import EngineSnapshot, TaskSnapshot, TaskStatus, VertexSnapshot
+from engine.core.snapshot import EngineSnapshot, TaskSnapshot, TaskStatus, VertexSnapshot
 from exporter.management.flink.words import Json, execution_state, milliseconds, milliseconds_or_never
 
 # All subtasks live in this process.

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import assert_never
 
-from engine.snapshot import EngineState, TaskStatus
+from engine.core.snapshot import EngineState, TaskStatus
 
 Json = dict[str, object]
 NS_PER_MS = 1_000_000

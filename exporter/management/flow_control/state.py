@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from engine.snapshot import EngineSnapshot, FlowSnapshot, PartitionSnapshot
+from engine.core.snapshot import EngineSnapshot, FlowSnapshot, PartitionSnapshot
 from exporter.door import NS_PER_SECOND, EngineDoor, FlowControlSettings, Override, flow_control_document
 from exporter.management.flow_control.limits import Outcome
 

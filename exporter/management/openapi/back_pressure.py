@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.snapshot import BlockReason, EngineState, TaskStatus, VertexKind
+from engine.core.snapshot import BlockReason, EngineState, TaskStatus, VertexKind
 from exporter.catalogue import BACK_PRESSURE_LEVELS
 from exporter.management.openapi.operation import JSON, PROBLEM, Answer, Operation, Parameter, json
 from exporter.management.openapi.schema import (

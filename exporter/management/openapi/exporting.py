@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.snapshot import ExporterState
+from engine.core.snapshot import ExporterState
 from exporter.management.exporters import PATH
 from exporter.management.openapi.operation import PROBLEM, Answer, Operation, Parameter, json
 from exporter.management.openapi.schema import (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.snapshot import EngineState, VertexKind
+from engine.core.snapshot import EngineState, VertexKind
 from exporter.catalogue import metrics
 from exporter.history.fields import PARTITION_FIELDS, VERTEX_FIELDS, Field
 from exporter.management.openapi.operation import PROBLEM, Answer, Operation, Parameter, json

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.backpressure.bottleneck import find_culprit
-from engine.clock import NS_PER_SECOND
-from engine.identity import stable_id
-from engine.snapshot import (
+from engine.core.clock import NS_PER_SECOND
+from engine.core.identity import stable_id
+from engine.core.snapshot import (
     BlockReason,
     Culprit,
     EdgeSnapshot,

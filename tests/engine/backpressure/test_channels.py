@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 
-from engine.clock import ManualClock
-from engine.snapshot import BlockReason
+from engine.core.clock import ManualClock
+from engine.core.snapshot import BlockReason
 from engine.tasks.buffers import BUFFERS_PER_CHANNEL_MAX, LocalBufferPool
 from engine.tasks.timers import TaskTimer
 from tests.support.waiting import WAIT_SECONDS, wait_until

@@ -9,7 +9,7 @@ import pytest
 
 from engine.backpressure.levels import level_of
 from engine.backpressure.settings import BackPressureSettings
-from engine.clock import NS_PER_MS
+from engine.core.clock import NS_PER_MS
 from tests.support.duty_cycle import Outcome, computing, running, sleeping
 
 SETTINGS = BackPressureSettings(num_samples=450, delay_between_samples_ns=5 * NS_PER_MS)

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from engine.backpressure.settings import BackPressureMode, BackPressureSettings
-from engine.clock import NS_PER_MS
+from engine.core.clock import NS_PER_MS
+from engine.core.records import Record
+from engine.core.snapshot import BlockReason, EngineSnapshot
 from engine.flow.settings import (
     FixedSettings,
     FlowControlSettings,
@@ -20,9 +22,7 @@ from engine.flow.settings import (
 )
 from engine.options import EngineOptions
 from engine.pipeline import Pipeline
-from engine.records import Record
-from engine.runtime import Engine
-from engine.snapshot import BlockReason, EngineSnapshot
+from engine.runtime.engine import Engine
 from tests.support.pipelines import CollectingExporter, ListSource, Recorder
 from tests.support.waiting import wait_until
 

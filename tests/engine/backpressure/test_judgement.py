@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from engine.backpressure.judgement import NoVerdict, verdict_at, verdict_of_look, verdict_of_state
 from engine.backpressure.markers import Look
 from engine.backpressure.window import Verdict
-from engine.snapshot import BlockReason
+from engine.core.snapshot import BlockReason
 from engine.tasks.timers import TaskState
 
 STATES: list[TaskState] = ["busy", "idle", *BlockReason]

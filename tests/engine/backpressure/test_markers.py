@@ -10,7 +10,7 @@ import pytest
 
 from engine.backpressure.markers import Look, Markers, code_of
 from engine.backpressure.stacks import current_frames
-from engine.errors import ConfigurationError
+from engine.core.errors import ConfigurationError
 
 
 class Pool:

@@ -11,10 +11,10 @@ import pytest
 from engine.backpressure.markers import Markers
 from engine.backpressure.monitor import BackPressureMonitor
 from engine.backpressure.settings import BackPressureMode, BackPressureSettings
-from engine.clock import NS_PER_MS, ManualClock, SystemClock
-from engine.errors import ConfigurationError
-from engine.identity import stable_id
-from engine.snapshot import EngineSnapshot, SamplingProgress, TaskSnapshot, VertexKind, VertexSnapshot
+from engine.core.clock import NS_PER_MS, ManualClock, SystemClock
+from engine.core.errors import ConfigurationError
+from engine.core.identity import stable_id
+from engine.core.snapshot import EngineSnapshot, SamplingProgress, TaskSnapshot, VertexKind, VertexSnapshot
 from engine.tasks.buffers import LocalBufferPool
 from engine.tasks.subtask import Subtask
 from tests.support.snapshots import engine_snapshot

@@ -3,8 +3,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from engine.backpressure.recent import READING_EVERY_SECONDS, RECENT_SECONDS, RecentBook, times_between
-from engine.clock import NS_PER_SECOND
-from engine.snapshot import BlockReason, TaskSnapshot
+from engine.core.clock import NS_PER_SECOND
+from engine.core.snapshot import BlockReason, TaskSnapshot
 from tests.support.snapshots import task
 
 

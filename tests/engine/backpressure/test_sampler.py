@@ -5,8 +5,8 @@ from __future__ import annotations
 from engine.backpressure.markers import Look
 from engine.backpressure.sampler import SampleBook
 from engine.backpressure.window import Counts
-from engine.clock import ManualClock
-from engine.snapshot import BlockReason, SampleBasis
+from engine.core.clock import ManualClock
+from engine.core.snapshot import BlockReason, SampleBasis
 from tests.support.subjects import PlayedSubject, sampler_of
 
 

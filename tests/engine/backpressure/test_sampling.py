@@ -3,8 +3,8 @@ from __future__ import annotations
 from engine.backpressure.markers import Look
 from engine.backpressure.sampling import Sampling
 from engine.backpressure.tracker import Failure, Measurement
-from engine.clock import NS_PER_SECOND, ManualClock
-from engine.snapshot import SamplingProgress
+from engine.core.clock import NS_PER_SECOND, ManualClock
+from engine.core.snapshot import SamplingProgress
 from tests.support.subjects import PlayedSubject, sampler_of
 
 

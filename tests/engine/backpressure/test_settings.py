@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from engine.backpressure.settings import BackPressureMode, BackPressureSettings
-from engine.clock import NS_PER_MS, NS_PER_SECOND
-from engine.errors import SettingError
+from engine.core.clock import NS_PER_MS, NS_PER_SECOND
+from engine.core.errors import SettingError
 
 
 def test_the_defaults_are_the_documented_ones_and_the_sampler_always_runs() -> None:

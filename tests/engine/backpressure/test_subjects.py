@@ -10,7 +10,7 @@ import pytest
 from engine.backpressure.markers import Look, Markers
 from engine.backpressure.stacks import current_frames
 from engine.backpressure.subjects import CoroutineSubject, ThreadSubject
-from engine.errors import ConfigurationError
+from engine.core.errors import ConfigurationError
 from tests.support.waiting import WAIT_SECONDS, wait_until
 
 THREAD_MARKERS = Markers(held_back=[queue.Queue.put], waits_for_input=[queue.Queue.get])

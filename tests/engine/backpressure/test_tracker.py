@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from engine.backpressure.tracker import Ended, Failure, Measurement, MeasurementTracker
 from engine.backpressure.window import Counts
-from engine.clock import NS_PER_SECOND, ManualClock
+from engine.core.clock import NS_PER_SECOND, ManualClock
 
 VERTEX = "a" * 32
 OTHER = "b" * 32

@@ -13,9 +13,9 @@ from engine.backpressure.settings import BackPressureMode, BackPressureSettings
 from engine.backpressure.stacks import current_frames
 from engine.backpressure.subjects import ThreadSubject
 from engine.backpressure.watcher import Watcher
-from engine.clock import NS_PER_MS, ManualClock
-from engine.errors import ConfigurationError
-from engine.snapshot import BlockReason, EngineState, TaskSnapshot, TaskStatus
+from engine.core.clock import NS_PER_MS, ManualClock
+from engine.core.errors import ConfigurationError
+from engine.core.snapshot import BlockReason, EngineState, TaskSnapshot, TaskStatus
 from tests.support.waiting import WAIT_SECONDS, wait_until
 
 MARKERS = (queue.Queue.put,)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from engine import EngineOptions, Pipeline, Record
-from engine.clock import NS_PER_MS
+from engine.core.clock import NS_PER_MS
 from engine.exporting.protocol import ExporterContext, Safe
 from engine.exporting.retry import RetryPolicy
 from tests.support.pipelines import CollectingExporter, ListSource

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from engine.errors import ConfigurationError, RefusedRecordsError, RetryLaterError, TargetError
+from engine.core.errors import ConfigurationError, RefusedRecordsError, RetryLaterError, TargetError
 from engine.exporting.elasticsearch import Elasticsearch, elasticsearch
 from tests.support.records import context, record, records
 from tests.support.targets.http_target import BulkTarget, Reply, bulk_target

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from engine.clock import NS_PER_MS, NS_PER_SECOND
-from engine.errors import ConfigurationError, RefusedRecordsError, RetryLaterError, TargetError
+from engine.core.clock import NS_PER_MS, NS_PER_SECOND
+from engine.core.errors import ConfigurationError, RefusedRecordsError, RetryLaterError, TargetError
 from engine.exporting.http import HttpLines, http
 from tests.support.records import context, record, records
 from tests.support.targets.http_target import LineTarget, Posted, Reply, line_target

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from engine.errors import PenstockError
+from engine.core.errors import PenstockError
+from engine.core.records import Record, RecordType
 from engine.exporting.jsonl import JsonLines, jsonl
 from engine.exporting.protocol import ExporterContext
-from engine.records import Record, RecordType
 
 
 def record(position: int, value: Any = None) -> Record:

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.columns import Columns
+from engine.core.columns import Columns
+from engine.core.records import Kind, Record, RecordBatch, RecordType, WriteSource
 from engine.exporting.portions import portions
 from engine.exporting.protocol import RecordFilter
-from engine.records import Kind, Record, RecordBatch, RecordType, WriteSource
 
 TYPES = [RecordType.COMMAND.value, RecordType.EVENT.value]
 KINDS = st.tuples(st.sampled_from(TYPES), st.sampled_from(["a", "b"]))

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from engine.clock import NS_PER_SECOND
-from engine.errors import ConfigurationError, RefusedRecordsError, TargetError
+from engine.core.clock import NS_PER_SECOND
+from engine.core.errors import ConfigurationError, RefusedRecordsError, TargetError
 from engine.exporting.postgres import Postgres, postgres
 from tests.support.records import context, record, records
 from tests.support.targets.postgres_server import PROGRAMS, PostgresServer, postgres_server

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.clock import NS_PER_MS, NS_PER_SECOND
-from engine.errors import SettingError
+from engine.core.clock import NS_PER_MS, NS_PER_SECOND
+from engine.core.errors import SettingError
 from engine.exporting.pace import Pace
 from engine.exporting.retry import BackOff, RetryPolicy
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.errors import SettingError
+from engine.core.errors import SettingError
 from engine.exporting.jsonl import JsonLines, jsonl
 from engine.exporting.rotation import Rotation
 from tests.support.records import context, record, records

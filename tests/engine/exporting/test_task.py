@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from engine import Engine, EngineOptions, Pipeline, Record, RecordFilter, TaskFailedError
-from engine.clock import NS_PER_MS
-from engine.errors import ConfigurationError, RefusedRecordsError, RetryLaterError
+from engine.core.clock import NS_PER_MS
+from engine.core.errors import ConfigurationError, RefusedRecordsError, RetryLaterError
+from engine.core.snapshot import ExporterSnapshot, ExporterState
 from engine.exporting.protocol import Exporter, ExporterContext, Safe
 from engine.exporting.retry import RetryPolicy
 from engine.exporting.run import Run
-from engine.snapshot import ExporterSnapshot, ExporterState
 from tests.support.pipelines import CollectingExporter, ListSource
 from tests.support.waiting import WAIT_SECONDS, wait_until
 

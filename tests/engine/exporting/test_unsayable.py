@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from engine import Pipeline
-from engine.clock import NS_PER_MS
-from engine.errors import RefusedRecordsError, TaskFailedError
+from engine.core.clock import NS_PER_MS
+from engine.core.errors import RefusedRecordsError, TaskFailedError
+from engine.core.records import Record
 from engine.exporting.document import readable, sayable_lines
 from engine.exporting.elasticsearch import elasticsearch
 from engine.exporting.http import http
@@ -18,7 +19,6 @@ from engine.exporting.jsonl import jsonl
 from engine.exporting.postgres import postgres
 from engine.exporting.protocol import Exporter, ExporterFactory, RecordFilter
 from engine.exporting.retry import RetryPolicy
-from engine.records import Record
 from tests.support.pipelines import ListSource
 from tests.support.records import context, record
 from tests.support.targets.http_target import bulk_target, line_target

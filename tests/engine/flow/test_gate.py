@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from engine.clock import NS_PER_MS, NS_PER_SECOND, ManualClock
-from engine.errors import StoppedError
+from engine.core.clock import NS_PER_MS, NS_PER_SECOND, ManualClock
+from engine.core.errors import StoppedError
+from engine.core.records import WriteSource
+from engine.core.snapshot import FlowSnapshot, Outcome
 from engine.flow.events import LimitChanged, ThrottlingEnded, ThrottlingStarted
 from engine.flow.gate import UNLIMITED_BATCH_RECORDS, FlowControl, Permit, Refusal
 from engine.flow.settings import (
@@ -24,8 +26,6 @@ from engine.flow.settings import (
     ThrottlingSettings,
     WriteLimitSettings,
 )
-from engine.records import WriteSource
-from engine.snapshot import FlowSnapshot, Outcome
 
 COMMAND, RESULT, INTERNAL = WriteSource.USER_COMMAND, WriteSource.PROCESSING_RESULT, WriteSource.INTERNAL
 THROTTLING = ThrottlingSettings(enabled=True)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.clock import NS_PER_SECOND
+from engine.core.clock import NS_PER_SECOND
 from engine.flow.write_limiter import BurstyLimiter, WarmingUpLimiter
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.clock import NS_PER_SECOND, ManualClock
+from engine.core.clock import NS_PER_SECOND, ManualClock
 from engine.flow.document import flow_control_document
 from engine.flow.overrides import Override, SettingsInForce
 from engine.flow.settings import FlowControlSettings, RequestLimitSettings, WriteLimitSettings

@@ -6,7 +6,7 @@ from functools import cache
 
 import pytest
 
-from engine.clock import NS_PER_SECOND
+from engine.core.clock import NS_PER_SECOND
 from engine.flow.plant import Scenario, SimulationResult, alternating, simulate, steps
 from engine.flow.queue_plant import simulate_queue
 from engine.flow.scenarios import (

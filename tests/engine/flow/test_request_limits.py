@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.clock import NS_PER_MS, NS_PER_SECOND
+from engine.core.clock import NS_PER_MS, NS_PER_SECOND
 from engine.flow.request.aimd import AimdLimit
 from engine.flow.request.algorithms import request_limit
 from engine.flow.request.gradient import GradientLimit

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from engine.clock import NS_PER_SECOND
-from engine.errors import SettingError
+from engine.core.clock import NS_PER_SECOND
+from engine.core.errors import SettingError
 from engine.flow.settings import (
     AimdSettings,
     FixedSettings,

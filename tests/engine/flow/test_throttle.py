@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.clock import NS_PER_MS, NS_PER_SECOND
+from engine.core.clock import NS_PER_MS, NS_PER_SECOND
 from engine.flow.settings import ThrottlingAlgorithm, ThrottlingSettings
 from engine.flow.throttle import ThrottleDecision, decide, step_ns, throttle_factor
 

@@ -8,8 +8,10 @@ from threading import Thread
 
 import pytest
 
-from engine.clock import Clock, ManualClock, SystemClock
-from engine.errors import StoppedError
+from engine.core.clock import Clock, ManualClock, SystemClock
+from engine.core.errors import StoppedError
+from engine.core.records import WriteSource
+from engine.core.snapshot import BlockReason, Outcome
 from engine.flow.gate import FlowControl, Permit, Refusal
 from engine.flow.settings import (
     FixedSettings,
@@ -18,8 +20,6 @@ from engine.flow.settings import (
     RequestLimitSettings,
     WriteLimitSettings,
 )
-from engine.records import WriteSource
-from engine.snapshot import BlockReason, Outcome
 from tests.support.waiting import WAIT_SECONDS, wait_until
 
 COMMAND, RESULT = WriteSource.USER_COMMAND, WriteSource.PROCESSING_RESULT

@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.clock import ManualClock
-from engine.errors import DataFolderError
+from engine.core.clock import ManualClock
+from engine.core.errors import DataFolderError
+from engine.core.records import Record, WriteSource
+from engine.core.unit import Unit
 from engine.log import partition_log
 from engine.log.inspection import Inspection, inspection_of, repair
 from engine.log.lost import LOST_INTENT
 from engine.log.partition_log import PartitionLog
 from engine.log.storage import Entry
-from engine.records import Record, WriteSource
-from engine.unit import Unit
 from tests.support.logs import PLACES, change, commands, contents, damage, fill, storage_at
 
 START_NS = ManualClock().wall_ns()

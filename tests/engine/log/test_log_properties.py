@@ -23,16 +23,16 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from engine.clock import ManualClock
-from engine.errors import AppendError
-from engine.log.disk import Disk
+from engine.core.clock import ManualClock
+from engine.core.errors import AppendError
+from engine.core.records import Record, RecordType, WriteSource
+from engine.core.unit import Acknowledgement, Message, SourceProgress, Timer, Unit
+from engine.log.local.disk import Disk
+from engine.log.local.storage import SegmentsStorage
 from engine.log.memory import MemoryStorage
 from engine.log.partition_log import PartitionLog
-from engine.log.segments import SegmentsStorage
 from engine.log.sqlite import SqliteStorage
 from engine.log.storage import Entry, LogStorage, StorageError
-from engine.records import Record, RecordType, WriteSource
-from engine.unit import Acknowledgement, Message, SourceProgress, Timer, Unit
 
 NAMES = st.sampled_from(["a", "b", "c"])
 

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 
 import pytest
 
-from engine.clock import ManualClock
-from engine.errors import AppendError, LogCorruptedError
+from engine.core.clock import ManualClock
+from engine.core.errors import AppendError, LogCorruptedError
+from engine.core.records import Record, RecordType, WriteSource
+from engine.core.unit import Acknowledgement, Unit
 from engine.log.codec import EncodedBatch
 from engine.log.memory import MemoryStorage
 from engine.log.partition_log import PartitionLog
 from engine.log.storage import Entry, StorageError
-from engine.records import Record, RecordType, WriteSource
-from engine.unit import Acknowledgement, Unit
 from tests.support.waiting import WAIT_SECONDS, wait_until
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from engine.clock import NS_PER_SECOND, ManualClock
+from engine.core.clock import NS_PER_SECOND, ManualClock
+from engine.core.records import Record, RecordType
+from engine.core.unit import Timer
 from engine.processing.context import UnitContext
 from engine.processing.state import StateOverlay
 from engine.processing.timers import TimerQueue
-from engine.records import Record, RecordType
-from engine.unit import Timer
 
 WALL_NS = 1_700_000_000 * NS_PER_SECOND
 JUMPS = pytest.mark.parametrize("jump_seconds", [3600, -3600])

@@ -4,11 +4,11 @@ import logging
 
 import pytest
 
-from engine.clock import NS_PER_SECOND, ManualClock
+from engine.core.clock import NS_PER_SECOND, ManualClock
+from engine.core.records import Record, RecordType
 from engine.processing.context import UnitContext
 from engine.processing.in_hand import RecordInHand
 from engine.processing.state import StateOverlay
-from engine.records import Record, RecordType
 
 SECOND = NS_PER_SECOND
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from engine import BatchOutcome, EngineOptions, Pipeline, ProcessedBatch, ProcessingContext, Record, TaskFailedError
+from engine.core.measures import LATENCY_BOUNDS_SECONDS, Histogram
+from engine.core.records import WriteSource
+from engine.core.snapshot import EngineSnapshot, Exemplar, HistogramSnapshot
 from engine.log.memory import MemoryStorage
-from engine.measures import LATENCY_BOUNDS_SECONDS, Histogram
-from engine.records import WriteSource
-from engine.runtime import Engine
-from engine.snapshot import EngineSnapshot, Exemplar, HistogramSnapshot
+from engine.runtime.engine import Engine
 from tests.support.pipelines import ListSource
 from tests.support.traced_pipelines import Echo, Notebook, numbers
 from tests.support.waiting import WAIT_SECONDS

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from engine.clock import NS_PER_SECOND, ManualClock
+from engine.core.clock import NS_PER_SECOND, ManualClock
+from engine.core.unit import Timer
 from engine.processing.timers import TimerQueue
-from engine.unit import Timer
 
 
 def timer(clock: ManualClock, number: int, seconds: float) -> Timer:

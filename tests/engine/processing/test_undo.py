@@ -5,11 +5,11 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.clock import ManualClock
-from engine.identity import partition_of
+from engine.core.clock import ManualClock
+from engine.core.identity import partition_of
+from engine.core.records import Record
 from engine.processing.context import UnitContext
 from engine.processing.state import StateOverlay
-from engine.records import Record
 
 ELSEWHERE = next(key for key in map(str, range(100)) if partition_of(key, 2) == 2)
 # What the processor does with a record, and whether it fails in the end.

@@ -24,10 +24,10 @@ from engine import (
     WriteLimitSettings,
     WriteSource,
 )
-from engine.identity import partition_of
+from engine.core.identity import partition_of
+from engine.core.snapshot import BlockReason, EngineState, ExporterState, Outcome, TaskStatus, VertexKind
 from engine.log.sqlite import SqliteStorage
 from engine.processing.protocol import ProcessingContext
-from engine.snapshot import BlockReason, EngineState, ExporterState, Outcome, TaskStatus, VertexKind
 from engine.sources.lines import lines
 from tests.support.pipelines import CollectingExporter, ListSource
 from tests.support.waiting import WAIT_SECONDS, wait_until

@@ -23,11 +23,11 @@ from engine import (
     WriteLimitSettings,
     WriteSource,
 )
-from engine.clock import NS_PER_MS, NS_PER_SECOND, ManualClock, SystemClock
-from engine.override_file import NAME, OverrideFile
+from engine.core.clock import NS_PER_MS, NS_PER_SECOND, ManualClock, SystemClock
+from engine.core.snapshot import BlockReason, Outcome
+from engine.core.unit import Unit
 from engine.processing.protocol import ProcessingContext
-from engine.snapshot import BlockReason, Outcome
-from engine.unit import Unit
+from engine.runtime.override_file import NAME, OverrideFile
 from tests.support.pipelines import CollectingExporter, ListSource
 from tests.support.waiting import WAIT_SECONDS, wait_until
 

@@ -21,13 +21,13 @@ from engine import (
     Written,
     WrongRecordError,
 )
+from engine.core.identity import partition_of
+from engine.core.records import WriteSource
+from engine.core.snapshot import Outcome
 from engine.flow.settings import FixedSettings, RequestAlgorithm, RequestLimitSettings
-from engine.identity import partition_of
 from engine.log.memory import MemoryStorage
 from engine.log.storage import Entry, StorageError
-from engine.records import WriteSource
-from engine.retention import DiskSpace
-from engine.snapshot import Outcome
+from engine.partition.retention import DiskSpace
 from tests.support.pipelines import CollectingExporter
 from tests.support.waiting import WAIT_SECONDS, wait_until
 

@@ -19,12 +19,12 @@ from engine import (
     RequestAlgorithm,
     RequestLimitSettings,
 )
-from engine.errors import WriteFailedError
+from engine.core.errors import WriteFailedError
+from engine.core.snapshot import Outcome
 from engine.flow.gate import Refusal
 from engine.log.memory import MemoryStorage
 from engine.log.storage import Entry, StorageError
 from engine.processing.protocol import ProcessingContext
-from engine.snapshot import Outcome
 from tests.support.waiting import wait_until
 
 LIMIT = 3

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.errors import ConfigurationError, PenstockError
+from engine.core.errors import ConfigurationError, PenstockError
 from engine.sources.csv_rows import CsvRows
 from engine.sources.lines import lines
 from engine.sources.protocol import SourceStart, is_prompt

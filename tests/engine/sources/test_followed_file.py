@@ -9,8 +9,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from engine.clock import ManualClock
-from engine.errors import ConfigurationError
+from engine.core.clock import ManualClock
+from engine.core.errors import ConfigurationError
 from engine.sources.followed_file import FollowedFile
 from engine.sources.lines import lines
 from engine.sources.protocol import SourceBatch, SourceStart

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.clock import NS_PER_SECOND, ManualClock
-from engine.errors import SettingError
+from engine.core.clock import NS_PER_SECOND, ManualClock
+from engine.core.errors import SettingError
 from engine.sources.generator import Generator, generator
 from engine.sources.protocol import SourceStart
 from engine.sources.traffic import Shape, Traffic

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from engine.errors import ConfigurationError, PenstockError
+from engine.core.errors import ConfigurationError, PenstockError
 from engine.sources.lines import lines
 from engine.sources.protocol import SourceStart
 from engine.sources.unreadable import Unreadable

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import EngineOptions, Pipeline
-from engine.clock import NS_PER_SECOND, SystemClock
-from engine.snapshot import VertexKind, VertexSnapshot
+from engine.core.clock import NS_PER_SECOND, SystemClock
+from engine.core.snapshot import VertexKind, VertexSnapshot
 from engine.sources.lines import lines
 from engine.sources.protocol import Source, SourceStart
 from engine.sources.standard_input import StandardInput

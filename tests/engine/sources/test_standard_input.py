@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from engine.errors import ConfigurationError
+from engine.core.errors import ConfigurationError
 from engine.sources.lines import lines
 from engine.sources.protocol import SourceStart, can_restart
 from engine.sources.standard_input import StandardInput

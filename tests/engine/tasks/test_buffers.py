@@ -4,9 +4,9 @@ import threading
 
 import pytest
 
-from engine.clock import NS_PER_SECOND, SystemClock
-from engine.errors import StoppedError
-from engine.snapshot import BlockReason
+from engine.core.clock import NS_PER_SECOND, SystemClock
+from engine.core.errors import StoppedError
+from engine.core.snapshot import BlockReason
 from engine.tasks.buffers import BUFFERS_PER_CHANNEL_MAX, Buffer, InputGate, LocalBufferPool
 from engine.tasks.timers import TaskTimer
 from tests.support.waiting import WAIT_SECONDS, wait_until

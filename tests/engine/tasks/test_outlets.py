@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from engine.clock import NS_PER_SECOND, ManualClock
-from engine.identity import partition_of
+from engine.core.clock import NS_PER_SECOND, ManualClock
+from engine.core.identity import partition_of
 from engine.tasks.buffers import BUFFERS_PER_CHANNEL_MAX, Buffer, LocalBufferPool
 from engine.tasks.outlets import KeyedOutlet
 from engine.tasks.pace import PART_NS, WAIT_MAX_NS

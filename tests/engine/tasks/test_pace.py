@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.clock import ManualClock
+from engine.core.clock import ManualClock
 from engine.tasks.pace import PART_NS, WAIT_MAX_NS, PartPace
 
 

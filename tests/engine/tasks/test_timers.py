@@ -3,8 +3,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.clock import NS_PER_SECOND, ManualClock
-from engine.snapshot import BlockReason
+from engine.core.clock import NS_PER_SECOND, ManualClock
+from engine.core.snapshot import BlockReason
 from engine.tasks.timers import TaskTimer
 
 

@@ -10,10 +10,10 @@ from typing import Any, cast
 
 import pytest
 
-from engine.errors import ConfigurationError
+from engine.core.errors import ConfigurationError
 from engine.flow.overrides import Override
 from engine.flow.settings import FlowControlSettings
-from engine.share import Share
+from engine.runtime.share import Share
 from engine.workers.by_hand import ByHand
 from engine.workers.process import WorkerProcess
 from engine.workers.seat import Seat

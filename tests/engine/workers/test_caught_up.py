@@ -9,7 +9,7 @@ from queue import SimpleQueue
 import pytest
 
 from engine import EngineOptions, FlowControlSettings, Pipeline, ProcessingContext, Record, Written
-from engine.share import Share
+from engine.runtime.share import Share
 from engine.workers.part import Part, PartOrder
 from tests.support.pipelines import ListSource
 from tests.support.waiting import WAIT_SECONDS

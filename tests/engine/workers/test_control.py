@@ -9,8 +9,8 @@ import threading
 
 import pytest
 
-from engine.errors import LogCorruptedError, PenstockError, SettingError, WriteFailedError, WrongRecordError
-from engine.records import Place
+from engine.core.errors import LogCorruptedError, PenstockError, SettingError, WriteFailedError, WrongRecordError
+from engine.core.records import Place
 from engine.workers.control import Call, ControlConnection
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.snapshot import (
+from engine.core.snapshot import (
     BlockReason,
     EngineSnapshot,
     EngineState,

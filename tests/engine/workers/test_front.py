@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from engine import Engine, EngineOptions, FlowControlSettings, Pipeline, RecordType, WriteLimitSettings
-from engine.front import Front
-from engine.snapshot import BlockReason, TaskSnapshot, TaskStatus
+from engine.core.snapshot import BlockReason, TaskSnapshot, TaskStatus
+from engine.runtime.front import Front
 from tests.support.pipelines import CollectingExporter, ListSource
 from tests.support.waiting import wait_until
 

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.clock import SystemClock
-from engine.errors import AppendError, StoppedError
+from engine.core.clock import SystemClock
+from engine.core.errors import AppendError, StoppedError
+from engine.core.records import Record
+from engine.core.unit import Message
 from engine.log.codec import encode_records
-from engine.records import Record
 from engine.tasks.buffers import Buffer, InputGate, LocalBufferPool
 from engine.tasks.timers import TaskTimer
-from engine.unit import Message
 from engine.workers.epoch import Epoch, RemoteGate
 from engine.workers.frames import (
     BufferFrame,

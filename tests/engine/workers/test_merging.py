@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.snapshot import BackPressureSnapshot, EngineSnapshot, VertexBackPressure
+from engine.core.snapshot import BackPressureSnapshot, EngineSnapshot, VertexBackPressure
 from engine.workers.merging import merged
 from tests.support.snapshots import busy_snapshot, engine_snapshot, partition, task, vertex, wide_snapshot
 

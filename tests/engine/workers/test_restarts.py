@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.clock import NS_PER_SECOND
+from engine.core.clock import NS_PER_SECOND
 from engine.workers.restarts import DEATHS_MAX, FIRST_DELAY_NS, LONGEST_DELAY_NS, WITHIN_NS, Restarts
 
 

@@ -7,8 +7,8 @@ from typing import Any, cast
 
 import pytest
 
-from engine.clock import SystemClock
-from engine.share import Share
+from engine.core.clock import SystemClock
+from engine.runtime.share import Share
 from engine.workers.process import WorkerLost, WorkerProcess
 from engine.workers.roll_call import RollCall
 from engine.workers.seat import Seat

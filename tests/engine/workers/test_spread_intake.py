@@ -10,10 +10,10 @@ from typing import Any, cast
 import pytest
 
 from engine import ConfigurationError, EngineOptions, FlowControlSettings, Place, WriteFailedError, Written
-from engine.clock import NS_PER_SECOND
+from engine.core.clock import NS_PER_SECOND
+from engine.core.snapshot import Outcome
 from engine.flow.gate import Refusal
-from engine.share import Share
-from engine.snapshot import Outcome
+from engine.runtime.share import Share
 from engine.workers.part import Part, PartOrder
 from engine.workers.process import WorkerLost, WorkerProcess
 from engine.workers.seat import Seat

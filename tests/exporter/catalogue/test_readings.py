@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from engine.clock import NS_PER_SECOND
-from engine.measures import AGE_BOUNDS_SECONDS
-from engine.snapshot import BlockReason, EngineSnapshot, ExporterState, HistogramSnapshot
+from engine.core.clock import NS_PER_SECOND
+from engine.core.measures import AGE_BOUNDS_SECONDS
+from engine.core.snapshot import BlockReason, EngineSnapshot, ExporterState, HistogramSnapshot
 from exporter.catalogue import ENGINE_METRICS, Kind, metric
 from tests.support.snapshots import (
     STARTED_WALL_NS,

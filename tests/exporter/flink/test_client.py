@@ -12,7 +12,7 @@ from flink_rest_client import FlinkRestClient
 from flink_rest_client.common import RestException
 
 from engine.backpressure.settings import BackPressureMode, BackPressureSettings
-from engine.clock import NS_PER_MS, NS_PER_SECOND
+from engine.core.clock import NS_PER_MS, NS_PER_SECOND
 from engine.options import EngineOptions
 from exporter.management import ManagementServer
 from tests.support.surfaces import WORKERS, WORKERS_IDS

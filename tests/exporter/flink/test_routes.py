@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from engine.snapshot import EngineState
+from engine.core.snapshot import EngineState
 from tests.support.flink import FILE, FLIGHTS, PARSE, SAMPLED_WALL_NS, job, measured, not_yet
 from tests.support.management import OpenPort
 from tests.support.snapshots import STARTED_WALL_NS, TAKEN_WALL_NS

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.snapshot import EngineState, TaskStatus
+from engine.core.snapshot import EngineState, TaskStatus
 from exporter.management.flink.words import EXECUTION_STATES, JOB_STATES, counts, job_state, vertex_state
 
 CREATED, RUNNING, FINISHED = TaskStatus.CREATED, TaskStatus.RUNNING, TaskStatus.FINISHED

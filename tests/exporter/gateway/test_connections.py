@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from engine import Place, Written
-from engine.clock import NS_PER_MS
+from engine.core.clock import NS_PER_MS
 from tests.support.gateway import PATH, FakeIntake, OpenGateway, everything, head, open_gateway
 from tests.support.waiting import WAIT_SECONDS, wait_until
 

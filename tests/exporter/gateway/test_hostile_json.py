@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from engine import EngineOptions, Pipeline
-from engine.snapshot import EngineState
+from engine.core.snapshot import EngineState
 from exporter.gateway.parsing import CONTAINERS_MAX, DEPTH_MAX, MalformedError, read_json, read_lines
 from tests.support.gateway import JSON, LINES, OpenGateway, open_gateway
 from tests.support.pipelines import CollectingExporter

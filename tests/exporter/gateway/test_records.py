@@ -12,9 +12,9 @@ import httpx
 import pytest
 
 from engine import EngineOptions, Pipeline, Place, WriteFailedError, WrongRecordError
-from engine.clock import NS_PER_MS
+from engine.core.clock import NS_PER_MS
+from engine.core.snapshot import Outcome
 from engine.flow.gate import Refusal
-from engine.snapshot import Outcome
 from exporter.web_config import Access, Right, WebConfig
 from tests.support import web_config
 from tests.support.certificates import authority, signed

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine import Engine, EngineOptions, FlowControlSettings, ManualClock, Pipeline, Refusal, WriteLimitSettings
-from engine.identity import partition_of
+from engine.core.identity import partition_of
 from exporter.gateway.answers import refused
 
 SECONDS = 30

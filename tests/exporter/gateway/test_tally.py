@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from engine import EngineOptions, ManualClock, Pipeline, Place, Refusal
-from engine.clock import NS_PER_MS
-from engine.errors import WriteFailedError
-from engine.snapshot import Outcome
+from engine.core.clock import NS_PER_MS
+from engine.core.errors import WriteFailedError
+from engine.core.snapshot import Outcome
 from exporter.catalogue import GATEWAY_CODES
 from exporter.gateway.answers import Answer, failed, problem
 from exporter.gateway.server import GatewayServer

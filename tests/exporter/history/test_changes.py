@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.snapshot import EngineState, ExporterState
+from engine.core.snapshot import EngineState, ExporterState
 from exporter.history.changes import changes
 from tests.support.snapshots import busy_snapshot, engine_snapshot, flow, partition, record_exporter
 

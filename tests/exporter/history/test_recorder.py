@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.clock import NS_PER_SECOND
-from engine.records import WriteSource
-from engine.snapshot import BlockReason, EngineSnapshot, Outcome, PartitionSnapshot
+from engine.core.clock import NS_PER_SECOND
+from engine.core.records import WriteSource
+from engine.core.snapshot import BlockReason, EngineSnapshot, Outcome, PartitionSnapshot
 from exporter.history import CAPACITY, HistoryRecorder
 from exporter.history.fields import PARTITION_FIELDS, VERTEX_FIELDS
 from exporter.history.recorder import PARTITIONS_MAX, VERTICES_MAX

@@ -9,8 +9,8 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from engine.clock import NS_PER_SECOND
-from engine.snapshot import EngineSnapshot
+from engine.core.clock import NS_PER_SECOND
+from engine.core.snapshot import EngineSnapshot
 from exporter.history import HistorySampler
 from tests.support.engines import FakeEngine
 from tests.support.snapshots import engine_snapshot, flow, partition

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from engine.snapshot import (
+from engine.core.snapshot import (
     BlockReason,
     Culprit,
     SampleBasis,

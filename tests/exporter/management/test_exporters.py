@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from engine.snapshot import EngineSnapshot, ExporterState
+from engine.core.snapshot import EngineSnapshot, ExporterState
 from exporter.management.exporters import exporters_document
 from tests.support.management import OpenPort
 from tests.support.snapshots import busy_snapshot, engine_snapshot, partition, record_exporter

@@ -18,8 +18,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.clock import NS_PER_MS, NS_PER_SECOND
-from engine.errors import PenstockError
+from engine.core.clock import NS_PER_MS, NS_PER_SECOND
+from engine.core.errors import PenstockError
 from engine.flow.request.limit import RequestLimiterState
 from engine.flow.settings import (
     AimdSettings,

@@ -15,8 +15,8 @@ from typing import Any
 import httpx
 import pytest
 
-from engine.clock import NS_PER_SECOND
-from engine.errors import PenstockError
+from engine.core.clock import NS_PER_SECOND
+from engine.core.errors import PenstockError
 from engine.flow.episodes import Episode
 from engine.flow.overrides import Override
 from engine.flow.settings import FlowControlSettings, RequestLimitSettings, ThrottlingSettings, WriteLimitSettings

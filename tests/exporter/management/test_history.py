@@ -14,8 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
-from engine.clock import NS_PER_SECOND
-from engine.snapshot import EngineSnapshot
+from engine.core.clock import NS_PER_SECOND
+from engine.core.snapshot import EngineSnapshot
 from exporter.history import CLIENTS_MAX
 from tests.support.engines import FakeEngine
 from tests.support.management import OpenPort, open_port

@@ -9,8 +9,8 @@ import socket
 
 import pytest
 
-from engine.clock import ManualClock
-from engine.snapshot import EngineState
+from engine.core.clock import ManualClock
+from engine.core.snapshot import EngineState
 from exporter.management.health import health_of, readiness_of
 from exporter.management.hosts import HostNames, host_name
 from exporter.page import assets

@@ -13,8 +13,8 @@ from time import monotonic
 import httpx
 import pytest
 
-from engine.errors import PenstockError
-from engine.snapshot import EngineSnapshot
+from engine.core.errors import PenstockError
+from engine.core.snapshot import EngineSnapshot
 from exporter.management import ManagementServer
 from tests.support.engines import FakeEngine
 from tests.support.management import open_port

@@ -13,8 +13,8 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.metrics.v1 import metrics_pb2 as pb
 from prometheus_client.parser import text_string_to_metric_families
 
-from engine.clock import ManualClock
-from engine.snapshot import EngineSnapshot
+from engine.core.clock import ManualClock
+from engine.core.snapshot import EngineSnapshot
 from exporter.catalogue import Kind, metrics
 from exporter.otlp.names import otlp_name, otlp_unit
 from exporter.otlp.points import metrics_data, resource

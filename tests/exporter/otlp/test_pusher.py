@@ -8,7 +8,7 @@ from time import monotonic
 
 import pytest
 
-from engine.clock import NS_PER_MS, NS_PER_SECOND
+from engine.core.clock import NS_PER_MS, NS_PER_SECOND
 from exporter.otlp import OtlpSettings
 from exporter.otlp.pusher import OtlpPusher
 from tests.exporter.otlp.test_points import series_of_push, series_of_scrape

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.errors import SettingError
+from engine.core.errors import SettingError
 from exporter.otlp import OtlpSettings, TraceSettings
 
 

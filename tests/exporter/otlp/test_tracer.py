@@ -12,7 +12,7 @@ from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metr
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from engine import BatchOutcome, EngineOptions, ProcessedBatch, WriteSource
-from engine.clock import NS_PER_MS, NS_PER_SECOND
+from engine.core.clock import NS_PER_MS, NS_PER_SECOND
 from engine.workers.blueprint import Blueprint
 from engine.workers.engine import WorkerEngine
 from exporter.catalogue import metric

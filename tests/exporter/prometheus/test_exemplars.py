@@ -7,7 +7,7 @@ from dataclasses import replace
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_open_metrics
 from prometheus_client.samples import Exemplar as ParsedExemplar
 
-from engine.snapshot import EngineSnapshot, Exemplar, HistogramSnapshot
+from engine.core.snapshot import EngineSnapshot, Exemplar, HistogramSnapshot
 from exporter.catalogue import Kind, metric
 from exporter.catalogue.reading import added
 from exporter.prometheus import Exposer, Format

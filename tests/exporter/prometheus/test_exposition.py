@@ -23,8 +23,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from prometheus_client.registry import Collector
 
-from engine.clock import ManualClock
-from engine.snapshot import EngineSnapshot
+from engine.core.clock import ManualClock
+from engine.core.snapshot import EngineSnapshot
 from exporter.build import penstock_version, python_version
 from exporter.catalogue import metric, metric_of_sample, metrics
 from exporter.prometheus import Exposer, ExpositionWriter, Format

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.errors import ConfigurationError
+from engine.core.errors import ConfigurationError
 from exporter.web_config import Access, Known, Right, WebConfig
 from exporter.web_config.users import Users
 from tests.support.certificates import authority, signed

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.errors import ConfigurationError
+from engine.core.errors import ConfigurationError
 from exporter.web_config.document import WebConfigDocument, read_web_config
 from tests.support.certificates import authority, signed
 from tests.support.prometheus import program

@@ -12,7 +12,7 @@ from threading import Timer
 
 import pytest
 
-from engine.snapshot import BlockReason, Culprit, EngineSnapshot, SamplingProgress
+from engine.core.snapshot import BlockReason, Culprit, EngineSnapshot, SamplingProgress
 from exporter.management import ManagementServer
 from penstock.cli.ending import ended
 from penstock.cli.main import commands

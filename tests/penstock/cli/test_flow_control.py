@@ -15,8 +15,8 @@ from threading import Semaphore
 
 import pytest
 
-from engine.clock import NS_PER_SECOND
-from engine.errors import ConfigurationError
+from engine.core.clock import NS_PER_SECOND
+from engine.core.errors import ConfigurationError
 from engine.flow.settings import FlowControlSettings, ThrottlingSettings, WriteLimitSettings
 from penstock.cli.flow_control import merge_patch
 from penstock.cli.management_client import ManagementClient

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.clock import ManualClock
-from engine.data_folder import DataFolder
+from engine.core.clock import ManualClock
 from engine.log.partition_log import PartitionLog
+from engine.runtime.data_folder import DataFolder
 from penstock.cli.ending import ended
 from penstock.cli.main import commands
 from tests.support.logs import PLACES, change, contents, damage, data_folder, frames, storage_at, turn_byte

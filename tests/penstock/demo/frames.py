@@ -9,8 +9,8 @@ from dataclasses import replace
 from rich.console import Console
 from rich.screen import Screen as WholeTerminal
 
-from engine.clock import NS_PER_SECOND
-from engine.snapshot import BlockReason, EngineSnapshot
+from engine.core.clock import NS_PER_SECOND
+from engine.core.snapshot import BlockReason, EngineSnapshot
 from penstock.demo.readings import Readings, readings
 from penstock.demo.screen import Screen
 from penstock.demo.script import PHASES

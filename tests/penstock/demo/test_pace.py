@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.clock import ManualClock
+from engine.core.clock import ManualClock
 from penstock.demo.pace import Pace, Speed
 
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.clock import NS_PER_SECOND
-from engine.records import WriteSource
-from engine.snapshot import BlockReason, EngineSnapshot, Outcome, VertexKind
+from engine.core.clock import NS_PER_SECOND
+from engine.core.records import WriteSource
+from engine.core.snapshot import BlockReason, EngineSnapshot, Outcome, VertexKind
 from penstock.demo.readings import TaskWord, readings
 from tests.penstock.demo.frames import two_seconds_later
 from tests.support.snapshots import busy_snapshot, engine_snapshot, flow, partition, task

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from engine.clock import NS_PER_SECOND
-from engine.snapshot import EngineSnapshot
+from engine.core.clock import NS_PER_SECOND
+from engine.core.snapshot import EngineSnapshot
 from penstock.demo.tally import Tally
 from tests.support.snapshots import engine_snapshot, flow, partition
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.clock import ManualClock
+from engine.core.clock import ManualClock
 from penstock.demo.script import PHASES, Phase, Until, flow_control, scaled
 from penstock.demo.timeline import Moment, Timeline
 

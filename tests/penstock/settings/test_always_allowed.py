@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.errors import ConfigurationError
+from engine.core.errors import ConfigurationError
 from tests.penstock.settings.conftest import PIPELINE, Load
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.clock import NS_PER_MS, NS_PER_SECOND
-from engine.errors import ConfigurationError
+from engine.core.clock import NS_PER_MS, NS_PER_SECOND
+from engine.core.errors import ConfigurationError
 from engine.exporting.elasticsearch import Elasticsearch
 from engine.exporting.http import HttpLines
 from engine.exporting.jsonl import JsonLines

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from engine.clock import NS_PER_MS, NS_PER_SECOND
-from engine.errors import ConfigurationError
+from engine.core.clock import NS_PER_MS, NS_PER_SECOND
+from engine.core.errors import ConfigurationError
 from engine.flow.settings import (
     AimdSettings,
     FixedSettings,

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import ConfigurationError
+from engine.core.errors import ConfigurationError
+from engine.core.records import Record, RecordType
 from engine.exporting.jsonl import JsonLines
 from engine.pipeline import StepKind
-from engine.records import Record, RecordType
 from tests.penstock.settings.conftest import PIPELINE, Load
 
 USER_CODE = """\

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.clock import NS_PER_MS, NS_PER_SECOND
-from engine.errors import ConfigurationError
+from engine.core.clock import NS_PER_MS, NS_PER_SECOND
+from engine.core.errors import ConfigurationError
 from engine.options import EngineOptions
 from exporter.otlp import OtlpSettings, TraceSettings
 from penstock.settings import (

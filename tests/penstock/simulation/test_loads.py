@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.errors import ConfigurationError
+from engine.core.errors import ConfigurationError
 from penstock.simulation.loads import read_load
 
 

@@ -1,0 +1,399 @@
+"""What an outsider may see of a running engine, as one frozen value.
+
+Everything right of the engine (metrics, HTTP, pages, dashboards) is computed from these classes and nothing
+else. Times are integer nanoseconds; *wall* in a name means since the epoch. `None` means unknown or not
+applicable, never zero. A snapshot is consistent within a partition and within a subtask, not across them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from engine.core.records import WriteSource
+
+
+class Outcome(StrEnum):
+    """What became of an attempted write."""
+
+    ACCEPTED = "accepted"
+    WRITE_RATE_LIMIT_EXHAUSTED = "write_rate_limit_exhausted"
+    REQUEST_LIMIT_EXHAUSTED = "request_limit_exhausted"
+
+
+class BlockReason(StrEnum):
+    """Why a task could not hand on its output."""
+
+    BUFFER = "buffer"
+    WRITE_LIMIT = "write_limit"
+    REQUEST_LIMIT = "request_limit"
+    INTER_PARTITION = "inter_partition"
+    DISK_FULL = "disk_full"
+
+
+class TaskStatus(StrEnum):
+    """Where a subtask is in its life (the execution states of Flink that occur here)."""
+
+    CREATED = "created"
+    RUNNING = "running"
+    FINISHED = "finished"
+    CANCELED = "canceled"
+    FAILED = "failed"
+
+
+class ExporterState(StrEnum):
+    """What a record exporter is doing."""
+
+    EXPORTING = "exporting"
+    RETRYING = "retrying"
+    PAUSED = "paused"
+    CLOSED = "closed"
+
+
+class EngineState(StrEnum):
+    """Where the engine as a whole is in its life."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    FINISHED = "finished"
+    FAILED = "failed"
+
+
+class VertexKind(StrEnum):
+    """What a vertex of the job graph does."""
+
+    SOURCE = "source"
+    TRANSFORM = "transform"
+    LOG_WRITER = "log_writer"
+    PROCESSOR = "processor"
+    EXPORTER = "exporter"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exemplar:
+    """One of the durations behind a bucket, and where more is told of it."""
+
+    # What an observer of batches gave, such as the identifiers of a span.
+    labels: tuple[tuple[str, str], ...]
+    # In seconds.
+    value: float
+    wall_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistogramSnapshot:
+    """A distribution: `counts[i]` observations ≤ `bounds[i]` and above the bound before; the last is the rest.
+
+    Invariant: `len(counts) == len(bounds) + 1`; counts are not cumulative. `bounds` and `sum` are in seconds.
+    """
+
+    bounds: tuple[float, ...]
+    counts: tuple[int, ...]
+    sum: float
+    # The newest of each bucket, None for one without; empty where nobody observes batches.
+    exemplars: tuple[Exemplar | None, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackPressureSnapshot:
+    """The stack-sampled share of time a subtask was back-pressured. `ratio`, idle and busy ratio sum to 1."""
+
+    ratio: float
+    # How many looks the ratio rests on.
+    samples: int
+    level: str
+    idle_ratio: float = 0.0
+    busy_ratio: float = 0.0
+    # The 95 % confidence interval of the ratio.
+    ratio_low: float = 0.0
+    ratio_high: float = 1.0
+    # When the newest of the samples was taken; None in a hand-made snapshot.
+    sampled_wall_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleBasis:
+    """What the samples of a subtask were decided by, since it started."""
+
+    by_stack: int = 0
+    # The task's state had changed between the deadline and the look: its record of transitions decided.
+    by_transitions: int = 0
+    # The deadline was older than that record.
+    discarded: int = 0
+    # Looks at which stack and timer said different things of the same moment.
+    disagreements: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecentTimes:
+    """What a subtask did in the last seconds, by its timers. The three kinds of time sum to `span_ns`."""
+
+    span_ns: int
+    busy_ns: int
+    idle_ns: int
+    back_pressured_ns: Mapping[BlockReason, int]
+    # Part of the buffer time above, by the downstream subtask whose channel was full.
+    blocked_by_channel_ns: tuple[int, ...]
+    records_in: int
+    records_out: int
+
+    @property
+    def blocked_share(self) -> float:
+        return sum(self.back_pressured_ns.values()) / self.span_ns
+
+    @property
+    def busy_share(self) -> float:
+        return self.busy_ns / self.span_ns
+
+    @property
+    def idle_share(self) -> float:
+        return self.idle_ns / self.span_ns
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplingProgress:
+    """A measurement that is under way."""
+
+    taken: int
+    of: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VertexBackPressure:
+    """The back pressure of a whole vertex: the worst of its subtasks."""
+
+    vertex_id: str
+    # False while there is nothing yet, and for a measurement older than the refresh interval.
+    is_fresh: bool
+    # None while there is nothing yet.
+    level: str | None
+    sampled_wall_ns: int | None
+    # By number; without those that were not running.
+    subtasks: Mapping[int, BackPressureSnapshot]
+    sampling: SamplingProgress | None
+    # Why a measurement failed or is not whole, one sentence.
+    problem: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplerSnapshot:
+    """How the sampler itself is doing, since it started."""
+
+    mode: str
+    num_samples: int
+    delay_between_samples_ns: int
+    refresh_interval_ns: int
+    # Deadlines served, and those given up because the sampler came far too late.
+    ticks: int
+    missed: int
+    # How long after their deadlines stacks were looked at: in all (for a mean), and at worst.
+    lateness_ns: int
+    lateness_max_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Culprit:
+    """The task to blame while something is back-pressured, and how that is known."""
+
+    task: str
+    # None for flow control.
+    vertex_id: str | None
+    # The one slow subtask; None where no single one is to blame.
+    subtask: int | None
+    # What the last victim waits for: how the culprit makes itself felt.
+    reason: BlockReason
+    # From the task that suffers most to the last one that is held back, `task/subtask` each.
+    victims: tuple[str, ...]
+    # One sentence.
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskSnapshot:
+    """One subtask. Invariant: busy + idle + back-pressured = the time since it started."""
+
+    task: str
+    vertex_id: str
+    kind: VertexKind
+    subtask: int
+    status: TaskStatus
+    started_wall_ns: int | None
+    ended_wall_ns: int | None
+    busy_ns: int
+    idle_ns: int
+    back_pressured_ns: Mapping[BlockReason, int]
+    longest_blocked_ns: int
+    # The state at the moment of the snapshot: "busy", "idle" or a BlockReason.
+    state: str
+    records_in: int
+    records_out: int
+    rejected: Mapping[str, int]
+    # Output buffers; None for a task that hands on nothing through a pool.
+    buffers_in_use: int | None
+    buffers: int | None
+    # Part of the buffer time above, by the downstream subtask whose channel was full.
+    blocked_by_channel_ns: tuple[int, ...] = ()
+    # None until the sampler has a ratio, and when the subtask is over.
+    back_pressure: BackPressureSnapshot | None = None
+    sample_basis: SampleBasis | None = None
+    # None before the second reading of the timers.
+    recent: RecentTimes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExporterSnapshot:
+    """One record exporter on one partition."""
+
+    exporter: str
+    state: ExporterState
+    acknowledged_position: int
+    backlog_records: int
+    # Wall time of the oldest record not yet acknowledged; the snapshot's own time when there is none, None when the
+    # log cannot say it.
+    oldest_unexported_wall_ns: int | None
+    exported_records: int
+    skipped_records: int
+    errors: int
+    retries: int
+    last_error: str | None
+    export_duration: HistogramSnapshot
+    # When the last error happened; None while there was none.
+    last_error_wall_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowSnapshot:
+    """The gate of one partition. Limits are None while they are disabled."""
+
+    writes: Mapping[tuple[WriteSource, Outcome], int]
+    # The throttle's rate: what writes are limited to now, leaving the ramp-up aside.
+    write_limit_per_second: float | None
+    write_limit_max_per_second: float | None
+    ramp_up_rate_per_second: float | None
+    throttled: bool
+    throttled_ns: int
+    throttle_factor: float | None
+    acceptable_backlog_records: int | None
+    # None before the first two observations and on a partition without exporters.
+    exporting_rate_per_second: float | None
+    write_rate_per_second: float | None
+    partition_load_ratio: float | None
+    request_limit: int | None
+    requests_in_flight: int
+    waiting_writers: int
+    # Monotonic time from which the write limiter grants again; in the past when it grants now.
+    next_free_ns: int | None
+    # Why the limit is what it is, one sentence.
+    reason: str
+    overridden: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartitionSnapshot:
+    """One partition: its log, its gate, its exporters, read under one lock."""
+
+    partition: int
+    state: EngineState
+    last_written_position: int
+    last_processed_position: int | None
+    lowest_acknowledged_position: int | None
+    # None on a partition without exporters: unknown is not zero.
+    backlog_records: int | None
+    oldest_unexported_wall_ns: int | None
+    flow: FlowSnapshot
+    exporters: tuple[ExporterSnapshot, ...]
+    append_duration: HistogramSnapshot
+    command_duration: HistogramSnapshot
+    processing_duration: HistogramSnapshot
+    end_to_end_duration: HistogramSnapshot
+    append_failures: Mapping[str, int]
+    outbox_records: int
+    disk_free_bytes: int | None
+    # What writes to the log have failed with of late; None when none has.
+    append_error: str | None = None
+    # Of the record that the processor has in hand, or had last; None without a processor.
+    processing_position: int | None = None
+    # For how long the processor has been seen at that record; None between units.
+    processing_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EdgeSnapshot:
+    """An edge of the job graph: who feeds whom, and how records are spread."""
+
+    source_id: str
+    target_id: str
+    # FORWARD, HASH, REBALANCE or BROADCAST; LOG for the hand-over through the log.
+    ship_strategy: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VertexSnapshot:
+    """A vertex of the job graph, in the order in which records flow."""
+
+    vertex_id: str
+    task: str
+    kind: VertexKind
+    parallelism: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSnapshot:
+    """One worker process, by its place: a new process in the place of one that died has the same number, from 1."""
+
+    worker: int
+    # Whether it runs and has its partitions open.
+    is_up: bool
+    # None while it has none.
+    process_id: int | None
+    partitions: tuple[int, ...]
+    # How often it was started again.
+    restarts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewaySnapshot:
+    """What the gateway has done since it opened."""
+
+    # Answers by HTTP status; every status that can occur is there.
+    requests: Mapping[int, int]
+    # In the log because of them.
+    records: int
+    received_bytes: int
+    # Open at this moment.
+    connections: int
+    duration: HistogramSnapshot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSnapshot:
+    """Everything, at one moment."""
+
+    pipeline: str
+    job_id: str
+    state: EngineState
+    # Why the engine failed, in one sentence; None while it did not.
+    failure: str | None
+    started_wall_ns: int
+    taken_wall_ns: int
+    taken_monotonic_ns: int
+    vertices: tuple[VertexSnapshot, ...]
+    edges: tuple[EdgeSnapshot, ...]
+    partitions: tuple[PartitionSnapshot, ...]
+    tasks: tuple[TaskSnapshot, ...]
+    # The task to blame while something is back-pressured, and what is known of it.
+    bottleneck: str | None = None
+    culprit: Culprit | None = None
+    # By vertex, in their order; empty without a monitor.
+    back_pressure: tuple[VertexBackPressure, ...] = ()
+    sampler: SamplerSnapshot | None = None
+    # Empty where all runs in one process.
+    workers: tuple[WorkerSnapshot, ...] = ()
+    # What became of what the observer of batches was told, by outcome; empty without one.
+    observed: Mapping[str, int] = field(default_factory=dict)
+    # None where no gateway was opened.
+    gateway: GatewaySnapshot | None = None
+    # Facts of the build and configuration, for the info metric.
+    info: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,527 @@
+"""A partition: flow control in front of a log, and everybody's positions in it.
+
+This is where the siblings meet. Who stands outside (tasks, gateway, other partitions) speaks to it in plain
+data: here is a unit, here is an acknowledgement, give me what follows this position, give me a snapshot.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from threading import Condition, Lock
+from typing import TYPE_CHECKING
+
+from engine.core.clock import NS_PER_SECOND, Clock
+from engine.core.errors import AppendError, StoppedError
+from engine.core.measures import AGE_BOUNDS_SECONDS, Histogram
+from engine.core.records import Record, RecordBatch, RecordType, WriteSource, decode_record
+from engine.core.snapshot import BlockReason, EngineState, PartitionSnapshot
+from engine.core.unit import Acknowledgement, Message, ProgressBySource, Recovered, SourceProgress, Unit
+from engine.flow.gate import FlowControl, Permit, Refusal
+from engine.flow.overrides import Override, SettingsInForce
+from engine.flow.settings import FlowControlSettings
+from engine.log.partition_log import PartitionLog
+from engine.log.storage import LogStorage
+from engine.partition.always_allowed import NOTHING, AlwaysAllowed
+from engine.partition.command_times import CommandTimes
+from engine.partition.exporter_cells import ExporterCell, ExporterCells
+from engine.partition.flow_journal import FlowJournal
+from engine.partition.gate_keeper import GateKeeper
+from engine.partition.retention import DiskSpace, OldRecords, Retention
+from engine.partition.riders import Riders
+from engine.partition.storable import storable
+from engine.partition.storing import Storing
+from engine.tasks.subtask import Failed
+
+if TYPE_CHECKING:
+    from engine.processing.in_hand import RecordInHand
+
+log = logging.getLogger("penstock.partition")
+
+# An acknowledgement rides on the next commit, and on one of its own after this time.
+_RIDERS_WAIT_NS = NS_PER_SECOND // 5
+_APPEND_RETRY_NS = NS_PER_SECOND // 2
+ENGINE_VALUE_TYPE = "penstock"
+# What these bring was encoded when it was made, each record alone, where it is nested less deep than in a batch.
+_ENCODED_BEFORE = (WriteSource.SCHEDULED, WriteSource.INTER_PARTITION)
+
+Blocked = Callable[[BlockReason], None]
+
+
+class Partition:
+    """One partition. Any thread may call any method.
+
+    Locks: `_changed` guards what is written, processed, acknowledged and on its way, the exporters' cells and the
+    command times included; the gate, the riders and the keeper of the gate have locks of their own. Order: the
+    keeper's, `_changed`, the gate's; the riders' stands alone. None of `_changed` and those behind it is held while
+    waiting for a permit or a commit.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        storage: LogStorage,
+        clock: Clock,
+        *,
+        flow_control: FlowControlSettings,
+        exporters: Sequence[str],
+        has_processor: bool,
+        progressed: Callable[[], None],
+        retained_records: int | None = None,
+        always_allowed: AlwaysAllowed = NOTHING,
+        override: Override | None = None,
+    ) -> None:
+        """`override`: what was set by hand in an earlier run and shall go on."""
+        self.number = number
+        self._clock = clock
+        self._has_processor = has_processor
+        self._progressed = progressed
+        self.always_allowed = always_allowed
+        self.in_force = SettingsInForce(clock, flow_control)
+        self.in_force.put(override)
+        self.gate = FlowControl(
+            clock,
+            self.in_force.settings,
+            partition=number,
+            has_exporters=bool(exporters),
+            overridden=self.in_force.override is not None,
+        )
+        self._keeper = GateKeeper(
+            self.gate, self.in_force, FlowJournal(number, self.write_internal), clock, self._positions
+        )
+        self._riders = Riders(clock)
+        self._log = PartitionLog(
+            number,
+            storage,
+            clock,
+            committed=self._on_committed,
+            take_riders=self._riders.take,
+            give_back_riders=self._riders.give_back,
+        )
+        self._recovered = self._log.open()
+        self._changed = Condition(Lock())
+        # Guarded by _changed.
+        self._last_written = self._recovered.last_position
+        self._processed = self._recovered.processed_position if has_processor else self._last_written
+        self._commands = CommandTimes(clock)
+        self._exporters = ExporterCells(number, self._recovered, exporters)
+        self._outbox_records = len(self._recovered.outbox)
+        self._source_progress = dict(self._recovered.progress)
+        # The last message stored of each partition that sends any.
+        self._received = dict(self._recovered.received)
+        # As it is stored, which is later than it is known; retention goes by it.
+        self._stored_processed: int | None = self._recovered.processed_position if has_processor else None
+        self._old_records = OldRecords(
+            Retention(retained_records), self._recovered.oldest_position, self._log.delete_before
+        )
+        self._disk_space = DiskSpace.ENOUGH
+        self.state = EngineState.RUNNING
+        # Whether `stop` was called; a partition that failed goes on until then.
+        self._is_stopped = False
+        # Where the messages of a committed unit go; set when the partition is wired.
+        self.on_messages: Callable[[Sequence[Message]], None] = lambda _: None
+        self.storing = Storing(number, clock)
+        # Set by the processing task, if there is one.
+        self.in_hand: RecordInHand | None = None
+        self.command_duration = self._commands.duration
+        self.processing_duration = Histogram()
+        self.end_to_end_duration = Histogram(AGE_BOUNDS_SECONDS)
+
+    # -- opening and closing ---
+
+    @property
+    def recovered(self) -> Recovered:
+        """What the log held when it was opened."""
+        return self._recovered
+
+    @property
+    def source_progress(self) -> ProgressBySource:
+        """How far each source is stored."""
+        with self._changed:
+            return dict(self._source_progress)
+
+    @property
+    def exporters(self) -> Mapping[str, ExporterCell]:
+        return self._exporters.by_name
+
+    def add_exporter(self, name: str, *, from_end: bool, pace_per_second: float | None) -> Acknowledgement:
+        """Gives an exporter its place: where it stood, else the oldest retained record (or the end)."""
+        return self._exporters.add(name, from_end=from_end, pace_per_second=pace_per_second)
+
+    def warn_of_removed_exporters(self) -> None:
+        """Says which exporters of earlier runs are not configured any more: they hold nothing back."""
+        self._exporters.warn_of_removed()
+
+    def opened(self) -> None:
+        """Writes the record that says so; call when everything stands."""
+        self.write_internal("opened", {"partition": self.number, "lastPosition": self._recovered.last_position})
+        self._keeper.opened()
+
+    def stop(self) -> None:
+        """Frees everyone who waits here, with `StoppedError`."""
+        self.gate.stop()
+        with self._changed:
+            self._is_stopped = True
+            if self.state is not EngineState.FAILED:
+                self.state = EngineState.STOPPING
+            self._changed.notify_all()
+
+    def failing(self, failed: Failed) -> Failed:
+        """For a task of this partition: its failure fails the partition and is told to `failed`, which ends the run."""
+
+        def fail(task: str, error: BaseException) -> None:
+            with self._changed:
+                self.state = EngineState.FAILED
+            failed(task, error)
+
+        return fail
+
+    def close(self) -> None:
+        """Stores what is still riding, then closes the log; call when all tasks have ended."""
+        try:
+            self.flush_riders()
+        except Exception as error:
+            # They are stored later or counted again; what is written stays whole.
+            log.warning("partition %d: positions were not stored at the end: %s", self.number, error)
+        # What has changed since the last tick.
+        self.storing.look(at_end=True)
+        if self.in_hand is not None:
+            self.in_hand.look()
+        self._log.close()
+
+    # -- writing ---
+
+    def try_acquire(self, source: WriteSource, records: int, *, always_allowed: bool = False) -> Permit | Refusal:
+        return self.gate.try_acquire(source, records, always_allowed=always_allowed)
+
+    def wait_acquire(
+        self,
+        source: WriteSource,
+        records: int,
+        *,
+        blocked: Blocked | None = None,
+        always_allowed: bool = False,
+        is_canceled: Callable[[], bool] | None = None,
+    ) -> Permit:
+        return self.gate.wait_acquire(
+            source, records, blocked=blocked, always_allowed=always_allowed, is_canceled=is_canceled
+        )
+
+    def append(self, unit: Unit, permit: Permit | None = None) -> int:
+        """Stores a unit and returns its last position; permits are taken before, nothing waits for one in here.
+
+        Raises `AppendError` when nothing of it was stored; the permit is given back then.
+        """
+        has_processor = self._has_processor
+        is_command = unit.source is WriteSource.USER_COMMAND
+        accepted_ns = self._clock.monotonic_ns() if is_command and has_processor else 0
+
+        def stored(last_position: int) -> None:
+            if permit is not None and has_processor:
+                permit.appended(last_position)
+            if accepted_ns:
+                with self._changed:
+                    self._commands.stored((last_position, accepted_ns, len(unit.records)))
+
+        try:
+            try:
+                self._log.append(unit, stored)
+            except RecursionError:
+                if unit.source not in _ENCODED_BEFORE:
+                    raise
+                unit.records = storable(unit.records, self.number)
+                self._log.append(unit, stored)
+        except BaseException as error:
+            if permit is not None:
+                permit.failed()
+                self.gate.not_stored(unit.source, len(unit.records))
+            if isinstance(error, AppendError):
+                self.storing.failed(error)
+            raise
+        if self.storing.is_troubled:
+            self.storing.stored()
+        if permit is not None and not has_processor:
+            # Nobody will process it: durable is done.
+            permit.completed()
+        return unit.last_position
+
+    def suggested_batch_records(self) -> int:
+        """How many records a writer had better put into one batch just now."""
+        return self.gate.suggested_batch_records()
+
+    def receive(self, sender: int, messages: Sequence[Message]) -> None:
+        """Stores what another partition sends, in the order of its sequences; what was stored before is dropped.
+
+        One caller at a time for each sender. Waits for permits. Raises `AppendError` when nothing of it was stored.
+        """
+        with self._changed:
+            stored = self._received.get(sender, 0)
+        fresh = [message for message in messages if message.sequence > stored]
+        if fresh:
+            permit = self.wait_acquire(WriteSource.INTER_PARTITION, len(fresh))
+            unit = Unit(
+                source=WriteSource.INTER_PARTITION,
+                records=[decode_record(message.command) for message in fresh],
+                received={sender: fresh[-1].sequence},
+            )
+            try:
+                self.append(unit, permit)
+            except AppendError:
+                # The sender asks again.
+                self.storing.will_retry()
+                raise
+
+    def write_internal(self, intent: str, value: object) -> None:
+        """Writes an engine's own record (opened, a limit changed); a failure is logged, never raised."""
+        record = Record(RecordType.EVENT, ENGINE_VALUE_TYPE, intent, "", value)
+        unit = Unit(source=WriteSource.INTERNAL, records=[record])
+        try:
+            # Internal writes are never refused, and pass also while the gate is stopping.
+            permit = self.gate.try_acquire(WriteSource.INTERNAL, 1)
+            assert isinstance(permit, Permit)
+            self.append(unit, permit)
+        except AppendError as error:
+            log.error("partition %d: record %r was not written: %s", self.number, intent, error)
+
+    # -- what needs no commit of its own: it rides on the next one ---
+
+    def flush_riders(self, *, older_than_ns: int = 0) -> None:
+        """Commits the riders alone if the oldest waits longer than that."""
+        if self._riders.are_due(older_than_ns):
+            self.append(Unit(source=WriteSource.INTERNAL))
+
+    def acknowledge(self, acknowledgement: Acknowledgement) -> None:
+        """An exporter says that everything up to a position is safe. Counts at once, is stored soon."""
+        with self._changed:
+            self._exporters.acknowledged(acknowledgement)
+        self._riders.acknowledged(acknowledgement)
+        self._progressed()
+
+    def source_passed(self, progress: SourceProgress) -> None:
+        """A source has gone on, and brought this partition nothing."""
+        self._riders.passed(progress)
+
+    def delivered(self, receiver: int, sequence: int, count: int) -> None:
+        """A receiver has stored this partition's messages up to `sequence`, `count` of them just now."""
+        self._riders.delivered(receiver, sequence)
+        with self._changed:
+            self._outbox_records -= count
+            self._changed.notify_all()
+        self._progressed()
+
+    def mark_processed(self, position: int) -> None:
+        """Everything up to `position` is processed and needed no unit (events, mostly)."""
+        with self._changed:
+            self._processed = position
+            self._commands.processed(position)
+        self._riders.processed(position)
+        self.gate.processed(position)
+        self._progressed()
+
+    # -- what follows a commit ---
+
+    def _on_committed(self, units: Sequence[Unit]) -> None:
+        processed = None
+        with self._changed:
+            for unit in units:
+                if unit.records:
+                    self._last_written = unit.last_position
+                if unit.processed_position is not None:
+                    if unit.processed_position > self._processed:
+                        self._processed = processed = unit.processed_position
+                        self._commands.processed(processed)
+                    if self._has_processor:
+                        self._stored_processed = unit.processed_position
+                self._outbox_records += len(unit.outbox)
+                for progress in unit.progress:
+                    self._source_progress[progress.source] = progress
+                self._received.update(unit.received)
+                if unit.acknowledged:
+                    self._exporters.stored(unit.acknowledged)
+            if not self._has_processor:
+                self._processed = self._last_written
+            self._changed.notify_all()
+        for unit in units:
+            if unit.outbox:
+                self.on_messages(unit.outbox)
+        if processed is not None:
+            self.gate.processed(processed)
+        self._progressed()
+
+    def take_command_duration(self) -> int | None:
+        """The longest command duration that was counted since the last call. For the processing task."""
+        with self._changed:
+            return self._commands.take_longest_ns()
+
+    @property
+    def append_duration(self) -> Histogram:
+        return self._log.append_duration
+
+    # -- reading ---
+
+    @property
+    def last_written(self) -> int:
+        return self._last_written
+
+    @property
+    def processed(self) -> int:
+        return self._processed
+
+    def read(self, position: int, max_records: int) -> list[RecordBatch]:
+        return self._log.read(position, max_records)
+
+    def wait_for_record(self, position: int, timeout_ns: int) -> bool:
+        """Waits until the record at `position` is written, the partition is stopped, or the time is over."""
+        with self._changed:
+            # Also where a task has failed: until the run ends the others have nothing else to do.
+            if self._last_written < position and not self._is_stopped:
+                self._changed.wait(timeout_ns / NS_PER_SECOND)
+            return self._last_written >= position
+
+    def pause_after_failure(self) -> bool:
+        """Waits a moment before a failed append is tried again; False when the partition stops meanwhile."""
+        self.storing.will_retry()
+        deadline_ns = self._clock.monotonic_ns() + _APPEND_RETRY_NS
+        with self._changed:
+            while not self.is_stopping and (rest_ns := deadline_ns - self._clock.monotonic_ns()) > 0:
+                self._changed.wait(rest_ns / NS_PER_SECOND)
+        return not self.is_stopping
+
+    def wait_for_outbox(self, records_max: int, timeout_ns: int) -> bool:
+        """Waits until fewer than `records_max` messages are on their way."""
+        with self._changed:
+            if self._outbox_records >= records_max and self.state is EngineState.RUNNING:
+                self._changed.wait(timeout_ns / NS_PER_SECOND)
+            return self._outbox_records < records_max
+
+    @property
+    def is_stopping(self) -> bool:
+        return self.state is not EngineState.RUNNING
+
+    def wake(self) -> None:
+        """Lets everyone who waits for records look again, at a stop for instance."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def state_get(self, key: str) -> bytes | None:
+        return self._log.state_get(key)
+
+    def state_scan(self, prefix: str) -> Iterator[tuple[str, bytes]]:
+        return self._log.state_scan(prefix)
+
+    # -- room ---
+
+    def set_disk_space(self, space: DiskSpace) -> None:
+        """The ticker's word on the disk that this partition lies on."""
+        with self._changed:
+            self._disk_space = space
+            self._changed.notify_all()
+
+    @property
+    def disk_space(self) -> DiskSpace:
+        return self._disk_space
+
+    def wait_for_room(
+        self, *, up_to: DiskSpace, blocked: Blocked, is_canceled: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Waits while less room than `up_to` is left.
+
+        Raises `StoppedError` when the partition stops meanwhile, or `is_canceled()` holds at a `wake`.
+        """
+        told = False
+        while self._disk_space.value > up_to.value:
+            if not told:
+                blocked(BlockReason.DISK_FULL)
+                told = True
+            with self._changed:
+                if self.is_stopping or is_canceled():
+                    raise StoppedError(f"partition {self.number} is stopping, or its writer")
+                if self._disk_space.value > up_to.value:
+                    self._changed.wait(1.0)
+
+    def retain(self) -> None:
+        """Deletes what nobody needs, in steps that hold no writer up for long."""
+        with self._changed:
+            done = self._exporters.stored_positions()
+            if self._has_processor:
+                done.append(self._stored_processed)
+        self._old_records.let_go(done)
+
+    # -- flow control ---
+
+    def tick(self) -> None:
+        """The ticker's call: measures rates, evaluates the throttle, stores riders that waited long enough.
+
+        Takes away an override whose time is over.
+        """
+        self._keeper.tick()
+        try:
+            self.flush_riders(older_than_ns=_RIDERS_WAIT_NS)
+            self.retain()
+        except AppendError as error:
+            # The next tick tries again.
+            self.storing.failed(error)
+        self.storing.look()
+        if self.in_hand is not None:
+            self.in_hand.look()
+
+    def _positions(self) -> tuple[int, int | None]:
+        """The last written one and the lowest that is acknowledged."""
+        with self._changed:
+            return self._last_written, self._exporters.lowest()
+
+    def override(self, override: Override | None, *, by: str | None = None) -> None:
+        """Puts limits over the configured ones or, with None, brings these back: at once, the throttle included."""
+        self._keeper.override(override, by=by)
+
+    # -- looking ---
+
+    def is_quiescent(self) -> bool:
+        """Whether everything written is processed, delivered and acknowledged."""
+        with self._changed:
+            lowest = self._exporters.lowest()
+            return (
+                self._processed >= self._last_written
+                and self._outbox_records == 0
+                and (lowest is None or lowest >= self._last_written)
+            )
+
+    def snapshot(self, *, disk_free_bytes: int | None) -> PartitionSnapshot:
+        wall_ns = self._clock.wall_ns()
+        in_hand = self.in_hand
+        with self._changed:
+            written, processed, lowest = self._last_written, self._processed, self._exporters.lowest()
+            positions = self._exporters.positions()
+            outbox_records = self._outbox_records
+            flow = self.gate.snapshot(last_written=written, lowest_acknowledged=lowest)
+        return PartitionSnapshot(
+            partition=self.number,
+            state=self.state,
+            last_written_position=written,
+            last_processed_position=processed if self._has_processor else None,
+            lowest_acknowledged_position=lowest,
+            backlog_records=None if lowest is None else written - lowest,
+            oldest_unexported_wall_ns=None if lowest is None else self._oldest_unexported(lowest, written, wall_ns),
+            flow=flow,
+            exporters=self._exporters.snapshots(
+                positions, written, lambda position: self._oldest_unexported(position, written, wall_ns)
+            ),
+            append_duration=self._log.append_duration.snapshot(),
+            command_duration=self.command_duration.snapshot(),
+            processing_duration=self.processing_duration.snapshot(),
+            end_to_end_duration=self.end_to_end_duration.snapshot(),
+            append_failures=dict(self._log.append_failures),
+            outbox_records=outbox_records,
+            disk_free_bytes=disk_free_bytes,
+            append_error=self.storing.error,
+            processing_position=None if in_hand is None else in_hand.position,
+            processing_ns=None if in_hand is None else in_hand.age_ns(),
+        )
+
+    def _oldest_unexported(self, acknowledged: int, written: int, wall_ns: int) -> int | None:
+        """None where the log cannot say it just now."""
+        if acknowledged >= written:
+            return wall_ns
+        timestamp_ns = self._log.timestamp_of(acknowledged + 1)
+        # Never in the future, whatever the wall clock did since.
+        return None if timestamp_ns is None else min(timestamp_ns, wall_ns)

@@ -1,0 +1,311 @@
+"""What stands in front of the log in this process: sources, steps, log writers, and the channels between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from engine.core.clock import Clock
+from engine.core.errors import TaskFailedError
+from engine.core.identity import stable_id
+from engine.core.snapshot import EdgeSnapshot, VertexKind, VertexSnapshot
+from engine.core.unit import ProgressBySource, SourceProgress
+from engine.options import EngineOptions
+from engine.partition.partition import Partition
+from engine.pipeline import KeyFunction, OnError, Pipeline, SourceSpec
+from engine.runtime.data_folder import DataFolder
+from engine.runtime.share import Share
+from engine.sources.protocol import SourceStart, can_restart
+from engine.sources.task import SourceTask
+from engine.tasks.buffers import Buffer, Gate, InputGate, LocalBufferPool
+from engine.tasks.outlets import BalancedOutlet, KeyedOutlet, Outlet
+from engine.tasks.subtask import Failed, Subtask
+from engine.transforms.task import StepTask
+from engine.writing.log_writer import LogWriterTask
+from engine.writing.rejects import RejectFile
+
+LOG_WRITER = "log-writer"
+
+OnValueError = Callable[[Buffer, int, Exception], None]
+
+
+class Front:
+    """The tasks in front of the log; all but their subtasks are made anew by each `prepare`.
+
+    They hold nothing that the partitions do not know: whatever was on its way when they were halted is read again from
+    the source. Who owns it calls its methods one at a time: prepare, start, then `stop_sources` or `halt`, and again.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        partitions: Mapping[int, Partition],
+        share: Share,
+        folder: DataFolder,
+        options: EngineOptions,
+        clock: Clock,
+        failed: Failed,
+    ) -> None:
+        self._pipeline = pipeline
+        self._partitions = partitions
+        self._share = share
+        self._folder = folder
+        self._options = options
+        self._clock = clock
+        self._failed = failed
+        # One task hands on all buffers of a source.
+        self._in_order = all(step.parallelism == 1 for step in pipeline.steps)
+        self._own_sources = [source for source in pipeline.sources if source.name in share.sources]
+
+        self._source_vertices = {s.name: self._vertex(s.name, VertexKind.SOURCE, 1) for s in pipeline.sources}
+        self._step_vertices = [
+            self._vertex(step.name, VertexKind.TRANSFORM, step.parallelism * share.lanes) for step in pipeline.steps
+        ]
+        self._writer_vertex = self._vertex(LOG_WRITER, VertexKind.LOG_WRITER, pipeline.partitions)
+        self._sources = [self._subtask(self._source_vertices[source.name], 0) for source in self._own_sources]
+        self._steps = [
+            [self._subtask(vertex, self._first_step(step.parallelism) + n) for n in range(step.parallelism)]
+            if self._own_sources
+            else []
+            for vertex, step in zip(self._step_vertices, pipeline.steps, strict=True)
+        ]
+        self._writers = {
+            number: Subtask(self._writer_vertex, number - 1, clock, failed=partitions[number].failing(failed))
+            for number in share.partitions
+        }
+
+        # What `prepare` makes.
+        self._source_tasks: list[SourceTask] = []
+        self._step_tasks: list[StepTask] = []
+        self._writer_tasks: list[LogWriterTask] = []
+        self.gates: dict[int, InputGate] = {}
+        self.pools: list[LocalBufferPool] = []
+
+    # -- the graph ---
+
+    @property
+    def vertices(self) -> list[VertexSnapshot]:
+        return [*self._source_vertices.values(), *self._step_vertices, self._writer_vertex]
+
+    @property
+    def edges(self) -> list[EdgeSnapshot]:
+        # With the number of subtasks in one lane.
+        steps = zip(self._step_vertices, (step.parallelism for step in self._pipeline.steps), strict=True)
+        chain = [*steps, (self._writer_vertex, 0)]
+        edges = [_edge(vertex, 1, *chain[0]) for vertex in self._source_vertices.values()]
+        return edges + [_edge(*source, *target) for source, target in pairwise(chain)]
+
+    @property
+    def subtasks(self) -> list[Subtask]:
+        """Upstream first."""
+        return [*self._sources, *(subtask for step in self._steps for subtask in step), *self._writers.values()]
+
+    def _vertex(self, task: str, kind: VertexKind, parallelism: int) -> VertexSnapshot:
+        return VertexSnapshot(
+            vertex_id=stable_id(self._pipeline.name, task), task=task, kind=kind, parallelism=parallelism
+        )
+
+    def _subtask(self, vertex: VertexSnapshot, index: int) -> Subtask:
+        return Subtask(vertex, index, self._clock, failed=self._failed)
+
+    def _first_step(self, parallelism: int) -> int:
+        """The number of a step's first subtask in this lane."""
+        return self._share.lane * parallelism
+
+    # -- life ---
+
+    def prepare(self, progress: Mapping[int, ProgressBySource], elsewhere: Mapping[int, Gate]) -> None:
+        """Makes the tasks, from the last to the first: who sends needs to know to whom.
+
+        `progress` is how far all partitions have stored the sources, those of other processes included; `elsewhere`
+        leads to these.
+        """
+        stored = {source.name: _stored(source, progress) for source in self._pipeline.sources}
+        self._source_tasks, self._step_tasks, self._writer_tasks, self.gates = [], [], [], {}
+        pools_before = {subtask: subtask.pool for subtask in self.subtasks}
+        self._make_writers(stored)
+        gates: list[Gate] = [
+            self.gates[number] if number in self.gates else elsewhere[number]
+            for number in range(1, self._pipeline.partitions + 1)
+        ]
+        first_channel = 0
+        producers = [len(self._own_sources), *(step.parallelism for step in self._pipeline.steps)]
+        for index in reversed(range(len(self._pipeline.steps))):
+            step = self._pipeline.steps[index]
+            own_gates: list[Gate] = []
+            for subtask in self._steps[index]:
+                failed = self._on_value_error(subtask, step.on_error)
+                gate = InputGate(subtask.timer)
+                outlet = self._outlet(subtask, gates, first_channel, pools_before[subtask], failed, stored)
+                task = StepTask(step.kind.value, step.function, gate, producers[index], outlet, subtask, failed)
+                subtask.body = task.run
+                own_gates.append(gate)
+                self._step_tasks.append(task)
+            gates, first_channel = own_gates, self._first_step(step.parallelism)
+        for source, subtask in zip(self._own_sources, self._sources, strict=True):
+            failed = self._on_value_error(subtask, source.on_error)
+            outlet = self._outlet(subtask, gates, first_channel, pools_before[subtask], failed, stored)
+            self._make_source(source, subtask, list(stored[source.name].values()), outlet, failed)
+        self.pools = [subtask.pool for subtask in self.subtasks if subtask.pool is not None]
+
+    def start(self) -> None:
+        """Starts everybody, downstream first, so that nobody waits for a consumer that does not run yet."""
+        self.start_behind_sources()
+        self.start_sources()
+
+    def start_behind_sources(self) -> None:
+        for subtask in reversed(self.subtasks[len(self._sources) :]):
+            subtask.start()
+
+    def start_sources(self) -> None:
+        for subtask in self._sources:
+            subtask.start()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether everything that the sources brought is handed over to the log."""
+        return all(subtask.is_over for subtask in self.subtasks)
+
+    def stop_sources(self) -> None:
+        """Ends the stream; what is on its way goes into the log."""
+        for source in self._source_tasks:
+            source.stop()
+
+    def cancel(self) -> None:
+        """Ends whatever still runs; blocked tasks learn it from a `StoppedError`."""
+        self.stop_sources()
+        for pool in self.pools:
+            pool.close()
+        for step in self._step_tasks:
+            step.cancel()
+        for writer in self._writer_tasks:
+            writer.cancel()
+
+    def halt(self) -> None:
+        """Ends all tasks where they stand, and waits for it: what was on its way is read again."""
+        self.cancel()
+        for subtask in self.subtasks:
+            subtask.join()
+
+    # -- tasks ---
+
+    def _make_writers(self, stored: Mapping[str, Mapping[int, SourceProgress]]) -> None:
+        pipeline = self._pipeline
+        # Of all processes.
+        producers = pipeline.steps[-1].parallelism * self._share.lanes if pipeline.steps else len(pipeline.sources)
+        for number, subtask in self._writers.items():
+            gate = self.gates[number] = InputGate(subtask.timer)
+            writer = LogWriterTask(
+                self._partitions[number],
+                gate,
+                producers,
+                subtask,
+                stored={source: by_partition[number] for source, by_partition in stored.items()},
+                in_order=self._in_order,
+                batch_records=max(self._options.buffer_records, 1000),
+                value_type=pipeline.value_type,
+            )
+            subtask.body = writer.run
+            self._writer_tasks.append(writer)
+
+    def _make_source(
+        self,
+        spec: SourceSpec,
+        subtask: Subtask,
+        stored: Sequence[SourceProgress],
+        outlet: Outlet,
+        failed: OnValueError,
+    ) -> None:
+        furthest_back = min(stored, key=lambda progress: progress.offset)
+        task = SourceTask(
+            spec.name,
+            spec.source,
+            SourceStart(furthest_back.offset, furthest_back.cursor),
+            {progress.offset for progress in stored},
+            outlet,
+            subtask,
+            failed,
+            buffer_records=self._options.buffer_records,
+        )
+        subtask.body = task.run
+        self._source_tasks.append(task)
+
+    def _outlet(
+        self,
+        subtask: Subtask,
+        gates: Sequence[Gate],
+        first_channel: int,
+        before: LocalBufferPool | None,
+        failed: OnValueError,
+        stored: Mapping[str, Mapping[int, SourceProgress]],
+    ) -> Outlet:
+        pool = LocalBufferPool(len(gates), subtask.timer, first_channel=first_channel, before=before)
+        subtask.pool = pool
+        last = self._pipeline.steps[-1].name if self._pipeline.steps else None
+        if last is not None and subtask.vertex.task != last:
+            return BalancedOutlet(pool, gates)
+        return KeyedOutlet(
+            pool,
+            gates,
+            self._clock,
+            key_text=key_text(self._pipeline.key),
+            failed=failed,
+            in_order=self._in_order,
+            stored={source: [stored.offset for _, stored in sorted(by.items())] for source, by in stored.items()},
+            part_records=self._options.buffer_records,
+        )
+
+    def _on_value_error(self, subtask: Subtask, policy: OnError) -> OnValueError:
+        """What happens to a value that a task cannot use: kept aside with its place, or the end of the run."""
+        rejects = RejectFile(self._folder.rejects, subtask.vertex.task, self._clock)
+
+        def failed(buffer: Buffer, index: int, error: Exception) -> None:
+            place = f"{buffer.source}:{buffer.offset_at(index)}"
+            text = f"{type(error).__name__}: {error}"
+            if policy == "stop":
+                raise TaskFailedError(f"{subtask.vertex.task} failed at {place} with {text}") from error
+            subtask.meter.reject("error")
+            rejects.write(
+                source=buffer.source,
+                offset=buffer.offset_at(index),
+                reason=text,
+                value=buffer.values[index],
+            )
+
+        return failed
+
+
+def _stored(source: SourceSpec, progress: Mapping[int, ProgressBySource]) -> dict[int, SourceProgress]:
+    """How far each partition has stored a source.
+
+    What cannot be read again goes on behind all that any partition has: none of it is dropped as known.
+    """
+    nothing = SourceProgress(source.name, 0)
+    stored = {number: by_source.get(source.name, nothing) for number, by_source in progress.items()}
+    if not can_restart(source.source):
+        furthest = SourceProgress(source.name, max(progress.offset for progress in stored.values()))
+        return dict.fromkeys(stored, furthest)
+    return stored
+
+
+def _edge(source: VertexSnapshot, sources: int, target: VertexSnapshot, targets: int) -> EdgeSnapshot:
+    same = "FORWARD" if sources == targets else "REBALANCE"
+    strategy = "HASH" if target.kind is VertexKind.LOG_WRITER else same
+    return EdgeSnapshot(source_id=source.vertex_id, target_id=target.vertex_id, ship_strategy=strategy)
+
+
+def key_text(key: KeyFunction | None) -> Callable[[Any], str]:
+    """The key of a value as text; whatever it is, equal keys give equal text."""
+    if key is None:
+        return lambda _: ""
+
+    def text(value: Any) -> str:
+        found = key(value)
+        if isinstance(found, str):
+            return found
+        if found is None:
+            raise ValueError("its key is null")
+        return str(found)
+
+    return text

@@ -1,0 +1,227 @@
+"""The intake: where records enter the log without a source, refused where a source would be held back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Condition, Lock
+from typing import Any
+
+from engine.core.clock import NS_PER_SECOND
+from engine.core.errors import AppendError, StoppedError, WriteFailedError, WrongRecordError
+from engine.core.identity import partition_of
+from engine.core.records import Place, Record, RecordType, WriteSource
+from engine.core.unit import Unit
+from engine.flow.gate import Permit, Refusal
+from engine.log.codec import encode_records
+from engine.partition.partition import Partition
+from engine.partition.retention import DiskSpace
+from engine.writing.log_writer import SOURCE_INTENT
+
+KeyText = Callable[[Any], str]
+# What cannot be said in the log: a number beyond 64 bits, a type of the user's key function.
+_UNSAYABLE = (TypeError, OverflowError, ValueError, RecursionError)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """All records of a request are durable; `places` are in the order in which they were given."""
+
+    places: tuple[Place, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """Records that all their partitions have admitted: a unit each, the permits of those not yet written, and each
+    value's partition."""
+
+    units: Mapping[int, Unit]
+    turns: Sequence[int]
+    permits: dict[int, Permit]
+
+
+class Intake:
+    """Writes what comes from outside as `user_command`, any number of threads at once.
+
+    All partitions admit before any is written, so a refusal means that nothing was. What one request brings to one
+    partition is one atomic unit. Nothing in here waits for a limit; a call lasts as long as its commits.
+    Open from `open` to `close`; `close` waits for the calls in hand, so that the log may be closed behind it.
+    """
+
+    def __init__(self, partitions: Mapping[int, Partition], count: int, key: KeyText | None, value_type: str) -> None:
+        """`count` is of all partitions, wherever they are; those in the mapping can be written to."""
+        self._partitions = partitions
+        self._count = count
+        self._key = key
+        self._value_type = value_type
+        self._changed = Condition(Lock())
+        # Guarded by _changed.
+        self._is_open = False
+        self._calls = 0
+
+    def open(self) -> None:
+        with self._changed:
+            self._is_open = True
+
+    def close(self, timeout_ns: int) -> None:
+        """Refuses what comes from now on and waits for what is in hand."""
+        with self._changed:
+            self._is_open = False
+            self._changed.wait_for(lambda: self._calls == 0, timeout_ns / NS_PER_SECOND)
+
+    def write(self, values: Sequence[Any], *, partition: int | None = None) -> Written | Refusal:
+        """Makes one record of each value, on its key's partition or on the one that is named.
+
+        Raises `WrongRecordError` for a value that cannot be a record (nothing was written), `WriteFailedError` with
+        what was written all the same when the log cannot take it or the engine is stopping.
+        """
+        with self._call():
+            reserved = self._reserve(values, partition)
+            return reserved if isinstance(reserved, Refusal) else self._write(reserved)
+
+    # The same in two steps, for records of which other processes write a part.
+
+    def partitions_of(self, values: Sequence[Any]) -> list[int]:
+        """The partition that each value belongs to, by its key. Raises `WrongRecordError`."""
+        return [partition_of(self._key_text_of(value, index), self._count) for index, value in enumerate(values)]
+
+    def reserve(self, values: Sequence[Any]) -> Reserved | Refusal:
+        """Admits the values, and writes nothing yet: whoever gets this writes it or gives it back."""
+        with self._call():
+            _check_sayable(values)
+            return self._reserve(values, None)
+
+    def write_reserved(self, reserved: Reserved) -> Written:
+        """Writes what was admitted. Raises `WriteFailedError` as `write` does."""
+        try:
+            with self._call():
+                return self._write(reserved)
+        finally:
+            # Of what was written there is nothing left to give back.
+            self.give_back(reserved)
+
+    def give_back(self, reserved: Reserved) -> None:
+        """It is not written after all."""
+        self._give_back(reserved.permits, reserved.units)
+        reserved.permits.clear()
+
+    def _reserve(self, values: Sequence[Any], partition: int | None) -> Reserved | Refusal:
+        units, turns = self._units(values, partition)
+        self._check_room(units)
+        permits = self._admitted(units)
+        return permits if isinstance(permits, Refusal) else Reserved(units, turns, permits)
+
+    def _write(self, reserved: Reserved) -> Written:
+        units = reserved.units
+        self._append(units, reserved.permits, reserved.turns)
+        if len(units) == 1:
+            ((number, unit),) = units.items()
+            first = unit.first_position
+            return Written(tuple([Place(number, first + index) for index in range(len(unit.records))]))
+        return Written(tuple([place for _, place in _numbered(units, reserved.turns)]))
+
+    @contextmanager
+    def _call(self) -> Iterator[None]:
+        with self._changed:
+            if not self._is_open:
+                raise WriteFailedError("the engine is not running and takes no records", stopping=True)
+            self._calls += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._calls -= 1
+                if not self._calls:
+                    self._changed.notify_all()
+
+    def _units(self, values: Sequence[Any], partition: int | None) -> tuple[dict[int, Unit], list[int]]:
+        """A unit for each partition in question, lowest first, and each value's partition."""
+        if partition is not None and partition not in self._partitions:
+            raise WrongRecordError(None, f"there is no partition {partition}; there are 1 to {self._count}")
+        if partition is None and self._key is None and self._count > 1:
+            raise WrongRecordError(None, "the pipeline has no key that says where a record goes; name a partition")
+        count, value_type = self._count, self._value_type
+        if self._key is None:
+            number = partition or 1
+            records = [Record(RecordType.COMMAND, value_type, SOURCE_INTENT, "", value) for value in values]
+            unit = Unit(source=WriteSource.USER_COMMAND, records=records)
+            return {number: unit} if records else {}, [number] * len(records)
+        by_partition: dict[int, list[Record]] = {}
+        turns: list[int] = []
+        for index, value in enumerate(values):
+            key = self._key_text_of(value, index)
+            number = partition or (partition_of(key, count) if count > 1 else 1)
+            turns.append(number)
+            by_partition.setdefault(number, []).append(
+                Record(RecordType.COMMAND, value_type, SOURCE_INTENT, key, value)
+            )
+        if len(by_partition) > 1:
+            _check_sayable(values)
+        ordered = sorted(by_partition.items())
+        return {n: Unit(source=WriteSource.USER_COMMAND, records=records) for n, records in ordered}, turns
+
+    def _key_text_of(self, value: Any, index: int) -> str:
+        if self._key is None:
+            return ""
+        try:
+            return self._key(value)
+        # The key is a function of the user's and may raise anything.
+        except Exception as error:
+            raise WrongRecordError(index, f"has no key: {type(error).__name__}: {error}") from error
+
+    def _check_room(self, units: Mapping[int, Unit]) -> None:
+        for number in units:
+            if self._partitions[number].disk_space is not DiskSpace.ENOUGH:
+                raise WriteFailedError(f"the disk of partition {number} is all but full", stopping=False)
+
+    def _admitted(self, units: Mapping[int, Unit]) -> dict[int, Permit] | Refusal:
+        """A permit from every partition, or the refusal of the first that gives none."""
+        permits: dict[int, Permit] = {}
+        for number, unit in units.items():
+            partition, records = self._partitions[number], unit.records
+            always_allowed = partition.always_allowed.covers_all(records)
+            answer = partition.try_acquire(WriteSource.USER_COMMAND, len(records), always_allowed=always_allowed)
+            if isinstance(answer, Refusal):
+                self._give_back(permits, units)
+                return answer
+            permits[number] = answer
+        return permits
+
+    def _give_back(self, permits: Mapping[int, Permit], units: Mapping[int, Unit]) -> None:
+        for number, permit in permits.items():
+            self._partitions[number].gate.give_back(permit, units[number].source, len(units[number].records))
+
+    def _append(self, units: Mapping[int, Unit], permits: dict[int, Permit], turns: Sequence[int]) -> None:
+        try:
+            for number, unit in units.items():
+                self._partitions[number].append(unit, permits.pop(number))
+        except BaseException as error:
+            self._give_back(permits, units)
+            permits.clear()
+            if isinstance(error, AppendError | StoppedError):
+                written = dict(_numbered({n: u for n, u in units.items() if u.first_position >= 0}, turns))
+                stopping = isinstance(error, StoppedError)
+                raise WriteFailedError(str(error), stopping=stopping, written=written) from error
+            if isinstance(error, _UNSAYABLE):
+                # Of several partitions each was checked before; with one, nothing was written.
+                _check_sayable([record.value for record in unit.records])
+            raise
+
+
+def _check_sayable(values: Sequence[Any]) -> None:
+    """Raises `WrongRecordError` for the first value that the log has no words for."""
+    for index, value in enumerate(values):
+        try:
+            encode_records([Record("", "", "", "", value)])
+        except _UNSAYABLE as error:
+            raise WrongRecordError(index, f"cannot be stored: {error}") from error
+
+
+def _numbered(units: Mapping[int, Unit], turns: Sequence[int]) -> Iterator[tuple[int, Place]]:
+    """The place of each value that is in one of the units, with the value's number."""
+    position = {number: unit.first_position for number, unit in units.items()}
+    for index, number in enumerate(turns):
+        if number in position:
+            yield index, Place(number, position[number])
+            position[number] += 1
