@@ -19,6 +19,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from engine.log.sqlite import SqliteStorage
+
 from benchmarks.at_once import per_second
 from benchmarks.conditions import Spread, conditions, ratios
 from benchmarks.group_commit import hand_made
@@ -27,8 +29,7 @@ from engine.core.clock import SystemClock
 from engine.core.records import Record, RecordType, WriteSource
 from engine.core.unit import Unit
 from engine.flow.settings import FlowControlSettings, RequestLimitSettings, ThrottlingSettings, WriteLimitSettings
-from engine.log.local.storage import SegmentsStorage
-from engine.log.sqlite import SqliteStorage
+from engine.log.local.storage import LocalLogStorage
 from engine.log.storage import LogStorage
 from engine.partition.partition import Partition
 
@@ -135,7 +136,7 @@ def engine(folder: Path, batch: int, seconds: float, *, storage: Callable[[Path]
 
 
 def engine_over_segments(folder: Path, batch: int, seconds: float) -> _Cell:
-    return engine(folder, batch, seconds, storage=SegmentsStorage)
+    return engine(folder, batch, seconds, storage=LocalLogStorage)
 
 
 def writers(
@@ -155,7 +156,7 @@ def writers(
 
 
 def writers_over_segments(folder: Path, threads: int, seconds: float) -> float:
-    return writers(folder, threads, seconds, storage=SegmentsStorage)
+    return writers(folder, threads, seconds, storage=LocalLogStorage)
 
 
 CANDIDATES = {

@@ -9,8 +9,8 @@ from engine.backpressure.settings import BackPressureSettings
 from engine.core.clock import NS_PER_SECOND
 from engine.core.errors import ConfigurationError
 
-# Where a partition's log lies: one database, files of its own beside a database, or nowhere that outlives the process.
-StorageKind = Literal["sqlite", "segments", "memory"]
+# Where a partition's log lies: in files of this machine, or nowhere that outlives the process.
+StorageKind = Literal["local", "memory"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +19,7 @@ class EngineOptions:
 
     # FULL survives a crash of the machine, NORMAL of the process only.
     synchronous: Literal["FULL", "NORMAL"] = "FULL"
-    storage: StorageKind = "sqlite"
+    storage: StorageKind = "local"
     # Values in one buffer between tasks; a source hands on what it has, and never waits to fill one.
     buffer_records: int = 500
     # Commands processed and records exported at a time.

@@ -1,4 +1,4 @@
-"""What a look at a partition from outside may find, whatever the storage."""
+"""What a look at a partition from outside may find."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Damage:
     # When they were written, as far as is known.
     timestamp_ns: int
     why: str
-    # First and last commit of `segments` that are damaged as a whole.
+    # First and last commit that are damaged as a whole.
     commits: tuple[int, int] | None = None
     # Whether nobody else knows what these commits changed beside their records: keyed state, timers, messages,
     # positions of processor and exporters, progress of sources.
@@ -63,8 +63,14 @@ class Verdict:
 
     overview: Overview
     damages: tuple[Damage, ...]
-    # Bytes behind the last whole commit of `segments`: of a write that is under way, or that a crash cut short.
+    # Bytes behind the last whole commit: of a write that is under way, or that a crash cut short.
     unfinished_bytes: int = 0
+    # Why nothing says how far the partition was acknowledged; repair takes the log as it is.
+    floor_refused: str = ""
+
+    @property
+    def is_whole(self) -> bool:
+        return not self.damages and not self.floor_refused
 
 
 def fault_of(batch: EncodedBatch) -> str | None:

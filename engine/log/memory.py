@@ -8,7 +8,7 @@ from threading import Lock
 
 from engine.core.unit import Message, Recovered, Timer
 from engine.log.codec import EncodedBatch
-from engine.log.storage import Entry
+from engine.log.storage import DeletedError, Entry
 
 
 class MemoryStorage:
@@ -75,6 +75,9 @@ class MemoryStorage:
 
     def read(self, position: int, max_records: int) -> list[EncodedBatch]:
         with self._lock:
+            oldest = self._first_positions[0] if self._first_positions else self._recovered.last_position + 1
+            if position < oldest:
+                raise DeletedError(position, oldest)
             index = max(0, bisect_right(self._first_positions, position) - 1)
             found: list[EncodedBatch] = []
             covered = 0

@@ -12,7 +12,7 @@ from engine.core.measures import Histogram
 from engine.core.records import RecordBatch, WriteSource
 from engine.core.unit import Recovered, Unit
 from engine.log.codec import EncodedBatch, checksum_of, decode_batch, encode_batch, opened
-from engine.log.storage import FAILURE_REASONS, Entry, LogStorage, StorageError
+from engine.log.storage import FAILURE_REASONS, DeletedError, Entry, LogStorage, StorageError
 from engine.log.tail import TailCache
 
 # Bounds of one shared commit: enough for any number of writers to share a sync, small enough to stay quick.
@@ -223,7 +223,8 @@ class PartitionLog:
     def read(self, position: int, max_records: int) -> list[RecordBatch]:
         """Batches from the one that holds `position` on, until `max_records` are covered; empty past the end.
 
-        The first batch may begin before `position`. Raises `LogCorruptedError` with the place of a damaged one.
+        The first batch may begin before `position`, and none is missing. Raises `LogCorruptedError` with the place of a
+        damaged one, `DeletedError` where retention has deleted `position`.
         """
         if position > self._last_position:
             return []
@@ -248,8 +249,8 @@ class PartitionLog:
             return None
         try:
             encoded = self._tail.read(position, 1) or self._storage.read(position, 1)
-        except StorageError:
-            # Somebody looks at an engine that has ended.
+        except (StorageError, DeletedError):
+            # Somebody looks at an engine that has ended, or at what retention has deleted.
             return None
         if not encoded or not encoded[0].blob:
             return None

@@ -1,4 +1,4 @@
-"""What a log is stored in: one small protocol, so that SQLite, memory or a distributed log can stand behind it."""
+"""What a log is stored in: one small protocol, so that files, memory or a distributed log can stand behind it."""
 
 from __future__ import annotations
 
@@ -30,6 +30,15 @@ class StorageError(Exception):
         self.reason = reason
 
 
+class DeletedError(Exception):
+    """Somebody asks for a position that retention has deleted. Nobody who has a place in the partition ever does."""
+
+    def __init__(self, position: int, oldest_position: int) -> None:
+        super().__init__(f"position {position} has been deleted, the oldest is {oldest_position}")
+        self.position = position
+        self.oldest_position = oldest_position
+
+
 class LogStorage(Protocol):
     """Keeps one partition: its batches, and the small state that commits together with them.
 
@@ -51,7 +60,8 @@ class LogStorage(Protocol):
     def read(self, position: int, max_records: int) -> list[EncodedBatch]:
         """Batches from the one that holds `position` on, until `max_records` are covered; empty past the end.
 
-        Positions of which nothing is known any more come as a batch without a blob whose checksum does not match.
+        They have no gap. Raises `DeletedError` where retention has deleted `position`. Positions of which nothing is
+        known any more come as a batch without a blob whose checksum does not match.
         """
         ...
 

@@ -13,7 +13,7 @@ import click
 
 if TYPE_CHECKING:
     from engine.log.findings import Damage, Overview, Verdict
-    from engine.log.inspection import Inspection
+    from engine.log.local.inspection import Inspection
     from engine.runtime.data_folder import DataFolder
 
 _FOLDER = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
@@ -88,8 +88,8 @@ def verify(folder: Path, partition: int | None, mend: bool, yes: bool) -> int:
 
     Exit code 1 when something is damaged. With --repair, and after saying exactly what is lost, the damaged records are
     replaced by records with the intent `lost`, so that the pipeline can go on: all that is whole stays, and so do
-    all positions. What a damaged commit of the storage `segments` has changed is lost with it where the state does not
-    have it yet; that is said too. Not while a pipeline runs over the folder.
+    all positions. What a damaged commit has changed is lost with it where the state does not have it yet; that is said
+    too. Not while a pipeline runs over the folder.
     """
     from engine.runtime.data_folder import DataFolder
 
@@ -100,17 +100,21 @@ def verify(folder: Path, partition: int | None, mend: bool, yes: bool) -> int:
     if mend:
         data.hold()
     try:
-        verdicts = list(_verified(data, partition))
-        damages = [damage for verdict in verdicts for damage in verdict.damages]
-        if not damages or not mend:
-            return 1 if damages else 0
-        return _repaired(verdicts, yes)
+        found = [*_verified(data, partition)]
+        verdicts = [verdict for verdict in found if verdict is not None]
+        is_whole = len(verdicts) == len(found) and all(verdict.is_whole for verdict in verdicts)
+        if is_whole or not mend:
+            return 0 if is_whole else 1
+        if len(verdicts) < len(found):
+            click.echo("what a start refuses as a whole cannot be repaired; nothing was changed")
+            return 1
+        return _repaired(data, verdicts, yes)
     finally:
         data.close()
 
 
-def _repaired(verdicts: Sequence[Verdict], yes: bool) -> int:
-    from engine.log.inspection import repair
+def _repaired(data: DataFolder, verdicts: Sequence[Verdict], yes: bool) -> int:
+    from engine.log.local.repair import repair
 
     if not yes and not sys.stdin.isatty():
         raise click.UsageError("--repair needs --yes where nobody can be asked")
@@ -118,35 +122,45 @@ def _repaired(verdicts: Sequence[Verdict], yes: bool) -> int:
         click.echo("nothing was changed")
         return 1
     for verdict in verdicts:
-        if verdict.damages:
-            repair(verdict.overview.path, verdict.damages)
+        if not verdict.is_whole:
+            repair(verdict.overview.path, verdict.damages, data.identity(verdict.overview.partition))
     without = any(damage.changes_lost for verdict in verdicts for damage in verdict.damages)
     click.echo(f"repaired; the pipeline can go on{', without what is lost' if without else ''}")
     return 0
 
 
 def _inspections(data: DataFolder, partition: int | None) -> Iterator[Inspection]:
-    from engine.log.inspection import inspection_of
+    from engine.log.local.inspection import Inspection
 
     description = data.description()
     partitions = description.partitions
     if partition is not None and partition > partitions:
         raise click.UsageError(f"there are {_count(partitions, 'partition')}, and none is {partition}")
     for number in range(1, partitions + 1) if partition is None else (partition,):
-        yield inspection_of(number, data.partition_path(number, description.storage))
+        yield Inspection(number, data.partition_path(number), data.identity(number))
 
 
-def _verified(data: DataFolder, partition: int | None) -> Iterator[Verdict]:
+def _verified(data: DataFolder, partition: int | None) -> Iterator[Verdict | None]:
+    """None for a partition that a start refuses as a whole; it says so in the same words."""
+    from engine.core.errors import DataFolderError
+
     for inspection in _inspections(data, partition):
-        with inspection:
-            verdict = inspection.verify()
+        try:
+            with inspection:
+                verdict = inspection.verify()
+        except DataFolderError as error:
+            click.echo(f"partition {inspection.partition}: REFUSED: {error}")
+            yield None
+            continue
         overview = verdict.overview
         held = f"{_count(overview.records, 'record')} in {_count(overview.batches, 'batch', 'batches')}"
         where = f", positions {overview.oldest_position} to {overview.last_position}" if overview.records else ""
-        state = "all whole" if not verdict.damages else "DAMAGED"
+        state = "all whole" if verdict.is_whole else "DAMAGED"
         click.echo(f"partition {overview.partition}: {held}{where}: {state}")
         for damage in verdict.damages:
             click.echo("\n".join(_lost(damage, overview)))
+        if verdict.floor_refused:
+            click.echo(f"  {verdict.floor_refused}")
         if verdict.unfinished_bytes:
             more = _count(verdict.unfinished_bytes, "byte")
             click.echo(f"  behind them {more} of a write that is under way or was cut short; a start drops it")

@@ -36,8 +36,7 @@ def _storage(options: EngineOptions) -> str:
     if options.storage == "memory":
         return "in memory, nothing outlives the process"
     survives = "a crash of the machine" if options.synchronous == "FULL" else "a crash of the process"
-    where = "segments" if options.storage == "segments" else "SQLite"
-    return f"{where}, acknowledged writes survive {survives}"
+    return f"in files, acknowledged writes survive {survives}"
 
 
 def _flow_control(settings: FlowControlSettings) -> str:

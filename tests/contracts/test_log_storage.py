@@ -10,14 +10,13 @@ import pytest
 from engine.core.records import Record, RecordType, WriteSource
 from engine.core.unit import Acknowledgement, Message, SourceProgress, Timer, Unit
 from engine.log.codec import EncodedBatch, checksum_of, decode_batch, encode_records
-from engine.log.local.storage import SegmentsStorage
 from engine.log.memory import MemoryStorage
-from engine.log.sqlite import SqliteStorage
-from engine.log.storage import Entry, LogStorage
+from engine.log.storage import DeletedError, Entry, LogStorage
+from tests.support.logs import local_log
 
 # A function that opens the same storage again, as a new process would.
 Reopen = Callable[[], LogStorage]
-STORAGES = ["memory", "sqlite", "segments"]
+STORAGES = ["memory", "local"]
 
 
 @pytest.fixture(params=STORAGES)
@@ -30,8 +29,7 @@ def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Reopen]:
             opened[-1].close()
         storage = {
             "memory": lambda: memory,
-            "sqlite": lambda: SqliteStorage(tmp_path / "1.db"),
-            "segments": lambda: SegmentsStorage(tmp_path / "1"),
+            "local": lambda: local_log(tmp_path / "1"),
         }[request.param]()
         opened.append(storage)
         return storage
@@ -186,10 +184,15 @@ def test_deleting_old_batches_takes_no_more_than_allowed_and_keeps_the_last_posi
     storage.recover()
     storage.commit([entry(1, 2), entry(3, 2), entry(5, 2)])
     assert storage.delete_before(5, 1) == 1
-    assert [b.first_position for b in storage.read(1, 100)] == [3, 5]
+    assert [b.first_position for b in storage.read(3, 100)] == [3, 5]
+    with pytest.raises(DeletedError, match="position 2 has been deleted, the oldest is 3"):
+        storage.read(2, 100)
     assert storage.delete_before(6, 10) == 1
-    assert [b.first_position for b in storage.read(1, 100)] == [5]
+    assert [b.first_position for b in storage.read(5, 100)] == [5]
     assert storage.delete_before(100, 10) == 1
+    with pytest.raises(DeletedError):
+        storage.read(6, 100)
+    assert storage.read(7, 100) == []
     recovered = reopen().recover()
     assert recovered.last_position == 6
     assert recovered.oldest_position == 7

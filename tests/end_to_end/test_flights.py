@@ -16,8 +16,6 @@ from tests.support.flights import ARRIVALS, FLIGHTS, FlightsRun, Result
 from tests.support.waiting import wait_until
 
 ROUNDS = int(os.environ.get("CRASH_ROUNDS", "3"))
-# Of the rounds; `CRASH_STORAGE=segments` runs them over one of them.
-STORAGES = os.environ.get("CRASH_STORAGE", "sqlite segments").split()
 SEED = int(os.environ.get("TEST_SEED", random.SystemRandom().randrange(10**6)))
 
 
@@ -53,14 +51,11 @@ def test_a_second_run_adds_nothing(undisturbed: FlightsRun, expected: Result) ->
     assert undisturbed.result() == expected
 
 
-@pytest.mark.parametrize("storage", STORAGES)
 @pytest.mark.parametrize("round_", range(ROUNDS))
 @pytest.mark.timeout(300)
-def test_kill_9_at_any_moment_changes_nothing_in_the_end(
-    round_: int, storage: str, expected: Result, tmp_path: Path
-) -> None:
+def test_kill_9_at_any_moment_changes_nothing_in_the_end(round_: int, expected: Result, tmp_path: Path) -> None:
     """`CRASH_ROUNDS=50 TEST_SEED=…` runs more of them, or the same ones again."""
-    run = FlightsRun(tmp_path, storage=storage)
+    run = FlightsRun(tmp_path)
     kills = killed_and_finished(run, round_, longest_seconds=1.6)
     result = run.result()
     print(f"{kills} kills, digest {result.digest}")
@@ -68,13 +63,12 @@ def test_kill_9_at_any_moment_changes_nothing_in_the_end(
     assert result.state == expected.state
 
 
-@pytest.mark.parametrize("storage", STORAGES)
 @pytest.mark.parametrize("round_", range(ROUNDS))
 @pytest.mark.timeout(300)
 def test_kill_9_changes_nothing_either_with_two_sources_parallel_steps_messages_and_timers(
-    round_: int, storage: str, tmp_path: Path
+    round_: int, tmp_path: Path
 ) -> None:
-    run = CrowdRun(tmp_path, storage=storage)
+    run = CrowdRun(tmp_path)
     kills = killed_and_finished(run, round_, longest_seconds=3.0)
     print(f"{kills} kills")
     result, expected = run.result(), run.expected()

@@ -9,15 +9,16 @@ from pathlib import Path
 from engine.core.clock import SystemClock
 from engine.core.records import Record, RecordType, WriteSource
 from engine.core.unit import Message, Timer, Unit
-from engine.log.local.storage import SegmentsStorage
+from engine.log.local.storage import LocalLogStorage
 from engine.log.partition_log import PartitionLog
+from tests.support.logs import local_log
 
 # So small that segments, applied changes and deletions come many times a second.
 KEYS = 50
 
 
-def small(folder: Path) -> SegmentsStorage:
-    return SegmentsStorage(folder, segment_bytes=20_000, apply_log_bytes=15_000)
+def small(folder: Path) -> LocalLogStorage:
+    return local_log(folder, segment_bytes=20_000, apply_log_bytes=15_000)
 
 
 def unit(n: int) -> Unit:

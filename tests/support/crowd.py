@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from tests.support.flights import EXAMPLE, ROOT, environment, state_of
+from tests.support.flights import EXAMPLE, ROOT, state_of
 
 FROM_FIRST, FROM_SECOND = 24_000, 8_000
 # Of the 32,000 flights, every fifth sets a timer.
@@ -90,9 +90,8 @@ class CrowdResult:
 class CrowdRun:
     """One copy of the pipeline in a folder."""
 
-    def __init__(self, folder: Path, *, storage: str = "sqlite") -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._environment = environment(storage)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "crowd.yaml").write_text(_YAML)
         (folder / "crowd_code.py").write_text(_CODE)
@@ -117,16 +116,13 @@ class CrowdRun:
         return subprocess.Popen(
             self.command(),
             cwd=ROOT,
-            env=self._environment,
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
 
     def run(self) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self.command(), cwd=ROOT, env=self._environment, text=True, capture_output=True, timeout=100, check=False
-        )
+        return subprocess.run(self.command(), cwd=ROOT, text=True, capture_output=True, timeout=100, check=False)
 
     def expected(self) -> CrowdResult:
         """What must come of the input, by plain counting."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Event
 
 from engine.log.local.disk import Disk
+from engine.log.local.floor import floor_path
 
 
 class FaultyDisk(Disk):
@@ -92,7 +93,10 @@ class PhotographedDisk(Disk):
     def photograph(self) -> None:
         self._count += 1
         image = self._images / str(self._count)
-        shutil.copytree(self._folder, image)
+        # The applier's are replaced by another thread meanwhile.
+        shutil.copytree(self._folder, image, ignore=shutil.ignore_patterns("*.tmp"))
+        # The floor beside it too.
+        shutil.copy(floor_path(self._folder), floor_path(image))
         self._taken(image)
 
     def write(self, file: int, parts: Sequence[bytes], offset: int) -> None:

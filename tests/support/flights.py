@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import sqlite3
 import subprocess
@@ -33,23 +32,16 @@ class Result:
     state: dict[str, Any]
 
 
-def environment(storage: str) -> dict[str, str]:
-    """Of a process whose log lies in this storage."""
-    return {**os.environ, "PENSTOCK_DATA_STORAGE": storage}
-
-
 def state_of(data: Path, partition: int) -> Path:
-    """The database with a partition's keyed state, whatever its storage is."""
-    own = data / "partitions" / f"{partition}" / "state.db"
-    return own if own.exists() else data / "partitions" / f"{partition}.db"
+    """The database with a partition's keyed state."""
+    return data / "partitions" / f"{partition}" / "state.db"
 
 
 class FlightsRun:
     """One copy of the example in a folder."""
 
-    def __init__(self, folder: Path, *, unlimited: bool = True, storage: str = "sqlite") -> None:
+    def __init__(self, folder: Path, *, unlimited: bool = True) -> None:
         self.folder = folder
-        self._environment = environment(storage)
         folder.mkdir(parents=True, exist_ok=True)
         for name in SOURCE_FILES:
             shutil.copy(EXAMPLE / name, folder / name)
@@ -65,7 +57,6 @@ class FlightsRun:
         return subprocess.Popen(
             self.command(*more),
             cwd=ROOT,
-            env=self._environment,
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -75,7 +66,6 @@ class FlightsRun:
         return subprocess.run(
             self.command(*more),
             cwd=ROOT,
-            env=self._environment,
             text=True,
             capture_output=True,
             timeout=100,

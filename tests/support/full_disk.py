@@ -8,35 +8,18 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from engine import Engine, EngineOptions, Pipeline
-from engine.core.unit import Recovered
 from engine.log.local.disk import Disk
-from engine.log.local.storage import SegmentsStorage
-from engine.log.sqlite import SqliteStorage
-from engine.options import StorageKind
+from tests.support.logs import local_log
 
 KEEP_ALL = EngineOptions(retained_records=None, free_space_bytes=0)
-_WORDS = {"sqlite": "1.db: database or disk is full", "segments": f"1: {os.strerror(errno.ENOSPC)}"}
-KINDS = ("tmpfs sqlite", "page limit", "tmpfs segments", "short files")
-
-
-class NarrowStorage(SqliteStorage):
-    """A database that may only grow to so many pages: SQLite's own "database or disk is full"."""
-
-    PAGES = 300
-
-    def recover(self) -> Recovered:
-        recovered = super().recover()
-        self.set_pages(self.PAGES)
-        return recovered
-
-    def set_pages(self, pages: int) -> None:
-        self._connections.writer.execute(f"PRAGMA max_page_count = {pages}")
+_WORDS = f"1: {os.strerror(errno.ENOSPC)}"
+KINDS = ("tmpfs", "short files")
 
 
 class NarrowDisk(Disk):
@@ -71,20 +54,6 @@ class FullDisk:
 @contextmanager
 def little_room(kind: str, folder: Path) -> Iterator[FullDisk]:
     """A real file system of 32 MB, all but full, or a limit on what the storage itself may use. Partition 1 alone."""
-    if kind == "page limit":
-        storages: list[NarrowStorage] = []
-
-        def storage(number: int) -> NarrowStorage:
-            storages.append(NarrowStorage(folder / f"{number}.db"))
-            return storages[-1]
-
-        yield FullDisk(
-            engine=lambda pipeline: Engine(pipeline, folder, options=KEEP_ALL, storage=storage),
-            make_room=lambda: storages[0].set_pages(1_000_000),
-            size_bytes=shutil.disk_usage(folder).total,
-            words=_WORDS["sqlite"],
-        )
-        return
     if kind == "short files":
         disk = NarrowDisk()
         yield FullDisk(
@@ -92,15 +61,13 @@ def little_room(kind: str, folder: Path) -> Iterator[FullDisk]:
                 pipeline,
                 folder,
                 options=KEEP_ALL,
-                storage=lambda number: SegmentsStorage(folder / f"{number}", disk=disk),
+                storage=lambda number: local_log(folder / f"{number}", disk=disk),
             ),
             make_room=disk.make_room,
             size_bytes=shutil.disk_usage(folder).total,
-            words=_WORDS["segments"],
+            words=_WORDS,
         )
         return
-    storage_of: StorageKind = "segments" if kind.endswith("segments") else "sqlite"
-    options = replace(KEEP_ALL, storage=storage_of)
     small = folder / "small"
     small.mkdir()
     mounted = subprocess.run(
@@ -112,10 +79,10 @@ def little_room(kind: str, folder: Path) -> Iterator[FullDisk]:
     ballast.write_bytes(b"\0" * (30 * 1024 * 1024))
     try:
         yield FullDisk(
-            engine=lambda pipeline: Engine(pipeline, small / "data", options=options),
+            engine=lambda pipeline: Engine(pipeline, small / "data", options=KEEP_ALL),
             make_room=ballast.unlink,
             size_bytes=shutil.disk_usage(small).total,
-            words=_WORDS[storage_of],
+            words=_WORDS,
         )
     finally:
         subprocess.run(["umount", "-l", str(small)], check=True)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-import msgspec
+from typing import Any
 
 from engine.core.clock import ManualClock
 from engine.core.records import Record, RecordType, WriteSource
 from engine.core.unit import Acknowledgement, Unit
+from engine.log.local.disk import Disk
+from engine.log.local.floor import FloorFile, floor_path
 from engine.log.local.format import HEAD_BYTES, SEGMENT_HEADER_BYTES, Body, Head, decode_body, decode_head, mark_of
-from engine.log.local.storage import SegmentsStorage
+from engine.log.local.identity import IDENTITY_BYTES, NOWHERE, LogIdentity
+from engine.log.local.look import floor_as_it_is
+from engine.log.local.pages import SUMS_NAME, PageSums
+from engine.log.local.storage import LocalLogStorage
+from engine.log.local.tables import STATE_NAME
 from engine.log.partition_log import PartitionLog
-from engine.log.sqlite import SqliteStorage
-from engine.log.storage import LogStorage
+from engine.runtime.data_folder import DataFolder
 
 
 def commands(values: Sequence[object]) -> Unit:
@@ -25,29 +30,44 @@ def commands(values: Sequence[object]) -> Unit:
     )
 
 
-# Where a partition lies in its folder, by storage.
-PLACES = {"sqlite": "1.db", "segments": "1"}
+def local_log(folder: Path, **options: Any) -> LocalLogStorage:
+    """The log in this folder, made if it is not there; a folder that was copied without its floor gets one."""
+    identity = options.get("identity", NOWHERE)
+    if not (folder / STATE_NAME).exists():
+        LocalLogStorage(folder, identity=identity).make()
+    if not floor_path(folder).exists():
+        floor = FloorFile(floor_path(folder), identity, Disk())
+        floor.make(floor_as_it_is(folder))
+        floor.close()
+    return LocalLogStorage(folder, **options)
 
 
-def storage_at(path: Path) -> LogStorage:
-    """What keeps a partition there; `path` need not be there yet."""
-    return SqliteStorage(path) if path.suffix == ".db" else SegmentsStorage(path)
+def copy_log(folder: Path, into: Path) -> Path:
+    """As it lies there at this moment, with its floor."""
+    shutil.copytree(folder, into)
+    if floor_path(folder).exists():
+        shutil.copy(floor_path(folder), floor_path(into))
+    return into
 
 
-def data_folder(folder: Path, batches: Sequence[int], *, partitions: int = 1, storage: str = "sqlite") -> Path:
+def move_log(folder: Path, to: Path) -> None:
+    folder.rename(to)
+    floor_path(folder).rename(floor_path(to))
+
+
+def data_folder(path: Path, batches: Sequence[int], *, partitions: int = 1) -> Path:
     """A data folder whose partitions each hold batches of these sizes; values count from 0."""
-    (folder / "partitions").mkdir(parents=True)
-    (folder / "penstock.json").write_bytes(
-        msgspec.json.encode({"format": 1, "pipeline": "p", "partitions": partitions, "storage": storage})
-    )
+    folder = DataFolder(path)
+    folder.open("p", partitions)
     for number in range(1, partitions + 1):
-        fill(folder / "partitions" / PLACES[storage].replace("1", f"{number}"), batches)
-    return folder
+        fill(folder.partition_path(number), batches, identity=folder.identity(number))
+    folder.close()
+    return path
 
 
-def fill(path: Path, batches: Sequence[int], storage: LogStorage | None = None) -> None:
+def fill(path: Path, batches: Sequence[int], **options: Any) -> None:
     clock = ManualClock()
-    log = PartitionLog(1, storage or storage_at(path), clock, committed=lambda _: None)
+    log = PartitionLog(1, local_log(path, **options), clock, committed=lambda _: None)
     log.open()
     written = 0
     for size in batches:
@@ -66,8 +86,7 @@ def fill(path: Path, batches: Sequence[int], storage: LogStorage | None = None) 
 
 def contents(path: Path) -> dict[str, bytes]:
     """All that a partition's files hold, but what reading leaves: an index, and a file with nothing in it."""
-    files = path.iterdir() if path.is_dir() else [path]
-    found = {file.name: file.read_bytes() for file in files if not file.name.endswith("-shm")}
+    found = {file.name: file.read_bytes() for file in path.iterdir() if not file.name.endswith("-shm")}
     return {name: content for name, content in found.items() if content}
 
 
@@ -77,18 +96,15 @@ def change(path: Path, statement: str, *values: object) -> None:
     assert db.execute(statement, values).rowcount > 0, "there was something to damage"
     db.commit()
     db.close()
+    # As if that had been written: what it shall show is no bit that the disk has turned.
+    identity = LogIdentity.unpacked(path.with_name(SUMS_NAME).read_bytes()[8 : 8 + IDENTITY_BYTES])
+    PageSums(path, identity, Disk()).make()
 
 
 def first_of_batch(path: Path, position: int) -> tuple[int, int]:
     """Where the batch begins that holds the position, and how many records it has."""
-    if path.is_dir():
-        (found,) = ((b[0], b[1]) for *_, body in frames(path) for b in body.batches if b[0] <= position < b[0] + b[1])
-        return found
-    db = sqlite3.connect(path)
-    statement = "SELECT first_position, count FROM batch WHERE first_position <= ? ORDER BY 1 DESC LIMIT 1"
-    first, count = db.execute(statement, (position,)).fetchone()
-    db.close()
-    return first, count
+    (found,) = ((b[0], b[1]) for *_, body in frames(path) for b in body.batches if b[0] <= position < b[0] + b[1])
+    return found
 
 
 def frames(folder: Path) -> Iterator[tuple[Path, int, Head, Body]]:
@@ -110,19 +126,10 @@ def turn_byte(file: Path, at: int) -> None:
 
 def damage(path: Path, first_position: int) -> None:
     """Turns a byte in the middle of the batch that begins there."""
-    if path.is_dir():
-        (hit,) = (
-            (segment, at + start + length // 2)
-            for segment, at, _, body in frames(path)
-            for first, _, _, _, _, start, length, _ in body.batches
-            if first == first_position
-        )
-        turn_byte(*hit)
-        return
-    db = sqlite3.connect(path)
-    (blob,) = db.execute("SELECT blob FROM batch WHERE first_position = ?", (first_position,)).fetchone()
-    middle = len(blob) // 2
-    turned = blob[:middle] + bytes([blob[middle] ^ 1]) + blob[middle + 1 :]
-    db.execute("UPDATE batch SET blob = ? WHERE first_position = ?", (turned, first_position))
-    db.commit()
-    db.close()
+    (hit,) = (
+        (segment, at + start + length // 2)
+        for segment, at, _, body in frames(path)
+        for first, _, _, _, _, start, length, _ in body.batches
+        if first == first_position
+    )
+    turn_byte(*hit)

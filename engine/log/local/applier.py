@@ -12,6 +12,7 @@ from engine.core.unit import Recovered, Unit
 from engine.log.local import tables
 from engine.log.local.connections import Connections
 from engine.log.local.format import Changes, Head
+from engine.log.local.pages import PageSums
 from engine.log.local.pending import Pending
 from engine.log.storage import StorageError
 
@@ -40,18 +41,20 @@ class Applier:
         self,
         name: str,
         connections: Connections,
+        pages: PageSums,
         *,
         secure_log: Callable[[], None],
-        oldest_position: Callable[[], int],
         apply_log_bytes: int = APPLY_LOG_BYTES,
         apply_changes_bytes: int = APPLY_CHANGES_BYTES,
     ) -> None:
         self._name = name
         self._connections = connections
+        self._pages = pages
+        # Whether the sums know all that is in the database's write-ahead log.
+        self._is_summed = True
         # Called before commits are carried: the log must be as safe as what the database says of it. Raises
         # `StorageError` where it is not, and may not be.
         self._secure_log = secure_log
-        self._oldest_position = oldest_position
         self._apply_log_bytes = apply_log_bytes
         self._apply_changes_bytes = apply_changes_bytes
         # The lock guards the layers' content; the condition is told when a layer is asked for, and when one is done.
@@ -61,7 +64,6 @@ class Applier:
         # sees one that does not fit the other.
         self._layers: tuple[Pending, ...] = (Pending(),)
         self._applied_commit = 0
-        self._stored_oldest_position = 0
         self._thread: threading.Thread | None = None
         self._is_open = False
         self._is_closing = False
@@ -69,10 +71,9 @@ class Applier:
         # Why nothing is carried at the moment.
         self._error: StorageError | None = None
 
-    def recover(self, *, applied_commit: int, oldest_position: int) -> None:
+    def recover(self, *, applied_commit: int) -> None:
         """What the database says of itself; call first."""
         self._applied_commit = applied_commit
-        self._stored_oldest_position = oldest_position
 
     @property
     def applied_commit(self) -> int:
@@ -237,8 +238,6 @@ class Applier:
                 tables.put_meta(db, "applied_commit", layer.commit)
                 tables.put_meta(db, "applied_offset", layer.offset)
                 tables.put_meta(db, "last_position", layer.last_position)
-                oldest_position = self._oldest_position()
-                tables.put_meta(db, "oldest_position", oldest_position)
                 db.execute("COMMIT")
             except BaseException:
                 if db.in_transaction:
@@ -247,7 +246,25 @@ class Applier:
         except Exception as error:
             raise tables.storage_error(self._name, error) from error
         self._applied_commit = layer.commit
-        self._stored_oldest_position = oldest_position
+        self._checkpoint()
+
+    def _checkpoint(self) -> None:
+        """What has just been stored gets from the write-ahead log into the database, its sums first.
+
+        Where that cannot be done it is done with what is stored next; nothing is lost meanwhile.
+        """
+        self._is_summed = False
+        try:
+            self._pages.follow()
+            self._is_summed = True
+            self._connections.checkpoint()
+        except (OSError, sqlite3.Error) as error:
+            log.warning("%s: the database's write-ahead log grows: %s", self._name, error)
+
+    @property
+    def is_summed(self) -> bool:
+        """Whether the write-ahead log may be copied into the database by whoever closes it."""
+        return self._is_summed
 
     def close(self) -> None:
         """Carries what is left; what the database refuses now is read from the log at the next start."""
@@ -266,7 +283,5 @@ class Applier:
                 if not layer.is_empty:
                     self._apply(layer)
             self._layers = (Pending(),)
-            if self._oldest_position() != self._stored_oldest_position:
-                tables.put_meta(self._connections.writer, "oldest_position", self._oldest_position())
         except (StorageError, sqlite3.Error) as error:
             log.warning("%s: %s; the next start reads it from the log", self._name, error)

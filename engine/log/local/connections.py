@@ -59,10 +59,18 @@ class Connections:
             if self._is_closed:
                 raise StorageError("storage_error", "the log is closed")
             self._writer = self._connect()
-            # A checkpoint copies pages and syncs on the writing thread: seldom, and not too much at once.
-            self._writer.execute("PRAGMA wal_autocheckpoint = 2000")
+            # Whoever writes says when: before it the new pages are looked at (`PageSums`).
+            self._writer.execute("PRAGMA wal_autocheckpoint = 0")
             self._writer.execute("PRAGMA journal_size_limit = 67108864")
         return self._writer
+
+    def checkpoint(self) -> bool:
+        """Copies what was committed into the database, as far as nobody reads what is older; whether that was all.
+
+        Raises `sqlite3.Error`.
+        """
+        is_busy, frames, copied = self.writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        return not is_busy and frames == copied
 
     @property
     def reader(self) -> Reader:
@@ -88,12 +96,19 @@ class Connections:
             raise
         return connection
 
-    def close(self) -> None:
+    def close(self, *, checkpoints: bool = True) -> None:
+        """The last connection copies the write-ahead log into the database, unless `checkpoints` is false."""
         with self._readers_lock:
             self._is_closed = True
             for reader in self._readers:
                 reader.close()
             self._readers.clear()
         if self._writer is not None:
+            # One that only reads copies nothing, and so whoever closes before it.
+            last = None if checkpoints else sqlite3.connect(f"{self._path.resolve().as_uri()}?mode=ro", uri=True)
+            if last is not None:
+                last.execute("SELECT count(*) FROM sqlite_master").fetchone()
             self._writer.close()
             self._writer = None
+            if last is not None:
+                last.close()

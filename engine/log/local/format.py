@@ -21,14 +21,16 @@ import msgspec
 
 from engine.core.unit import Acknowledgement, Message, SourceProgress, Timer, Unit
 from engine.log.codec import EncodedBatch
+from engine.log.local.identity import IDENTITY_BYTES, LogIdentity
 from engine.log.local.storable import check_sizes, check_storable, refused
 from engine.log.storage import Entry
 
-FORMAT_VERSION = 1
+# 2: a segment says whose it is.
+FORMAT_VERSION = 2
 MARK_BYTES = 8
-# Of a segment: magic, format, mark; then the checksum of all this.
+# Of a segment: magic, format, mark, identity; then the checksum of all this.
 _MAGIC = b"PnSg"
-_HEADER = Struct("<4sI8s")
+_HEADER = Struct(f"<4sI8s{IDENTITY_BYTES}s")
 # Of a frame: mark, bytes of the changes, bytes of the blobs, number of the commit, first position, records, checksum
 # of the changes; then the checksum of all this.
 _FIELDS = Struct("<8sIQQQII")
@@ -104,6 +106,13 @@ _decode_batches = msgspec.msgpack.Decoder(_Batches).decode
 PlacedBatch = tuple[int, int, int, str, int, int, int, str]
 
 
+class SegmentHeader(NamedTuple):
+    """What a segment says of itself."""
+
+    mark: bytes
+    identity: LogIdentity
+
+
 class Head(msgspec.Struct, frozen=True, gc=False):
     """A frame's head: enough to pass over it, and to know which positions it holds."""
 
@@ -152,19 +161,21 @@ def new_mark() -> bytes:
     return mark
 
 
-def segment_header(mark: bytes) -> bytes:
+def segment_header(mark: bytes, identity: LogIdentity) -> bytes:
     """What a segment begins with."""
-    fields = _HEADER.pack(_MAGIC, FORMAT_VERSION, mark)
+    fields = _HEADER.pack(_MAGIC, FORMAT_VERSION, mark, identity.packed)
     return fields + _CHECKSUM.pack(crc32(fields))
 
 
-def header_mark(data: bytes) -> bytes | None:
-    """The mark that the header says which `data` begins with; None where there is none, or a damaged one."""
+def read_header(data: bytes) -> SegmentHeader | None:
+    """The header that `data` begins with; None where there is none, or a damaged one."""
     fields = data[: _HEADER.size]
     if len(data) < SEGMENT_HEADER_BYTES or _CHECKSUM.unpack_from(data, _HEADER.size)[0] != crc32(fields):
         return None
-    magic, version, mark = _HEADER.unpack(fields)
-    return bytes(mark) if magic == _MAGIC and version == FORMAT_VERSION and any(mark) else None
+    magic, version, mark, identity = _HEADER.unpack(fields)
+    if magic != _MAGIC or version != FORMAT_VERSION or not any(mark):
+        return None
+    return SegmentHeader(bytes(mark), LogIdentity.unpacked(identity))
 
 
 def mark_of(data: bytes) -> bytes | None:
@@ -172,9 +183,9 @@ def mark_of(data: bytes) -> bytes | None:
 
     Where the header is damaged, the first head says it too.
     """
-    mark = header_mark(data)
-    if mark is not None:
-        return mark
+    header = read_header(data)
+    if header is not None:
+        return header.mark
     first = data[SEGMENT_HEADER_BYTES:MARK_REACH_BYTES]
     mark = first[:MARK_BYTES]
     return mark if any(mark) and decode_head(first, mark, SEGMENT_HEADER_BYTES) is not None else None

@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 import sqlite3
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from engine.core.unit import Recovered
 from engine.log.local import tables
+from engine.log.local.floor import Floor
 from engine.log.local.format import commits_and_positions
 from engine.log.local.segment_file import Place, SegmentFile, Stretch
 from engine.log.local.walk import Tail, gap, walk
-
-STATE_NAME = "state.db"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +41,13 @@ class Look:
     recovered: Recovered
     # The last commit that it knows, and where in its segment that lies.
     applied: tuple[int, int] = (0, 0)
+    # What was acknowledged, and what retention has left.
+    floor: Floor
+
+    @property
+    def known(self) -> Place:
+        """Up to here the log is known to have been whole."""
+        return max(self.reached, Place(self.floor.commit + 1, self.floor.position + 1))
 
     def pieces(self, position: int = 0) -> Iterator[tuple[Segment | None, SegmentFile | None, Stretch | Tail | Gone]]:
         """From the segment that holds `position` on. What is missing at the front is in no segment."""
@@ -57,21 +63,24 @@ class Look:
                 except FileNotFoundError:
                     yield None, None, Gone()
                     continue
-                for piece in walk(file, segment.begin, after, self.reached):
+                for piece in walk(file, segment.begin, after, self.known):
                     yield segment, file, piece
 
     def _missing_at_front(self) -> Stretch | None:
-        """What the database does not know and no segment holds; without a segment all that was not deleted."""
-        if not self.segments:
-            before, after = Place(self.reached.commit - 1, self.recovered.oldest_position), self.reached
-            return gap(0, before, 0, after) if before.position < after.position else None
-        after = self.segments[0].begin
-        before = Place(self.reached.commit, min(self.reached.position, after.position))
+        """What retention has left and no segment holds."""
+        before = Place(self.floor.oldest_commit, self.floor.oldest_position)
+        after = self.segments[0].begin if self.segments else self.known
         return gap(0, before, 0, after) if before.commit < after.commit else None
 
 
-def look_at(folder: Path, db: sqlite3.Connection, stack: ExitStack) -> Look:
-    """`stack` closes what is opened here.
+def floor_as_it_is(folder: Path) -> Floor:
+    """Where nothing says any more what was acknowledged: what is there."""
+    found = commits_and_positions(iter(os.listdir(folder)))
+    return Floor(oldest_commit=found[0][0], oldest_position=found[0][1]) if found else Floor()
+
+
+def look_at(folder: Path, db: sqlite3.Connection, floor: Callable[[], Floor], stack: ExitStack) -> Look:
+    """`stack` closes what is opened here; `floor` reads the one beside the folder.
 
     An engine deletes a segment once its database knows all of it. Where one that was not known then is gone, the
     engine has gone on, and we look again, until nothing moves.
@@ -86,6 +95,8 @@ def look_at(folder: Path, db: sqlite3.Connection, stack: ExitStack) -> Look:
                 applied = meta.get("applied_commit", 0), meta.get("applied_offset", 0)
                 reached = Place(meta.get("applied_commit", 0) + 1, meta.get("last_position", 0) + 1)
                 recovered = tables.read_recovered(db, last_position=reached.position - 1, oldest_position=1)
+                # Before the segments: what it says of their end is in them, and later what it says of their beginning.
+                acknowledged = floor()
                 found = commits_and_positions(iter(os.listdir(folder)))
             moved, before = before != (reached, found), (reached, found)
             try:
@@ -94,13 +105,11 @@ def look_at(folder: Path, db: sqlite3.Connection, stack: ExitStack) -> Look:
                 if moved:
                     continue
                 raise
-            if moved and found and found[0][0] > reached.commit:
+            if moved and found and found[0][0] > min(reached.commit, acknowledged.oldest_commit):
                 continue
             stack.push(opened.pop_all())
-            # Deleting a file is what makes its positions go; the database is told later.
-            first = min(segments[0].begin.position, reached.position) if segments else 1
-            recovered.oldest_position = max(meta.get("oldest_position", 1), first)
-            return Look(segments=segments, reached=reached, recovered=recovered, applied=applied)
+            recovered.oldest_position = acknowledged.oldest_position
+            return Look(segments=segments, reached=reached, recovered=recovered, applied=applied, floor=acknowledged)
 
 
 def _opened(

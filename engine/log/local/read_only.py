@@ -3,45 +3,23 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from engine.core.errors import DataFolderError
-from engine.log.local.tables import format_of, wrong_format
+from engine.log.local.format import FORMAT_VERSION
+from engine.log.local.identity import LogIdentity
+from engine.log.local.pages import SUMS_NAME, damaged, damaged_page, wal_path
+from engine.log.local.tables import check_identity, format_of, meta_of, wrong_format
+
+# An engine beside us goes on; what it is just writing is no damage.
+_LOOKS = 5
 
 
-class ReadOnlyDatabase:
-    """Open from entering to leaving; what is not whole in it is said as `DataFolderError`. For one thread."""
-
-    def __init__(self, path: Path, version: int) -> None:
-        self._database = path
-        self._version = version
-        self._db: sqlite3.Connection | None = None
-
-    def __enter__(self) -> Self:
-        self._db = opened_to_read(self._database, self._version)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._db is not None:
-            self._db.close()
-            self._db = None
-        if isinstance(error, sqlite3.DatabaseError):
-            raise _damaged(self._database, error) from error
-
-    @property
-    def _open(self) -> sqlite3.Connection:
-        assert self._db is not None, "entered first"
-        return self._db
-
-
-def opened_to_read(path: Path, version: int) -> sqlite3.Connection:
-    """Raises `DataFolderError` when it cannot be opened, or is of another format than `version`."""
+def opened_to_read(path: Path) -> sqlite3.Connection:
+    """Raises `DataFolderError` when it cannot be opened, or is of another format."""
     if not path.exists():
-        raise DataFolderError(f"{path}: no such file")
+        raise DataFolderError(f"{path} is gone; bring it back from a copy, together with {path.parent}")
     try:
         db = _connected(path)
     except sqlite3.Error as error:
@@ -51,16 +29,30 @@ def opened_to_read(path: Path, version: int) -> sqlite3.Connection:
     except sqlite3.Error as error:
         db.close()
         raise DataFolderError(f"{path} cannot be opened as a log: {error}") from error
-    if found != version:
+    if found != FORMAT_VERSION:
         db.close()
-        raise wrong_format(path, found, version)
+        raise wrong_format(path, found, FORMAT_VERSION)
     return db
 
 
-def _damaged(path: Path, error: sqlite3.DatabaseError) -> DataFolderError:
-    """What there is to say of a database that we could not mend."""
-    said = " ".join(str(error).split())
-    return DataFolderError(f"{path}: the database itself is damaged ({said}); bring it back from a copy")
+def check_state(path: Path, identity: LogIdentity) -> None:
+    """Raises `DataFolderError` where a partition's database is gone, somebody else's, or not as it was written.
+
+    Looks without changing anything, beside a running engine too.
+    """
+    try:
+        with closing(opened_to_read(path)) as db:
+            check_identity(meta_of(db), identity, path)
+            for _ in range(_LOOKS):
+                db.execute("BEGIN")
+                db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+                number = damaged_page(path, identity)
+                db.execute("ROLLBACK")
+                if number is None:
+                    return
+            raise damaged(path, f"page {number} is not as it was written")
+    except sqlite3.Error as error:
+        raise damaged(path, " ".join(str(error).split())) from error
 
 
 def check(db: sqlite3.Connection) -> None:
@@ -71,8 +63,8 @@ def check(db: sqlite3.Connection) -> None:
 
 
 def size_of(path: Path) -> int:
-    """Bytes of the database and of what is written ahead of it."""
-    return sum(_size(path.with_name(path.name + end)) for end in ("", "-wal"))
+    """Bytes of the database, of what is written ahead of it, and of its sums."""
+    return sum(map(_size, (path, wal_path(path), path.with_name(SUMS_NAME))))
 
 
 def _connected(path: Path) -> sqlite3.Connection:

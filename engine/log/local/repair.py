@@ -12,8 +12,9 @@ from engine.core.errors import DataFolderError
 from engine.core.records import WriteSource
 from engine.core.unit import Unit
 from engine.log.findings import Damage
+from engine.log.local.disk import Disk
+from engine.log.local.floor import Floor, FloorFile, floor_path, read_floor
 from engine.log.local.format import (
-    FORMAT_VERSION,
     HEAD_BYTES,
     Changes,
     Head,
@@ -23,10 +24,12 @@ from engine.log.local.format import (
     segment_header,
     segment_name,
 )
-from engine.log.local.look import STATE_NAME, look_at
+from engine.log.local.identity import NOWHERE, LogIdentity
+from engine.log.local.look import floor_as_it_is, look_at
 from engine.log.local.read_only import opened_to_read
-from engine.log.local.segment_file import Place, SegmentFile
+from engine.log.local.segment_file import Place, SegmentFile, Stretch
 from engine.log.local.survey import Finding, Survey
+from engine.log.local.tables import STATE_NAME
 from engine.log.lost import lost_batches
 from engine.log.storage import Entry
 
@@ -35,11 +38,13 @@ _LOST_MAX = 100_000_000
 _NO_UNIT = Unit(source=WriteSource.INTERNAL)
 
 
-def repair_segments(folder: Path, damages: Sequence[Damage]) -> None:
-    """Each damaged segment is written anew, and takes the place of the old one in one step.
+def repair(folder: Path, damages: Sequence[Damage], identity: LogIdentity = NOWHERE) -> None:
+    """Puts records that say `lost` in the place of those that can no longer be read.
 
-    So a crash leaves each as it was, or mended. Raises `DataFolderError` where something else is damaged than what
-    `damages` say.
+    Everything behind them stays, and so do all positions: those of processor and exporters hold, and no position is
+    ever given twice. Each damaged segment is written anew, and takes the place of the old one in one step: a crash
+    leaves each as it was, or mended; verify and repair again then. For who holds the data folder. Raises
+    `DataFolderError` where something else is damaged than what `damages` say.
     """
     for damage in damages:
         if _size_of(damage) > _LOST_MAX:
@@ -48,7 +53,8 @@ def repair_segments(folder: Path, damages: Sequence[Damage]) -> None:
                 "one by one; bring the folder back from a copy"
             )
     told = {_key(damage): damage for damage in damages}
-    for path, findings in _by_segment(folder):
+    floor = _floor_of(folder, identity)
+    for path, findings in _by_segment(folder, floor):
         found = [damage for finding in findings for damage in finding.damages]
         if not found:
             continue
@@ -56,18 +62,38 @@ def repair_segments(folder: Path, damages: Sequence[Damage]) -> None:
             raise DataFolderError(f"{path} is not damaged as it was when it was verified; verify it again")
         mended = path.with_suffix(".mended")
         with mended.open("wb") as file:
-            _mend(path, findings, told, _Segment(file))
+            _mend(path, findings, told, _Segment(file, identity))
             file.flush()
             os.fsync(file.fileno())
         mended.replace(path)
         _sync_folder(folder)
+    end = _end_of(folder, floor)
+    mended_floor = FloorFile(floor_path(folder), identity, Disk())
+    # What has been replaced says something else than before.
+    mended_floor.make(floor._replace(commit=end.commit - 1, position=end.position - 1, checksum=0))
+    mended_floor.close()
 
 
-def _by_segment(folder: Path) -> Iterator[tuple[Path, list[Finding]]]:
+def _floor_of(folder: Path, identity: LogIdentity) -> Floor:
+    """Where nobody knows it any more, the log is taken as it is."""
+    try:
+        return read_floor(floor_path(folder), identity)
+    except DataFolderError:
+        return floor_as_it_is(folder)
+
+
+def _end_of(folder: Path, floor: Floor) -> Place:
+    with ExitStack() as stack:
+        db = stack.enter_context(closing(opened_to_read(folder / STATE_NAME)))
+        look = look_at(folder, db, lambda: floor, stack)
+        return max((piece.after for *_, piece in look.pieces() if isinstance(piece, Stretch)), default=look.known)
+
+
+def _by_segment(folder: Path, floor: Floor) -> Iterator[tuple[Path, list[Finding]]]:
     """What there is to say of each segment; of one that is not there too, where it has to be."""
     with ExitStack() as stack:
-        db = stack.enter_context(closing(opened_to_read(folder / STATE_NAME, FORMAT_VERSION)))
-        survey = Survey(0, look_at(folder, db, stack), thorough=True)
+        db = stack.enter_context(closing(opened_to_read(folder / STATE_NAME)))
+        survey = Survey(0, look_at(folder, db, lambda: floor, stack), thorough=True)
         held: tuple[Path, list[Finding]] | None = None
         for finding in survey.findings():
             path = finding.segment.path if finding.segment else folder / segment_name(*finding.stretch.before)
@@ -84,11 +110,11 @@ def _by_segment(folder: Path) -> Iterator[tuple[Path, list[Finding]]]:
 class _Segment:
     """A segment that is written anew, with a mark of its own: nobody knows what else lies in the old one."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, identity: LogIdentity) -> None:
         self._file = file
         self._mark = new_mark()
         self._end = 0
-        self._write(segment_header(self._mark))
+        self._write(segment_header(self._mark, identity))
 
     def _write(self, part: bytes) -> None:
         self._file.write(part)

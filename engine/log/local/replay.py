@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from engine.core.errors import DataFolderError
 from engine.log.codec import checksum_of
+from engine.log.local.floor import Floor
 from engine.log.local.format import (
     HEAD_BYTES,
     MARK_BYTES,
@@ -26,6 +27,7 @@ log = logging.getLogger("penstock.log")
 
 # Called for each frame, with where it lies in its segment.
 Found = Callable[[Head, Body, int], None]
+_SEE = "bring it back from a copy, or see `penstock log verify`"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -48,18 +50,23 @@ class Replay:
     A frame that is not whole at the very end was being written when everything stopped: nobody was told that it is
     stored, and it is cut off by whoever writes on. Damage before whole frames is damage: what was changed there is
     lost, and `DataFolderError` says where. Without a sync a commit (`synced` false) a crash of the machine leaves holes
-    anywhere behind `applied`; the log then ends before the first.
+    anywhere behind `applied`; the log then ends before the first. `floor`: what was acknowledged, and so is no end that
+    was never finished.
     """
 
-    def __init__(self, applied: End, *, synced: bool, found: Found) -> None:
+    def __init__(self, applied: End, *, floor: Floor, synced: bool, found: Found) -> None:
         self._end = applied
+        self._floor = floor
         self._synced = synced
         self._found = found
 
     def over(self, segments: Sequence[Segment]) -> End:
         """`segments` in order, from the first one that is there."""
-        end = self._end
-        if segments and segments[0].first_commit > end.commit + 1:
+        end, floor = self._end, self._floor
+        if segments[0].first_commit > floor.oldest_commit:
+            lost = _range(floor.oldest_position, segments[0].first_position - 1)
+            raise DataFolderError(f"{segments[0].path.parent}: its oldest segments are gone, with {lost}; {_SEE}")
+        if segments[0].first_commit > end.commit + 1:
             raise self._lost(segments[0])
         begun = max((i for i, s in enumerate(segments) if s.first_commit <= end.commit + 1), default=0)
         for number in range(begun, len(segments)):
@@ -68,6 +75,8 @@ class Replay:
                 end.offset = self._over(segment, file, is_last=is_last)
             if not is_last and segments[number + 1].first_commit != end.commit + 1:
                 raise self._lost(segment)
+        if end.commit < floor.commit:
+            raise self._shortened(segments[-1])
         return end
 
     def _over(self, segment: Segment, file: int, *, is_last: bool) -> int | None:
@@ -80,7 +89,10 @@ class Replay:
                 raise self._lost(segment)
             return 0
         self._end.mark = mark
-        start = SEGMENT_HEADER_BYTES if is_new else self._behind_applied(segment, file, mark, size)
+        if is_new:
+            start: int | None = SEGMENT_HEADER_BYTES
+        else:
+            start = self._behind_applied(segment, file, mark, size, is_last=is_last)
         return None if start is None else self._read(segment, file, mark, start, size, is_last=is_last)
 
     def _mark_of_applied(self, file: int) -> bytes | None:
@@ -92,20 +104,28 @@ class Replay:
         head = decode_head(data, data[:MARK_BYTES], offset)
         return data[:MARK_BYTES] if head is not None and head.commit == self._end.commit else None
 
-    def _behind_applied(self, segment: Segment, file: int, mark: bytes, size: int) -> int | None:
+    def _behind_applied(self, segment: Segment, file: int, mark: bytes, size: int, *, is_last: bool) -> int | None:
         """Where the frames begin that are not applied; None where no frame behind the applied ones can be found."""
         end = self._end
         if end.offset is not None:
             head = decode_head(os.pread(file, HEAD_BYTES, end.offset), mark, end.offset)
             if head is not None and head.commit == end.commit and end.offset + head.frame_bytes <= size:
+                self._check_history(segment, head)
                 return end.offset + head.frame_bytes
+        is_damaged = False
         for offset, head in heads_of(
             file, mark, SEGMENT_HEADER_BYTES, size, segment.first_commit, segment.first_position
         ):
-            if head is not None and head.commit == end.commit and offset + head.frame_bytes <= size:
+            if head is None:
+                is_damaged = True
+            elif head.commit == end.commit and offset + head.frame_bytes <= size:
                 return offset + head.frame_bytes
-            if head is not None and head.commit > end.commit:
+            elif head.commit > end.commit:
                 return offset
+        if is_last and not is_damaged:
+            raise DataFolderError(
+                f"{segment.path}: the log ends before commit {end.commit}, which the state beside it knows; {_SEE}"
+            )
         return None
 
     def _read(self, segment: Segment, file: int, mark: bytes, start: int, size: int, *, is_last: bool) -> int:
@@ -129,6 +149,7 @@ class Replay:
             if is_last and not _are_whole(body, window, offset) and self._is_end(file, mark, behind, size):
                 self._broken(segment, file, mark, offset, behind, size, is_last=True)
                 return offset
+            self._check_history(segment, head)
             self._found(head, body, offset)
             end.commit = head.commit
             end.position += head.records
@@ -145,6 +166,8 @@ class Replay:
         behind = max(behind, offset + 1)
         if not self._is_end(file, mark, behind, size):
             raise self._lost(segment)
+        if self._end.commit < self._floor.commit:
+            raise self._shortened(segment)
         if not self._follows(file, mark, behind, size):
             log.info(
                 "%s: a commit that was not finished is cut off, %d bytes from %d on",
@@ -167,6 +190,20 @@ class Replay:
         """Whether there is a frame from `behind` on that is later than the one that is not whole."""
         return next_frame(file, mark, behind - 1, size, self._end.commit + 2, 0) is not None
 
+    def _check_history(self, segment: Segment, head: Head) -> None:
+        floor = self._floor
+        if head.commit == floor.commit and floor.checksum not in (0, head.body_checksum):
+            raise DataFolderError(
+                f"{segment.path}: commit {head.commit} is another one than was acknowledged; the files beside each "
+                "other are of different copies, bring all of the folder back from one"
+            )
+
+    def _shortened(self, segment: Segment) -> DataFolderError:
+        end, floor = self._end, self._floor
+        lost = _range(end.position + 1, floor.position)
+        text = f"the log ends at position {end.position}, and what was acknowledged behind it is gone ({lost})"
+        return DataFolderError(f"{segment.path}: {text}; {_SEE}")
+
     def _lost(self, segment: Segment) -> DataFolderError:
         return DataFolderError(
             f"{segment.path}: the log is damaged behind position {self._end.position}, and the state does not have "
@@ -178,6 +215,11 @@ class Replay:
             f"{segment.path}: commit {head.commit} behind position {self._end.position} is whole, and cannot be read: "
             f"{error}; it was written by another version, or is a fault of this one"
         )
+
+
+def _range(first: int, last: int) -> str:
+    """Of what is lost with these positions; without any it is changes alone."""
+    return "changes" if last < first else f"position {first}" if last == first else f"positions {first} to {last}"
 
 
 def _body_of(head: Head, window: Window, offset: int) -> Body | None:

@@ -21,8 +21,10 @@ from engine.log.local.format import (
     decode_head,
     mark_of,
     next_head,
+    read_header,
     segment_name,
 )
+from engine.log.local.identity import LogIdentity
 from engine.log.local.window import Window
 
 # Frames that are read together in one call of the system.
@@ -127,6 +129,13 @@ class Segment:
                 at += 1
             if expected < behind and at == count and not found.is_enough:
                 found.add_missing(expected, behind - 1)
+
+    def check_identity(self, identity: LogIdentity) -> None:
+        """Raises `DataFolderError` where it says that it is somebody else's; a damaged header says nothing."""
+        with self.opened() as file:
+            header = read_header(os.pread(file, SEGMENT_HEADER_BYTES, 0))
+        if header is not None:
+            identity.check(header.identity, self.path)
 
     def mark_in(self, file: int) -> bytes | None:
         """What the heads in this open segment begin with; None where nobody can tell."""

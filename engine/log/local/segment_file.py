@@ -21,10 +21,11 @@ from engine.log.local.format import (
     UnreadableBodyError,
     decode_body,
     decode_head,
-    header_mark,
     mark_of,
     next_head,
+    read_header,
 )
+from engine.log.local.identity import LogIdentity
 from engine.log.local.window import Window
 
 # A record is a key and a value in its blob, at least.
@@ -106,7 +107,13 @@ class SegmentFile:
 
     @property
     def has_header(self) -> bool:
-        return header_mark(os.pread(self._file, SEGMENT_HEADER_BYTES, 0)) is not None
+        return self.identity is not None
+
+    @property
+    def identity(self) -> LogIdentity | None:
+        """Whose it says it is; None where its header is damaged."""
+        header = read_header(os.pread(self._file, SEGMENT_HEADER_BYTES, 0))
+        return header.identity if header is not None else None
 
     # -- frames ---
 

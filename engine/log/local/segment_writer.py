@@ -11,6 +11,7 @@ from typing import Self
 
 from engine.log.local.disk import Disk
 from engine.log.local.format import new_mark, segment_header
+from engine.log.local.identity import LogIdentity
 
 log = logging.getLogger("penstock.log")
 
@@ -28,10 +29,11 @@ class SegmentWriter:
     has left unknown is ever taken for stored.
     """
 
-    def __init__(self, path: Path, end: int, mark: bytes, *, disk: Disk, syncs: bool) -> None:
+    def __init__(self, path: Path, end: int, mark: bytes, *, identity: LogIdentity, disk: Disk, syncs: bool) -> None:
         self.path = path
         self.end = end
         self.mark = mark
+        self._identity = identity
         self._disk = disk
         self._syncs = syncs
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -44,14 +46,14 @@ class SegmentWriter:
         self._is_unsafe = False
 
     @classmethod
-    def begin(cls, path: Path, *, disk: Disk, syncs: bool) -> Self:
+    def begin(cls, path: Path, *, identity: LogIdentity, disk: Disk, syncs: bool) -> Self:
         """Over a new segment: nothing but its header, which is on the disk before anything else is. Raises `OSError`.
 
         What lies there already was begun so, and never finished.
         """
-        writer = cls(path, 0, new_mark(), disk=disk, syncs=syncs)
+        writer = cls(path, 0, new_mark(), identity=identity, disk=disk, syncs=syncs)
         try:
-            header = segment_header(writer.mark)
+            header = segment_header(writer.mark, identity)
             disk.cut(writer._file, 0)
             disk.write(writer._file, [header], 0)
             disk.sync(writer._file)
@@ -103,7 +105,7 @@ class SegmentWriter:
 
     def restore_header(self) -> None:
         """Makes the header whole, where it is not: the mark may have been known from elsewhere. Raises `OSError`."""
-        header = segment_header(self.mark)
+        header = segment_header(self.mark, self._identity)
         if os.pread(self._file, len(header), 0) != header:
             self._disk.write(self._file, [header], 0)
             self._disk.sync(self._file)

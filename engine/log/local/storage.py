@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
+import shutil
 import sqlite3
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import Literal
@@ -19,29 +22,47 @@ from engine.log.local import tables
 from engine.log.local.applier import APPLY_CHANGES_BYTES, APPLY_LOG_BYTES, Applier
 from engine.log.local.connections import Connections
 from engine.log.local.disk import Disk
-from engine.log.local.format import FORMAT_VERSION, Body, Head, commits_and_positions, frame_of, segment_name
+from engine.log.local.floor import Floor, FloorFile, floor_path
+from engine.log.local.format import (
+    FORMAT_VERSION,
+    HEAD_BYTES,
+    SEGMENT_HEADER_BYTES,
+    Body,
+    Head,
+    commits_and_positions,
+    frame_of,
+    segment_name,
+)
+from engine.log.local.identity import NOWHERE, LogIdentity
+from engine.log.local.pages import Frames, PageSums, wal_path
+from engine.log.local.read_only import check_state
 from engine.log.local.replay import End, Replay
 from engine.log.local.segment import Segment, missing
 from engine.log.local.segment_writer import SegmentWriter
-from engine.log.storage import Entry, StorageError
+from engine.log.storage import DeletedError, Entry, StorageError
+
+log = logging.getLogger("penstock.log")
 
 SEGMENT_BYTES = 16 << 20
 # Segments behind the last one whose index is kept.
 _INDEXES_MAX = 8
 
 
-class SegmentsStorage:
+class LocalLogStorage:
     """Implements `LogStorage` over a folder of segments and a database of what they changed.
 
     A commit is in the log when it returns, and in memory; the database follows many commits behind, on a thread of
     its own (`Applier`), and says in the same transaction how far it has come. Opening reads the log from there on.
     `synchronous` NORMAL leaves out the sync of each commit, and survives a crash of the process only.
+
+    A partition is made once, by `make`. What is not there later is lost, and `recover` says so.
     """
 
     def __init__(
         self,
         folder: Path,
         *,
+        identity: LogIdentity = NOWHERE,
         synchronous: Literal["FULL", "NORMAL"] = "FULL",
         segment_bytes: int = SEGMENT_BYTES,
         apply_log_bytes: int = APPLY_LOG_BYTES,
@@ -49,15 +70,19 @@ class SegmentsStorage:
         disk: Disk | None = None,
     ) -> None:
         self._folder = folder
+        self._identity = identity
         self._syncs = synchronous == "FULL"
         self._segment_bytes = segment_bytes
         self._disk = disk or Disk()
-        self._connections = Connections(folder / "state.db")
+        self._state = folder / tables.STATE_NAME
+        self._connections = Connections(self._state)
+        self._pages = PageSums(self._state, identity, self._disk)
+        self._floor = FloorFile(floor_path(folder), identity, self._disk)
         self._applier = Applier(
             f"partition {folder.name}",
             self._connections,
+            self._pages,
             secure_log=self._secure_log,
-            oldest_position=lambda: self._oldest_position,
             apply_log_bytes=apply_log_bytes,
             apply_changes_bytes=apply_changes_bytes,
         )
@@ -76,6 +101,42 @@ class SegmentsStorage:
         self._last_position = 0
         # What lies before it is gone, though its bytes may still be there.
         self._oldest_position = 1
+        self._acknowledged = Floor()
+
+    # -- making ---
+
+    def make(self) -> None:
+        """Makes an empty partition, or finishes the making of one; not for use afterwards.
+
+        Raises `DataFolderError` where a log is there already.
+        """
+        try:
+            if any(_holds_commits(path) for path in self._folder.glob("*.log")):
+                raise DataFolderError(f"{self._folder} holds a log that `penstock.json` does not know of")
+            # What an unfinished making left.
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.mkdir(parents=True)
+            writer = self._connections.writer
+            writer.execute("PRAGMA synchronous = FULL")
+            writer.execute("BEGIN")
+            for statement in tables.SCHEMA.split(";"):
+                writer.execute(statement)
+            tables.put_meta(writer, "format", FORMAT_VERSION)
+            tables.put_identity(writer, self._identity)
+            writer.execute("COMMIT")
+            self._connections.close()
+            self._pages.make()
+            self._begin_segment().close()
+            self._floor.make(Floor())
+            for folder in (self._folder, self._folder.parent):
+                self._disk.sync_folder(folder)
+        except OSError as error:
+            raise DataFolderError(f"{self._folder} cannot be made: {error.strerror}") from error
+        except (sqlite3.Error, StorageError) as error:
+            raise DataFolderError(f"{self._state} cannot be made: {error}") from error
+        finally:
+            self._connections.close()
+            self._floor.close()
 
     # -- opening ---
 
@@ -83,7 +144,7 @@ class SegmentsStorage:
         try:
             return self._recovered()
         except (sqlite3.DatabaseError, StorageError) as error:
-            raise DataFolderError(f"{self._folder / 'state.db'} cannot be opened: {error}") from error
+            raise DataFolderError(f"{self._state} cannot be opened: {error}") from error
         except OSError as error:
             raise DataFolderError(f"{self._folder} cannot be opened as a log: {error}") from error
         finally:
@@ -91,43 +152,42 @@ class SegmentsStorage:
                 self._close_files()
 
     def _recovered(self) -> Recovered:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        meta = self._opened_database()
-        self._applier.recover(
-            applied_commit=meta.get("applied_commit", 0), oldest_position=meta.get("oldest_position", 0)
-        )
-        # What is carried while the log is read says it again.
-        self._oldest_position = meta.get("oldest_position", 1)
+        # Looked at before anything is touched: what is refused stays as it was found.
+        check_state(self._state, self._identity)
+        floor = self._acknowledged = self._floor.open()
         self._segments = tuple(
             Segment(self._folder, commit, position, known_from=None)
             for commit, position, _ in commits_and_positions(iter(os.listdir(self._folder)))
         )
+        if not self._segments:
+            raise DataFolderError(f"{self._folder}: all of its segments are gone; bring the folder back from a copy")
+        for segment in self._segments:
+            segment.check_identity(self._identity)
         # What a process that died had not synced counts from now on: names, and the end of the log.
         for folder in (self._folder, self._folder.parent):
             self._disk.sync_folder(folder)
         if self._segments:
             with self._segments[-1].opened() as file:
                 self._disk.sync(file)
+        meta = self._opened_database()
+        self._applier.recover(applied_commit=meta.get("applied_commit", 0))
         applied = End(
             commit=meta.get("applied_commit", 0),
             position=meta.get("last_position", 0),
             offset=meta.get("applied_offset"),
         )
-        end = Replay(applied, synced=self._syncs, found=self._replay).over(self._segments)
+        end = Replay(applied, floor=floor, synced=self._syncs, found=self._replay).over(self._segments)
         self._commit, self._last_position = end.commit, end.position
         self._open_end(end)
-        self._oldest_position = max(self._oldest_position, self._segments[0].first_position)
+        self._oldest_position = max(floor.oldest_position, self._segments[0].first_position)
         return self._applier.recovered(last_position=self._last_position, oldest_position=self._oldest_position)
 
     def _opened_database(self) -> dict[str, int]:
+        frames = Frames(wal_path(self._state))
         writer = self._connections.writer
         # Segments are deleted on its word.
         writer.execute("PRAGMA synchronous = FULL")
-        version = tables.format_of(writer)
-        if version is None:
-            writer.executescript(f"BEGIN;{tables.SCHEMA}INSERT INTO meta VALUES ('format', {FORMAT_VERSION});COMMIT;")
-        elif version != FORMAT_VERSION:
-            raise tables.wrong_format(self._folder, version, FORMAT_VERSION)
+        self._pages.open(frames, is_copied=self._connections.checkpoint())
         return tables.meta_of(writer)
 
     def _replay(self, head: Head, body: Body, offset: int) -> None:
@@ -149,14 +209,16 @@ class SegmentsStorage:
             *before,
             Segment(self._folder, last.first_commit, last.first_position, known_from=end.offset, mark=mark),
         )
-        self._writer = SegmentWriter(last.path, end.offset, mark, disk=self._disk, syncs=self._syncs)
+        self._writer = SegmentWriter(
+            last.path, end.offset, mark, identity=self._identity, disk=self._disk, syncs=self._syncs
+        )
         self._writer.restore_header()
         self._writer.mend()
 
     def _begin_segment(self) -> SegmentWriter:
         """A segment for the next commit, behind all others."""
         path = self._folder / segment_name(self._commit + 1, self._last_position + 1)
-        writer = SegmentWriter.begin(path, disk=self._disk, syncs=self._syncs)
+        writer = SegmentWriter.begin(path, identity=self._identity, disk=self._disk, syncs=self._syncs)
         try:
             self._disk.sync_folder(self._folder)
         except BaseException:
@@ -184,6 +246,7 @@ class SegmentsStorage:
                 )
                 self._is_sure = False
                 offset = writer.append(parts, head.frame_bytes)
+                self._stored(head)
             except OSError as error:
                 self._is_sure = True
                 raise _storage_error(self._folder, error) from error
@@ -192,6 +255,27 @@ class SegmentsStorage:
             self._commit, self._last_position = head.commit, self._last_position + head.records
             self._applier.add(changing, head, offset)
             self._is_sure = True
+
+    def _stored(self, head: Head) -> None:
+        """What must not be lost any more, before anybody is told of it."""
+        self._acknowledged = self._acknowledged._replace(
+            commit=head.commit, position=self._last_position + head.records, checksum=head.body_checksum
+        )
+        if self._syncs:
+            self._raise_floor()
+
+    def _raise_floor(self) -> None:
+        try:
+            self._floor.raise_to(self._acknowledged)
+        except OSError as error:
+            # The log has it; the floor is only lower than it could be.
+            log.warning("%s: %s", self._floor.path, error.strerror)
+
+    def _secured(self) -> None:
+        """All of the log is on the disk. Raises `OSError`."""
+        if not self._syncs:
+            self._raise_floor()
+        self._floor.sync()
 
     def _check_open(self) -> None:
         if self._writer is None:
@@ -204,6 +288,7 @@ class SegmentsStorage:
             return writer
         # Also where commits are not synced: only the last segment may have an end that is not safe.
         writer.seal()
+        self._secured()
         full = self._segments[-1]
         following = self._begin_segment()
         with self._turning:
@@ -235,6 +320,9 @@ class SegmentsStorage:
                         break
                     self._oldest_position = batch.last_position + 1
                     gone += 1
+                if gone:
+                    self._acknowledged = self._acknowledged._replace(oldest_position=self._oldest_position)
+                    self._raise_floor()
                 self._delete_segments()
             except OSError as error:
                 raise _storage_error(self._folder, error) from error
@@ -256,14 +344,19 @@ class SegmentsStorage:
                 return
             if following.first_commit > self._applier.applied_commit + 1:
                 return
+            # First it is said, for good: a segment that is gone without a word is lost.
+            self._acknowledged = self._acknowledged._replace(oldest_commit=following.first_commit)
+            self._floor.raise_to(self._acknowledged)
+            self._floor.sync()
             self._disk.remove(oldest.path)
             self._segments = self._segments[1:]
 
     # -- reading ---
 
     def read(self, position: int, max_records: int) -> list[EncodedBatch]:
+        if position < self._oldest_position:
+            raise DeletedError(position, self._oldest_position)
         found: list[EncodedBatch] = []
-        position = max(position, self._oldest_position)
         until = position + max_records
         for segment, behind in self._from(position):
             if position >= until:
@@ -271,11 +364,16 @@ class SegmentsStorage:
             try:
                 batches = segment.read(position, until - position, behind)
             except FileNotFoundError:
-                # Deleted since; or by somebody else, and then it must be heard of.
-                batches = [] if behind <= self._oldest_position else [missing(position, behind - 1)]
+                if behind <= self._oldest_position:
+                    # Deleted since: no gap between what was found and what is left.
+                    break
+                # By somebody else, and then it must be heard of.
+                batches = [missing(position, behind - 1)]
             found += batches
             position = behind if not batches else batches[-1].last_position + 1
             self._remember(segment)
+        if not found and position < self._oldest_position:
+            raise DeletedError(position, self._oldest_position)
         return found
 
     def _from(self, position: int) -> Iterator[tuple[Segment, int]]:
@@ -318,7 +416,16 @@ class SegmentsStorage:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
-        self._connections.close()
+            with suppress(OSError):
+                self._secured()
+        self._floor.close()
+        self._connections.close(checkpoints=self._applier.is_summed)
+
+
+def _holds_commits(segment: Path) -> bool:
+    with segment.open("rb") as file:
+        file.seek(SEGMENT_HEADER_BYTES)
+        return any(file.read(HEAD_BYTES))
 
 
 def _storage_error(folder: Path, error: OSError) -> StorageError:

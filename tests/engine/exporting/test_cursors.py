@@ -50,7 +50,7 @@ class ToldLater(Told):
         return Safe(self._position, self._later) if self._position else None
 
 
-@pytest.mark.parametrize("storage", ["sqlite", "segments", "memory"])
+@pytest.mark.parametrize("storage", ["local", "memory"])
 @pytest.mark.parametrize("kind", [Told, ToldLater])
 @pytest.mark.parametrize(("cursor", "name"), [(7, "int"), (True, "bool"), ("c", "str")])
 def test_it_is_retried_and_seen_while_all_others_go_on(

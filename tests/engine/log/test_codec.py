@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from engine.core.records import Record, RecordType, WriteSource, decode_record, encode_record
 from engine.log.codec import EncodedBatch, checksum_of, decode_batch, encode_batch, encode_records
-from engine.log.sqlite import FORMAT_VERSION
+from engine.log.local.format import FORMAT_VERSION
 
 # Everything JSON can say, and bytes; whole numbers as MessagePack has them.
 JSON = st.recursive(

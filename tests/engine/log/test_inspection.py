@@ -16,19 +16,20 @@ from engine.core.errors import DataFolderError
 from engine.core.records import Record, WriteSource
 from engine.core.unit import Unit
 from engine.log import partition_log
-from engine.log.inspection import Inspection, inspection_of, repair
+from engine.log.local.inspection import Inspection
+from engine.log.local.repair import repair
 from engine.log.lost import LOST_INTENT
 from engine.log.partition_log import PartitionLog
 from engine.log.storage import Entry
-from tests.support.logs import PLACES, change, commands, contents, damage, fill, storage_at
+from tests.support.logs import change, commands, contents, damage, fill, local_log
 
 START_NS = ManualClock().wall_ns()
 
 
-@pytest.fixture(params=sorted(PLACES))
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """Where a partition of each storage belongs."""
-    return tmp_path / PLACES[request.param]
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """Where a partition belongs."""
+    return tmp_path / "1"
 
 
 @pytest.fixture
@@ -37,15 +38,8 @@ def path(place: Path) -> Path:
     return place
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Path:
-    path = tmp_path / "1.db"
-    fill(path, [3, 1, 4, 2])
-    return path
-
-
 def inspected(path: Path) -> Inspection:
-    return inspection_of(1, path)
+    return Inspection(1, path)
 
 
 def damages(path: Path) -> list[tuple[int, int, str]]:
@@ -95,7 +89,7 @@ def test_many_batches_are_read_a_few_at_a_time_without_a_gap(place: Path) -> Non
 
 
 def database_of(path: Path) -> Path:
-    return path / "state.db" if path.is_dir() else path
+    return path / "state.db"
 
 
 def test_a_whole_log_is_whole(path: Path) -> None:
@@ -107,30 +101,8 @@ def test_a_damaged_batch_is_found_with_its_positions(path: Path) -> None:
     assert damages(path) == [(5, 8, "its checksum does not match its content")]
 
 
-@pytest.mark.parametrize(
-    ("statement", "first", "last"),
-    [
-        ("UPDATE batch SET count = 1000 WHERE first_position = 5", 5, 8),
-        ("UPDATE batch SET count = 1 WHERE first_position = 5", 5, 8),
-        ("UPDATE batch SET blob = x'' WHERE first_position = 9", 9, 10),
-        ("UPDATE batch SET source = 'nobody' WHERE first_position = 1", 1, 3),
-    ],
-)
-def test_a_batch_that_lies_about_itself_is_damaged_up_to_the_next_one(
-    database: Path, statement: str, first: int, last: int
-) -> None:
-    change(database, statement)
-    assert [(a, b) for a, b, _ in damages(database)] == [(first, last)]
-
-
-@pytest.mark.parametrize(("first", "found"), [(4, (4, 4)), (5, (5, 8))])
-def test_positions_that_are_missing_are_found(database: Path, first: int, found: tuple[int, int]) -> None:
-    change(database, "DELETE FROM batch WHERE first_position = ?", first)
-    assert damages(database) == [(*found, "they are missing")]
-
-
 def test_positions_that_retention_has_deleted_are_not_missing(path: Path) -> None:
-    storage = storage_at(path)
+    storage = local_log(path)
     storage.recover()
     assert storage.delete_before(5, 100) == 2
     # Something has to be told the database for it to hear of what is deleted.
@@ -176,8 +148,7 @@ def test_a_database_that_is_damaged_itself_is_beyond_repair_and_says_so(
 ) -> None:
     file = database_of(path)
     db = sqlite3.connect(file)
-    table = "timer" if path.is_dir() else "batch"
-    (page,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchone()
+    (page,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'timer'").fetchone()
     (size,) = db.execute("PRAGMA page_size").fetchone()
     db.close()
     content = bytearray(file.read_bytes())
@@ -191,22 +162,27 @@ def test_a_database_that_is_damaged_itself_is_beyond_repair_and_says_so(
 @pytest.mark.parametrize("content", [b"no database at all, just text" * 300, b""])
 def test_what_is_no_log_is_refused(path: Path, content: bytes) -> None:
     database_of(path).write_bytes(content)
-    with pytest.raises(DataFolderError, match=r"cannot be opened as a log|has format None"), inspected(path):
+    with (
+        pytest.raises(
+            DataFolderError, match=r"cannot be opened as a log|has format None|the database itself is damaged"
+        ),
+        inspected(path),
+    ):
         pass
 
 
 @pytest.mark.parametrize("version", [1, 3])
-def test_another_format_is_refused_with_both_numbers(database: Path, version: int) -> None:
-    change(database, "UPDATE meta SET value = ? WHERE key = 'format'", version)
+def test_another_format_is_refused_with_both_numbers(path: Path, version: int) -> None:
+    change(database_of(path), "UPDATE meta SET value = ? WHERE key = 'format'", version)
     with (
         pytest.raises(DataFolderError, match=f"has format {version}, this version reads format 2"),
-        inspected(database),
+        inspected(path),
     ):
         pass
 
 
 def test_looking_changes_nothing_and_works_beside_a_writer(path: Path) -> None:
-    log = PartitionLog(1, storage_at(path), ManualClock(), committed=lambda _: None)
+    log = PartitionLog(1, local_log(path), ManualClock(), committed=lambda _: None)
     log.open()
     with inspected(path) as inspection:
         assert inspection.overview().records == 10
@@ -225,24 +201,19 @@ def test_looking_changes_nothing_and_works_beside_a_writer(path: Path) -> None:
 @given(
     sizes=st.lists(st.integers(1, 5), min_size=1, max_size=12),
     hit=st.sets(st.integers(0, 11), max_size=4),
-    gone=st.sets(st.integers(1, 10), max_size=3),
 )
 def test_a_repair_makes_any_damaged_log_whole_and_loses_nothing_but_the_damaged_batches(
-    tmp_path_factory: pytest.TempPathFactory, sizes: list[int], hit: set[int], gone: set[int]
+    tmp_path_factory: pytest.TempPathFactory, sizes: list[int], hit: set[int]
 ) -> None:
-    path = tmp_path_factory.mktemp("repair") / "1.db"
+    path = tmp_path_factory.mktemp("repair") / "1"
     fill(path, sizes)
     firsts = [1 + sum(sizes[:i]) for i in range(len(sizes))]
-    # The first and the last batch tell how far the log reaches; what is missing lies between.
-    missing = {i for i in gone if i < len(sizes) - 1}
-    damaged = {i for i in hit if i < len(sizes)} - missing
+    damaged = {i for i in hit if i < len(sizes)}
     for index in damaged:
         damage(path, firsts[index])
-    for index in missing:
-        change(path, "DELETE FROM batch WHERE first_position = ?", firsts[index])
     with inspected(path) as inspection:
         verdict = inspection.verify()
-    lost = {firsts[i] + n for i in damaged | missing for n in range(sizes[i])}
+    lost = {firsts[i] + n for i in damaged for n in range(sizes[i])}
     assert {p for d in verdict.damages for p in range(d.first_position, d.last_position + 1)} == lost
 
     repair(path, verdict.damages)
@@ -266,7 +237,7 @@ def test_a_repaired_log_is_written_and_read_on_behind_all_it_ever_held(path: Pat
     damage(path, 9)
     with inspected(path) as inspection:
         repair(path, inspection.verify().damages)
-    log = PartitionLog(1, storage_at(path), ManualClock(), committed=lambda _: None)
+    log = PartitionLog(1, local_log(path), ManualClock(), committed=lambda _: None)
     assert log.open().last_position == 10
     log.append(commands(["after"]))
     assert [r.position for b in log.read(1, 100) for r in b.records] == list(range(1, 12))

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from engine import EngineOptions, Pipeline
 from engine.core.snapshot import BlockReason
+from engine.log.local.inspection import Inspection
 from engine.partition.retention import DiskSpace, OldRecords, Retention, disk_space
+from engine.runtime.data_folder import DataFolder
 from tests.support.pipelines import CollectingExporter, ListSource
 from tests.support.waiting import wait_until
 
@@ -68,12 +70,9 @@ def test_disk_space_is_enough_low_or_exhausted_and_unknown_is_enough() -> None:
 
 
 def oldest(folder: Path) -> int:
-    import sqlite3
 
-    database = sqlite3.connect(folder / "partitions" / "1.db")
-    (position,) = database.execute("SELECT min(first_position) FROM batch").fetchone()
-    database.close()
-    return int(position)
+    with Inspection(1, folder / "partitions" / "1", DataFolder(folder).identity(1)) as inspection:
+        return inspection.overview().oldest_position
 
 
 def test_a_running_log_is_bounded_and_the_next_run_knows_where_it_begins(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from engine import (
 )
 from engine.core.identity import partition_of
 from engine.core.snapshot import BlockReason, EngineState, ExporterState, Outcome, TaskStatus, VertexKind
-from engine.log.sqlite import SqliteStorage
+from engine.log.local.storage import LocalLogStorage
 from engine.processing.protocol import ProcessingContext
 from engine.sources.lines import lines
 from tests.support.pipelines import CollectingExporter, ListSource
@@ -227,7 +227,7 @@ ODDITIES = ["state get", "state put", "state scan", "emit type", "emit key", "se
 ODDITIES += ["emit half", "emit deep"]
 
 
-@pytest.mark.parametrize("storage", ["memory", "sqlite", "segments"])
+@pytest.mark.parametrize("storage", ["memory", "local"])
 def test_what_no_log_can_store_rejects_its_own_record_only_and_all_is_read_again(tmp_path: Path, storage: Any) -> None:
     exporter = CollectingExporter()
     values = ["before", *ODDITIES, "after"]
@@ -293,12 +293,12 @@ def test_state_that_cannot_be_read_stops_the_run_and_rejects_nobody(
         source = ListSource(numbers(10))
         return Pipeline("p").source("n", source).process(Doubler, attempts=3).export("all", exporter.factory)
 
-    def broken(self: SqliteStorage, key: str) -> bytes | None:
+    def broken(self: LocalLogStorage, key: str) -> bytes | None:
         raise sqlite3.OperationalError("disk I/O error")
 
     first, second = CollectingExporter(), CollectingExporter()
     with monkeypatch.context() as patched:
-        patched.setattr(SqliteStorage, "state_get", broken)
+        patched.setattr(LocalLogStorage, "state_get", broken)
         with (
             pipeline(first).run(tmp_path) as engine,
             pytest.raises(TaskFailedError, match="state could not be read: disk I/O error"),

@@ -28,7 +28,6 @@ class Misplaced(ListSource):
         return batch
 
 
-@pytest.mark.parametrize("storage", ["sqlite", "segments"])
 @pytest.mark.parametrize(
     ("place", "said"),
     [
@@ -41,9 +40,9 @@ class Misplaced(ListSource):
     ],
 )
 def test_a_source_that_says_no_place_ends_with_an_error_and_goes_on_once_it_says_one(
-    place: dict[str, Any], said: str, storage: Any, tmp_path: Path
+    place: dict[str, Any], said: str, tmp_path: Path
 ) -> None:
-    options = EngineOptions(storage=storage)
+    options = EngineOptions()
     pipeline = Pipeline("p").source("n", Misplaced(**place)).export("all", CollectingExporter().factory)
     with (
         pytest.raises(TaskFailedError, match=said),

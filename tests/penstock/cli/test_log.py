@@ -15,7 +15,7 @@ from engine.log.partition_log import PartitionLog
 from engine.runtime.data_folder import DataFolder
 from penstock.cli.ending import ended
 from penstock.cli.main import commands
-from tests.support.logs import PLACES, change, contents, damage, data_folder, frames, storage_at, turn_byte
+from tests.support.logs import change, contents, damage, data_folder, frames, local_log, turn_byte
 from tests.support.logs import commands as commands_of
 
 Call = Callable[..., tuple[int, str, str]]
@@ -31,13 +31,13 @@ def call(capfdbinary: pytest.CaptureFixture[bytes]) -> Call:
     return invoke
 
 
-@pytest.fixture(params=sorted(PLACES))
-def data(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    return data_folder(tmp_path / "data", [3, 2], partitions=2, storage=request.param)
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return data_folder(tmp_path / "data", [3, 2], partitions=2)
 
 
 def lies_in(data: Path, partition: int = 1) -> Path:
-    return DataFolder(data).partition_path(partition, DataFolder(data).description().storage)
+    return DataFolder(data).partition_path(partition)
 
 
 def test_ls_says_where_everybody_stands(call: Call, data: Path) -> None:
@@ -100,7 +100,9 @@ def test_cat_prints_what_was_asked_for(
 
 
 def test_cat_names_what_json_cannot_say_and_goes_on(call: Call, data: Path) -> None:
-    log = PartitionLog(1, storage_at(lies_in(data)), ManualClock(), committed=lambda _: None)
+    log = PartitionLog(
+        1, local_log(lies_in(data), identity=DataFolder(data).identity(1)), ManualClock(), committed=lambda _: None
+    )
     log.open()
     log.append(commands_of([{(1, 2): 3}, "behind it"]))
     log.close()
@@ -156,7 +158,7 @@ def test_repair_says_what_is_lost_and_the_log_is_whole_after(call: Call, data: P
 
 
 def test_commits_that_the_database_does_not_know_are_told_with_what_goes_with_them(call: Call, tmp_path: Path) -> None:
-    data = data_folder(tmp_path / "data", [3, 2], storage="segments")
+    data = data_folder(tmp_path / "data", [3, 2])
     (segment, at, _, _), (_, behind, _, _), *_ = frames(lies_in(data))
     turn_byte(segment, at)
     turn_byte(segment, behind)
@@ -176,7 +178,7 @@ def test_commits_that_the_database_does_not_know_are_told_with_what_goes_with_th
 
 
 def test_a_write_that_was_cut_short_is_told_and_is_no_damage(call: Call, tmp_path: Path) -> None:
-    data = data_folder(tmp_path / "data", [3, 2], storage="segments")
+    data = data_folder(tmp_path / "data", [3, 2])
     (segment,) = lies_in(data).glob("*.log")
     with segment.open("ab") as file:
         file.write(b"only the beginni")
@@ -189,7 +191,7 @@ def test_a_write_that_was_cut_short_is_told_and_is_no_damage(call: Call, tmp_pat
 
 
 def test_a_damaged_header_is_told_with_its_place(call: Call, tmp_path: Path) -> None:
-    data = data_folder(tmp_path / "data", [3, 2], storage="segments")
+    data = data_folder(tmp_path / "data", [3, 2])
     (segment,) = lies_in(data).glob("*.log")
     turn_byte(segment, 9)
     code, out, _ = call("verify", data, "--repair", "--yes")
@@ -258,18 +260,16 @@ def test_what_is_no_data_folder_or_of_another_format_is_one_sentence(call: Call,
     assert (code, out) == (2, "")
     assert err == f"penstock: {tmp_path} is no data folder: there is no penstock.json in it\n"
     (tmp_path / "penstock.json").write_text('{"format": 7, "pipeline": "p", "partitions": 1}')
-    assert "has format 7, this version reads format 1" in call(command, tmp_path)[2]
-    (tmp_path / "penstock.json").write_text('{"format": 1, "pipeline": "p", "partitions": 1}')
-    assert "1.db: no such file" in call(command, tmp_path)[2]
+    assert "has format 7, this version reads format 2" in call(command, tmp_path)[2]
 
 
 def test_a_partition_of_another_format_is_refused_with_both_numbers(call: Call, data: Path) -> None:
-    path = lies_in(data)
-    file, reads = (path / "state.db", 1) if path.is_dir() else (path, 2)
+    file = lies_in(data) / "state.db"
     change(file, "UPDATE meta SET value = 3 WHERE key = 'format'")
-    code, _, err = call("verify", data)
-    assert code == 2
-    assert f"{file} has format 3, this version reads format {reads}" in err
+    code, out, _ = call("verify", data)
+    assert code == 1
+    assert out.splitlines()[0].startswith(f"partition 1: REFUSED: {file} has format 3, this version reads format 2")
+    assert out.splitlines()[1].endswith(": all whole"), "the other one is looked at all the same"
 
 
 def test_a_partition_that_there_is_not_is_wrong_usage(call: Call, data: Path) -> None:

@@ -18,10 +18,11 @@ from engine.core.unit import Timer, Unit
 from engine.log.local.applier import Applier
 from engine.log.local.pending import Pending
 from engine.log.local.segment import Segment
-from engine.log.local.storage import SegmentsStorage
+from engine.log.local.storage import LocalLogStorage
 from engine.log.storage import StorageError
 from tests.engine.log.local.test_storage import Opened, entry, killed, only, segments, values
 from tests.support.disks import FaultyDisk, NotedDisk
+from tests.support.logs import local_log
 from tests.support.waiting import WAIT_SECONDS, wait_until
 
 
@@ -39,7 +40,7 @@ def meta(folder: Path) -> dict[str, int]:
     return found
 
 
-def commit_until_refused(storage: SegmentsStorage, first: int) -> int:
+def commit_until_refused(storage: LocalLogStorage, first: int) -> int:
     """One record after the other; the last position that was stored."""
     for position in range(first, first + 1000):
         try:
@@ -211,7 +212,7 @@ def test_what_is_deleted_stays_so_however_often_the_process_is_killed_while_it_r
 
 
 def test_a_log_that_is_refused_is_left_as_it_was_and_nothing_of_it_stays_open(tmp_path: Path) -> None:
-    storage = SegmentsStorage(tmp_path / "1")
+    storage = local_log(tmp_path / "1")
     storage.recover()
     storage.commit([entry(1)])
     storage.close()
@@ -221,7 +222,7 @@ def test_a_log_that_is_refused_is_left_as_it_was_and_nothing_of_it_stays_open(tm
     db.commit()
     db.close()
     before = meta(tmp_path / "1")
-    refused = [SegmentsStorage(tmp_path / "1") for _ in range(3)]
+    refused = [local_log(tmp_path / "1") for _ in range(3)]
     for storage in refused:
         with pytest.raises(DataFolderError, match="has format 9"):
             storage.recover()
@@ -254,7 +255,7 @@ def test_many_small_keys_count_as_what_memory_holds_of_them(opened: Opened, tmp_
 
 
 def test_a_commit_that_waits_for_a_database_that_refuses_ends_with_the_log(tmp_path: Path) -> None:
-    storage = SegmentsStorage(tmp_path / "1", apply_log_bytes=500)
+    storage = local_log(tmp_path / "1", apply_log_bytes=500)
     storage.recover()
     may_fail = threading.Event()
 
@@ -274,7 +275,7 @@ def test_a_commit_that_waits_for_a_database_that_refuses_ends_with_the_log(tmp_p
         for thread in (committing, closing):
             thread.join(WAIT_SECONDS)
             assert not thread.is_alive()
-    again = SegmentsStorage(tmp_path / "1")
+    again = local_log(tmp_path / "1")
     assert again.recover().last_position == stored[0]
     again.close()
 

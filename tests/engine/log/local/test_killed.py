@@ -54,6 +54,10 @@ def holds(folder: Path, stored: int) -> None:
     state = {f"{i % KEYS}": b"%d" % i for i in range(max(1, n - KEYS + 1), n + 1)}
     state |= {f"old {i}": b"x" for i in range(max(1, n - 9), n + 1)}
     assert dict(storage.state_scan("")) == state
-    values = [record.value for batch in storage.read(1, 10**6) for record in decode_batch(batch).records]
+    values = [
+        record.value
+        for batch in storage.read(recovered.oldest_position, 10**6)
+        for record in decode_batch(batch).records
+    ]
     assert values == [*range(recovered.oldest_position, n + 1)]
     storage.close()

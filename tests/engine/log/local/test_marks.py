@@ -12,6 +12,7 @@ from engine.core.errors import DataFolderError
 from engine.core.records import Record, RecordType, WriteSource
 from engine.core.unit import Unit
 from engine.log.codec import EncodedBatch, checksum_of, decode_batch, encode_batch
+from engine.log.local.floor import floor_path
 from engine.log.local.format import (
     HEAD_BYTES,
     MARK_BYTES,
@@ -19,15 +20,17 @@ from engine.log.local.format import (
     SEGMENT_HEADER_BYTES,
     decode_head,
     encode_frame,
-    header_mark,
     mark_of,
     new_mark,
     next_head,
+    read_header,
     segment_header,
 )
-from engine.log.local.storage import SegmentsStorage
+from engine.log.local.identity import NOWHERE
+from engine.log.local.storage import LocalLogStorage
 from engine.log.storage import Entry
 from tests.engine.log.local.test_storage import entry, frames, killed, segments, turn, values
+from tests.support.logs import local_log
 
 
 def entry_of(first: int, value: Any) -> Entry:
@@ -39,7 +42,7 @@ def entry_of(first: int, value: Any) -> Entry:
 
 def frame_of_another_log(tmp_path: Path, commit: int) -> bytes:
     """As that one wrote it, with all commits before it."""
-    storage = SegmentsStorage(tmp_path / "other")
+    storage = local_log(tmp_path / "other")
     storage.recover()
     for n in range(1, commit + 1):
         storage.commit([entry_of(n, "FORGED")])
@@ -49,13 +52,13 @@ def frame_of_another_log(tmp_path: Path, commit: int) -> bytes:
     return file.read_bytes()[start:end]
 
 
-def opened(folder: Path, **options: Any) -> SegmentsStorage:
-    storage = SegmentsStorage(folder, **options)
+def opened(folder: Path, **options: Any) -> LocalLogStorage:
+    storage = local_log(folder, **options)
     storage.recover()
     return storage
 
 
-def readable(storage: SegmentsStorage, position: int) -> list[Any] | None:
+def readable(storage: LocalLogStorage, position: int) -> list[Any] | None:
     """The values of the batch there; None where it is damaged."""
     (batch,) = storage.read(position, 1)
     try:
@@ -86,14 +89,14 @@ def test_a_mark_is_never_zeros(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_header_says_the_mark_and_with_any_other_byte_the_first_head_does() -> None:
     mark = new_mark()
-    header, frame = segment_header(mark), b"".join(encode_frame(1, 1, [entry(1)], mark, SEGMENT_HEADER_BYTES))
-    assert header_mark(header) == mark
+    header, frame = segment_header(mark, NOWHERE), b"".join(encode_frame(1, 1, [entry(1)], mark, SEGMENT_HEADER_BYTES))
+    assert read_header(header) == (mark, NOWHERE)
     assert len(header) == SEGMENT_HEADER_BYTES
-    assert header_mark(header[:-1]) is None
+    assert read_header(header[:-1]) is None
     for at in range(len(header)):
         damaged = bytearray(header)
         damaged[at] ^= 1
-        assert header_mark(bytes(damaged)) is None
+        assert read_header(bytes(damaged)) is None
         assert mark_of((bytes(damaged) + frame)[:MARK_REACH_BYTES]) == mark
         assert mark_of(bytes(damaged) + bytes(HEAD_BYTES)) is None
 
@@ -141,7 +144,9 @@ def test_a_torn_commit_is_one_whatever_frames_its_records_hold(whose: str, lost:
         file.write_bytes(content[: start + HEAD_BYTES + 4000] + bytes(30_000))
     else:
         file.write_bytes(content[:start] + bytes(200) + content[start + 200 :])
-    storage = SegmentsStorage(image)
+    # Nobody was told that it is stored.
+    floor_path(image).unlink()
+    storage = local_log(image)
     assert storage.recover().last_position == 2
     storage.commit([entry(3)])
     assert values(storage) == [1, 2, 3]
@@ -174,12 +179,12 @@ def test_a_segment_whose_making_was_cut_short_is_made_anew(behind: str, tmp_path
     begun = killed(tmp_path / "1", tmp_path / "image")
     storage.close()
     following = begun / f"{4:020d}-{4:020d}.log"
-    header = segment_header(new_mark())
+    header = segment_header(new_mark(), NOWHERE)
     for length in range(SEGMENT_HEADER_BYTES):
         image = killed(begun, tmp_path / f"image-{length}")
         made = image / following.name
         made.write_bytes(header[:length] + (bytes(5000) if behind == "zeros" else b""))
-        storage = SegmentsStorage(image)
+        storage = local_log(image)
         assert storage.recover().last_position == 3
         storage.commit([entry(4)])
         assert storage.state_get("last") == b"3"
@@ -188,7 +193,7 @@ def test_a_segment_whose_making_was_cut_short_is_made_anew(behind: str, tmp_path
         storage = opened(image)
         assert values(storage) == [1, 2, 3, 4]
         storage.close()
-        assert header_mark(made.read_bytes()) is not None
+        assert read_header(made.read_bytes()) is not None
 
 
 def test_a_damaged_header_harms_nothing_while_the_first_head_is_whole(tmp_path: Path) -> None:
@@ -203,7 +208,7 @@ def test_a_damaged_header_harms_nothing_while_the_first_head_is_whole(tmp_path: 
     storage.commit([entry(6)])
     assert values(storage) == [*range(1, 7)]
     storage.close()
-    assert header_mark(segments(image)[0].read_bytes()) is not None, "it was made whole again"
+    assert read_header(segments(image)[0].read_bytes()) is not None, "it was made whole again"
 
 
 def test_without_header_and_first_head_the_positions_of_a_segment_are_damaged_and_no_other(tmp_path: Path) -> None:
@@ -236,7 +241,7 @@ def test_an_end_without_header_and_first_head_is_no_torn_one(tmp_path: Path) -> 
     turn(file, 10)
     turn(file, SEGMENT_HEADER_BYTES + 10)
     content = file.read_bytes()
-    refused = SegmentsStorage(image)
+    refused = local_log(image)
     with pytest.raises(DataFolderError, match="damaged behind position 0"):
         refused.recover()
     refused.close()

@@ -9,24 +9,25 @@ from typing import Any
 from engine.log.codec import decode_batch
 from engine.log.local import storage as segments_module
 from engine.log.local.segment import Segment
-from engine.log.local.storage import SegmentsStorage
+from engine.log.local.storage import LocalLogStorage
 from tests.engine.log.local.test_storage import entry, values
+from tests.support.logs import local_log
 
 
-def written(folder: Path, count: int, **options: Any) -> SegmentsStorage:
-    storage = SegmentsStorage(folder, **options)
+def written(folder: Path, count: int, **options: Any) -> LocalLogStorage:
+    storage = local_log(folder, **options)
     storage.recover()
     for n in range(1, count + 1):
         storage.commit([entry(n)])
     return storage
 
 
-def rows_of(storage: SegmentsStorage) -> list[Segment]:
+def rows_of(storage: LocalLogStorage) -> list[Segment]:
     """Those of which an index is kept."""
     return [segment for segment in storage._segments if len(segment._index.positions)]
 
 
-class Overtaken(SegmentsStorage):
+class Overtaken(LocalLogStorage):
     """Others commit between a reader's look at the last position and its look at the segments."""
 
     meanwhile: Callable[[], None] | None = None
@@ -46,6 +47,7 @@ class Overtaken(SegmentsStorage):
 
 
 def test_a_reader_that_others_overtake_into_the_next_segments_finds_what_was_there(tmp_path: Path) -> None:
+    LocalLogStorage(tmp_path / "1").make()
     storage = Overtaken(tmp_path / "1", segment_bytes=1000)
     storage.recover()
     for n in range(1, 6):

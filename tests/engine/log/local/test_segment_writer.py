@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from engine.log.local.disk import Disk
-from engine.log.local.format import SEGMENT_HEADER_BYTES, header_mark, new_mark, segment_header
+from engine.log.local.format import SEGMENT_HEADER_BYTES, new_mark, read_header, segment_header
+from engine.log.local.identity import NOWHERE
 from engine.log.local.segment_writer import SegmentWriter
-from engine.log.local.storage import SegmentsStorage
 from engine.log.storage import StorageError
 from tests.engine.log.local.test_storage import entry, values
 from tests.support.disks import FaultyDisk
+from tests.support.logs import local_log
 
 
 class InterruptedDisk(Disk):
@@ -39,7 +40,7 @@ class InterruptedDisk(Disk):
 
 
 def begun(path: Path, disk: Disk) -> SegmentWriter:
-    return SegmentWriter.begin(path, disk=disk, syncs=True)
+    return SegmentWriter.begin(path, identity=NOWHERE, disk=disk, syncs=True)
 
 
 def test_a_segment_is_its_header_before_anything_else(tmp_path: Path) -> None:
@@ -48,14 +49,14 @@ def test_a_segment_is_its_header_before_anything_else(tmp_path: Path) -> None:
     class WatchedDisk(Disk):
         def sync(self, file: int) -> None:
             super().sync(file)
-            assert header_mark((tmp_path / "s").read_bytes()) is not None
+            assert read_header((tmp_path / "s").read_bytes()) is not None
             calls.append("sync")
 
     writer = begun(tmp_path / "s", WatchedDisk())
     assert calls == ["sync"]
     assert writer.end == SEGMENT_HEADER_BYTES
     writer.close()
-    assert (tmp_path / "s").read_bytes() == segment_header(writer.mark)
+    assert (tmp_path / "s").read_bytes() == segment_header(writer.mark, NOWHERE)
 
 
 @pytest.mark.parametrize("call", ["cut", "write", "sync"])
@@ -67,7 +68,7 @@ def test_a_segment_that_could_not_be_begun_is_begun_anew(call: str, tmp_path: Pa
         begun(tmp_path / "s", disk)
     writer = begun(tmp_path / "s", disk)
     writer.close()
-    assert (tmp_path / "s").read_bytes() == segment_header(writer.mark)
+    assert (tmp_path / "s").read_bytes() == segment_header(writer.mark, NOWHERE)
 
 
 @pytest.mark.parametrize("call", ["write", "sync"])
@@ -81,7 +82,7 @@ def test_a_frame_whose_append_was_interrupted_is_not_there(call: str, tmp_path: 
     assert (tmp_path / "s").read_bytes().rstrip(b"\0").endswith(b"first")
     assert writer.append([b"second"], 6) == first + 5
     writer.close()
-    assert (tmp_path / "s").read_bytes() == segment_header(writer.mark) + b"firstsecond"
+    assert (tmp_path / "s").read_bytes() == segment_header(writer.mark, NOWHERE) + b"firstsecond"
 
 
 def refused_twice(writer: SegmentWriter, disk: FaultyDisk) -> None:
@@ -97,7 +98,7 @@ def test_closing_cuts_off_what_was_refused_and_could_not_be_cut_off_then(tmp_pat
     writer.append([b"stored"], 6)
     refused_twice(writer, disk)
     writer.close()
-    assert (tmp_path / "s").read_bytes() == segment_header(writer.mark) + b"stored"
+    assert (tmp_path / "s").read_bytes() == segment_header(writer.mark, NOWHERE) + b"stored"
 
 
 def test_closing_over_a_disk_that_refuses_everything_says_what_may_be_there(
@@ -115,7 +116,7 @@ def test_closing_over_a_disk_that_refuses_everything_says_what_may_be_there(
 @pytest.mark.parametrize("refusing", [FaultyDisk, lambda: InterruptedDisk("nothing")], ids=["EIO", "^C"])
 def test_a_refused_commit_does_not_come_back_with_the_next_start(refusing: Callable[[], Disk], tmp_path: Path) -> None:
     disk = refusing()
-    storage = SegmentsStorage(tmp_path / "1", disk=disk)
+    storage = local_log(tmp_path / "1", disk=disk)
     storage.recover()
     storage.commit([entry(1, state={"a": b"stored"})])
     if isinstance(disk, FaultyDisk):
@@ -125,7 +126,7 @@ def test_a_refused_commit_does_not_come_back_with_the_next_start(refusing: Calla
     with pytest.raises((StorageError, KeyboardInterrupt)):
         storage.commit([entry(2, state={"a": b"refused"})])
     storage.close()
-    storage = SegmentsStorage(tmp_path / "1")
+    storage = local_log(tmp_path / "1")
     assert storage.recover().last_position == 1
     assert storage.state_get("a") == b"stored"
     assert values(storage) == [1]
@@ -135,7 +136,7 @@ def test_a_refused_commit_does_not_come_back_with_the_next_start(refusing: Calla
 def test_a_header_is_made_whole_by_who_knows_its_mark(tmp_path: Path) -> None:
     mark = new_mark()
     (tmp_path / "s").write_bytes(bytes(SEGMENT_HEADER_BYTES) + b"frames")
-    writer = SegmentWriter(tmp_path / "s", SEGMENT_HEADER_BYTES + 6, mark, disk=Disk(), syncs=True)
+    writer = SegmentWriter(tmp_path / "s", SEGMENT_HEADER_BYTES + 6, mark, identity=NOWHERE, disk=Disk(), syncs=True)
     writer.restore_header()
     writer.close()
-    assert (tmp_path / "s").read_bytes() == segment_header(mark) + b"frames"
+    assert (tmp_path / "s").read_bytes() == segment_header(mark, NOWHERE) + b"frames"

@@ -15,10 +15,10 @@ from engine.core.unit import Acknowledgement, Message, SourceProgress, Timer, Un
 from engine.log.local import format as segment_format
 from engine.log.local import storable
 from engine.log.local.format import HEAD_BYTES, Changes, decode_body, decode_head, frame_of, new_mark
-from engine.log.local.storage import SegmentsStorage
 from engine.log.partition_log import PartitionLog
 from engine.log.storage import Entry, StorageError
 from tests.engine.log.local.test_storage import entry, killed, only, segments, values
+from tests.support.logs import local_log
 
 _MARK = new_mark()
 
@@ -72,7 +72,7 @@ MOST: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("fields", UNSTORABLE, ids=repr)
 def test_what_cannot_be_stored_is_refused_and_nothing_of_it_is_there(fields: dict[str, Any], tmp_path: Path) -> None:
-    storage = SegmentsStorage(tmp_path / "1")
+    storage = local_log(tmp_path / "1")
     storage.recover()
     storage.commit([entry(1)])
     for _ in range(2):
@@ -82,7 +82,7 @@ def test_what_cannot_be_stored_is_refused_and_nothing_of_it_is_there(fields: dic
     storage.commit([entry(2)])
     image = killed(tmp_path / "1", tmp_path / "image")
     storage.close()
-    storage = SegmentsStorage(image)
+    storage = local_log(image)
     assert storage.recover().last_position == 2
     assert values(storage) == [1, 2]
     storage.close()
@@ -92,12 +92,12 @@ def test_what_cannot_be_stored_is_refused_and_nothing_of_it_is_there(fields: dic
 def test_all_that_is_accepted_goes_through_the_log_and_into_the_database(
     fields: dict[str, Any], tmp_path: Path
 ) -> None:
-    storage = SegmentsStorage(tmp_path / "1")
+    storage = local_log(tmp_path / "1")
     storage.recover()
     storage.commit([only(**fields)])
     image = killed(tmp_path / "1", tmp_path / "image")
     storage.close()
-    applied, replayed = SegmentsStorage(tmp_path / "1"), SegmentsStorage(image)
+    applied, replayed = local_log(tmp_path / "1"), local_log(image)
     assert applied.recover() == replayed.recover()
     assert [*applied.state_scan("")] == [*replayed.state_scan("")]
     applied.close()
@@ -105,7 +105,7 @@ def test_all_that_is_accepted_goes_through_the_log_and_into_the_database(
 
 
 def test_one_unit_that_cannot_be_stored_takes_no_other_with_it(tmp_path: Path) -> None:
-    storage = SegmentsStorage(tmp_path / "1")
+    storage = local_log(tmp_path / "1")
     log = PartitionLog(1, storage, ManualClock(), committed=lambda _: None)
     log.open()
 
@@ -177,7 +177,7 @@ def test_a_batch_and_a_commit_that_nobody_would_read_are_not_written(monkeypatch
 def test_a_commit_that_is_whole_and_says_nonsense_is_no_torn_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    storage = SegmentsStorage(tmp_path / "1")
+    storage = local_log(tmp_path / "1")
     storage.recover()
     storage.commit([entry(1)])
     # As a version without these checks wrote it.
@@ -188,7 +188,7 @@ def test_a_commit_that_is_whole_and_says_nonsense_is_no_torn_end(
     storage.close()
     (file,) = segments(image)
     content = file.read_bytes()
-    refused = SegmentsStorage(image)
+    refused = local_log(image)
     with pytest.raises(DataFolderError, match="commit 2 behind position 1 is whole, and cannot be read"):
         refused.recover()
     refused.close()

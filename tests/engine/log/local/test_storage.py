@@ -20,11 +20,13 @@ from engine.core.records import Record, RecordType, WriteSource
 from engine.core.unit import Message, Recovered, Timer, Unit
 from engine.log.codec import EncodedBatch, checksum_of, decode_batch, encode_batch
 from engine.log.local.disk import Disk
+from engine.log.local.floor import floor_path
 from engine.log.local.format import HEAD_BYTES, SEGMENT_HEADER_BYTES, decode_head, mark_of
-from engine.log.local.storage import SegmentsStorage
+from engine.log.local.storage import LocalLogStorage
 from engine.log.partition_log import PartitionLog
-from engine.log.storage import Entry, StorageError
+from engine.log.storage import DeletedError, Entry, StorageError
 from tests.support.disks import FaultyDisk, PhotographedDisk, StandingDisk
+from tests.support.logs import copy_log, local_log
 from tests.support.waiting import wait_until
 
 
@@ -46,10 +48,10 @@ class Opened:
     """A storage in a folder, closed with the test."""
 
     def __init__(self) -> None:
-        self._all: list[SegmentsStorage] = []
+        self._all: list[LocalLogStorage] = []
 
-    def __call__(self, folder: Path, **options: Any) -> tuple[SegmentsStorage, Recovered]:
-        storage = SegmentsStorage(folder, **options)
+    def __call__(self, folder: Path, **options: Any) -> tuple[LocalLogStorage, Recovered]:
+        storage = local_log(folder, **options)
         self._all.append(storage)
         return storage, storage.recover()
 
@@ -65,7 +67,9 @@ def opened() -> Iterator[Opened]:
     made.close()
 
 
-def values(storage: SegmentsStorage, position: int = 1, count: int = 10**6) -> list[Any]:
+def values(storage: LocalLogStorage, position: int | None = None, count: int = 10**6) -> list[Any]:
+    """From `position` on, or all that retention has left."""
+    position = position or storage._oldest_position
     return [r.value for batch in storage.read(position, count) for r in decode_batch(batch).records]
 
 
@@ -94,7 +98,7 @@ def turn(file: Path, offset: int) -> None:
 
 def killed(folder: Path, into: Path) -> Path:
     """What a process that is killed now leaves behind."""
-    return Path(shutil.copytree(folder, into))
+    return copy_log(folder, into)
 
 
 # -- ends ---
@@ -109,14 +113,18 @@ def test_a_commit_that_was_torn_at_any_byte_is_gone_and_the_log_goes_on(
     storage, _ = opened(folder)
     storage.commit([entry(1, 2, state={"a": b"first"})])
     storage.commit([entry(3, 2, state={"a": b"second"}), entry(5, 1, state={"b": b"second"})])
-    image = killed(folder, tmp_path / "image")
+    untouched, image = killed(folder, tmp_path / "untouched"), killed(folder, tmp_path / "image")
     (file,) = segments(image)
     whole = file.read_bytes()
     _, start, end = frames(file)
     for cut in range(start, end, 1 if rest == "nothing" else 7):
         left = {"nothing": b"", "zeros": bytes(end - cut), "noise": b"\xa5" * (end - cut)}[rest]
+        shutil.rmtree(image)
+        # Nobody was told that it is stored.
+        floor_path(image).unlink(missing_ok=True)
+        shutil.copytree(untouched, image)
         file.write_bytes(whole[:cut] + left)
-        again = SegmentsStorage(image, synchronous=synchronous)  # type: ignore[arg-type]
+        again = local_log(image, synchronous=synchronous)  # type: ignore[arg-type]
         recovered = again.recover()
         assert recovered.last_position == 2, f"torn at byte {cut}"
         assert (again.state_get("a"), again.state_get("b")) == (b"first", None)
@@ -124,11 +132,7 @@ def test_a_commit_that_was_torn_at_any_byte_is_gone_and_the_log_goes_on(
         again.commit([entry(3, 1, state={"b": b"third"})])
         assert values(again) == [1, 2, 3]
         again.close()
-        for made in image.iterdir():
-            if made != file:
-                made.unlink()
-    file.write_bytes(whole)
-    assert opened(image)[1].last_position == 5, "it was only the tear that made it disappear"
+    assert opened(untouched)[1].last_position == 5, "it was only the tear that made it disappear"
 
 
 def test_small_commits_write_over_zeros_and_nothing_of_them_stays(opened: Opened, tmp_path: Path) -> None:
@@ -209,7 +213,7 @@ def test_what_the_disk_refuses_is_not_there_and_the_next_commit_is(
     assert opened(killed(tmp_path / "1", tmp_path / "end"))[1].last_position == 2
 
 
-@pytest.mark.parametrize("mending", ["cut", "sync"])
+@pytest.mark.parametrize("mending", ["sync"])
 def test_nothing_is_stored_while_what_a_failed_commit_left_cannot_be_cut_off(
     mending: str, opened: Opened, tmp_path: Path
 ) -> None:
@@ -467,12 +471,16 @@ def test_readers_beside_commits_and_deletions_find_no_hole_and_no_damage(opened:
             rounds[reader] += 1
             try:
                 for batch in storage.read(position, 50):
-                    # What was deleted is left out at the beginning alone.
-                    if batch.first_position != position and batch.first_position > storage._oldest_position:
-                        failures.append((position, batch.first_position, storage._oldest_position))
+                    if batch.first_position != position:
+                        failures.append((position, batch.first_position))
                     if decode_batch(batch).records[0].value != batch.first_position:
                         failures.append(batch)
                     position = batch.last_position + 1
+            except DeletedError as error:
+                # It is told, and never given what lies behind a gap.
+                if error.position != position or error.oldest_position <= position:
+                    failures.append(error)
+                position = error.oldest_position
             except Exception as error:
                 failures.append(error)
             if rounds[reader] % 7 == 0:
@@ -494,7 +502,7 @@ def test_readers_beside_commits_and_deletions_find_no_hole_and_no_damage(opened:
 # -- damage ---
 
 
-def log_over(storage: SegmentsStorage) -> PartitionLog:
+def log_over(storage: LocalLogStorage) -> PartitionLog:
     # Nothing in memory: all reads go to the files.
     log = PartitionLog(7, storage, ManualClock(), committed=lambda _: None, tail_bytes=0)
     log.open()
@@ -503,7 +511,7 @@ def log_over(storage: SegmentsStorage) -> PartitionLog:
 
 def damaged(tmp_path: Path, part: Literal["head", "body", "blob"], *, applied: bool) -> Path:
     """A log of five commits of two records; the third is damaged."""
-    storage = SegmentsStorage(tmp_path / "1")
+    storage = local_log(tmp_path / "1")
     storage.recover()
     for n in range(5):
         storage.commit([entry(2 * n + 1, 2, state={f"k{n}": b"x"})])
@@ -521,7 +529,7 @@ def damaged(tmp_path: Path, part: Literal["head", "body", "blob"], *, applied: b
 def test_damage_in_what_the_database_has_is_found_by_who_reads_it_and_by_nobody_else(
     part: Literal["head", "body", "blob"], tmp_path: Path
 ) -> None:
-    log = log_over(SegmentsStorage(damaged(tmp_path, part, applied=True)))
+    log = log_over(local_log(damaged(tmp_path, part, applied=True)))
     assert log.last_position == 10
     assert log.state_get("k2") == b"x"
     assert [r.value for batch in log.read(1, 4) for r in batch.records] == [1, 2, 3, 4]
@@ -542,34 +550,31 @@ def test_damage_in_what_the_database_has_is_found_by_who_reads_it_and_by_nobody_
 def test_changes_that_are_lost_before_the_database_has_them_keep_the_log_closed(
     part: Literal["head", "body"], tmp_path: Path
 ) -> None:
-    storage = SegmentsStorage(damaged(tmp_path, part, applied=False))
+    storage = local_log(damaged(tmp_path, part, applied=False))
     with pytest.raises(DataFolderError, match=r"damaged behind position 4, .* see `penstock log verify`"):
         storage.recover()
     storage.close()
 
 
 def test_records_that_are_damaged_keep_no_log_closed_whose_changes_are_whole(opened: Opened, tmp_path: Path) -> None:
-    log = log_over(SegmentsStorage(damaged(tmp_path, "blob", applied=False)))
+    log = log_over(local_log(damaged(tmp_path, "blob", applied=False)))
     assert dict(log.state_scan("")) == {f"k{n}": b"x" for n in range(5)}
     with pytest.raises(LogCorruptedError, match="position 5"):
         log.read(5, 1)
     log.close()
 
 
-@pytest.mark.parametrize("part", ["head", "body", "blob", "cut"])
+@pytest.mark.parametrize("part", ["head", "body", "blob"])
 def test_an_end_that_is_damaged_after_the_database_had_it_gives_no_position_twice(part: str, tmp_path: Path) -> None:
-    storage = SegmentsStorage(tmp_path / "1")
+    storage = local_log(tmp_path / "1")
     storage.recover()
     for n in range(1, 4):
         storage.commit([entry(n)])
     storage.close()
     (file,) = segments(tmp_path / "1")
     start, end = frames(file)[2:4]
-    if part == "cut":
-        os.truncate(file, start + 10)
-    else:
-        turn(file, {"head": start + 6, "body": start + HEAD_BYTES + 3, "blob": end - 2}[part])
-    log = log_over(SegmentsStorage(tmp_path / "1"))
+    turn(file, {"head": start + 6, "body": start + HEAD_BYTES + 3, "blob": end - 2}[part])
+    log = log_over(local_log(tmp_path / "1"))
     assert log.last_position == 3
     log.append(Unit(source=WriteSource.INTERNAL, records=[Record(RecordType.EVENT, "t", "i", "k", 4)]))
     assert [r.value for batch in log.read(1, 2) for r in batch.records] == [1, 2]
@@ -577,7 +582,7 @@ def test_an_end_that_is_damaged_after_the_database_had_it_gives_no_position_twic
         log.read(3, 1)
     assert [r.value for batch in log.read(4, 9) for r in batch.records] == [4]
     log.close()
-    log = log_over(SegmentsStorage(tmp_path / "1"))
+    log = log_over(local_log(tmp_path / "1"))
     assert log.last_position == 4
     assert [r.value for batch in log.read(4, 9) for r in batch.records] == [4]
     log.close()
@@ -603,24 +608,17 @@ def test_a_segment_that_somebody_has_taken_away_is_heard_of(opened: Opened, tmp_
 # -- the database ---
 
 
-def test_a_database_that_is_gone_is_made_again_from_a_whole_log(opened: Opened, tmp_path: Path) -> None:
+def test_a_database_that_is_gone_is_not_made_anew(opened: Opened, tmp_path: Path) -> None:
     storage, _ = opened(tmp_path / "1", segment_bytes=300)
     for n in range(1, 21):
         storage.commit([entry(n, state={f"{n}": b"x"})])
     storage.close()
     for file in (tmp_path / "1").glob("state.db*"):
         file.unlink()
-    storage, recovered = opened(tmp_path / "1")
-    assert recovered.last_position == 20
-    assert len(dict(storage.state_scan(""))) == 20
-    storage.close()
-    for file in (tmp_path / "1").glob("state.db*"):
-        file.unlink()
-    segments(tmp_path / "1")[0].unlink()
-    broken = SegmentsStorage(tmp_path / "1")
-    with pytest.raises(DataFolderError, match="damaged behind position 0"):
-        broken.recover()
-    broken.close()
+    refused = LocalLogStorage(tmp_path / "1")
+    with pytest.raises(DataFolderError, match=r"state\.db is gone; bring it back from a copy"):
+        refused.recover()
+    refused.close()
 
 
 def test_another_format_is_refused(opened: Opened, tmp_path: Path) -> None:
@@ -630,15 +628,15 @@ def test_another_format_is_refused(opened: Opened, tmp_path: Path) -> None:
     db.execute("UPDATE meta SET value = 9 WHERE key = 'format'")
     db.commit()
     db.close()
-    other = SegmentsStorage(tmp_path / "1")
-    with pytest.raises(DataFolderError, match="has format 9, this version reads format 1"):
+    other = local_log(tmp_path / "1")
+    with pytest.raises(DataFolderError, match="has format 9, this version reads format 2"):
         other.recover()
     other.close()
 
 
 def test_a_unit_that_is_refused_is_told_to_who_appended_it_and_the_others_are_stored(tmp_path: Path) -> None:
     disk = FaultyDisk()
-    log = log_over(SegmentsStorage(tmp_path / "1", disk=disk))
+    log = log_over(local_log(tmp_path / "1", disk=disk))
     disk.faults["sync"] = [errno.ENOSPC]
     record = Record(RecordType.COMMAND, "t", "create", "k", 1)
     with pytest.raises(AppendError, match="partition 7 could not store a write: 1: No space left on device"):
