@@ -24,7 +24,7 @@ from benchmarks.study import Pace, Report
 from engine import EngineOptions, Pipeline, ProcessingContext, Record, WriteSource
 from engine.core.clock import SystemClock
 from engine.core.measures import Histogram
-from engine.core.records import RecordBatch
+from engine.core.record_batch import RecordBatch
 from engine.core.unit import Unit
 from engine.processing.observation import Observation
 from engine.tasks.subtask import Meter

@@ -44,10 +44,10 @@ from engine.flow.settings import (
     WriteLimitSettings,
 )
 from engine.options import EngineOptions
-from engine.pipeline import Pipeline
 from engine.processing.protocol import ProcessingContext, Processor, State
 from engine.runtime.engine import Engine
 from engine.runtime.intake import Written
+from engine.runtime.pipeline import Pipeline
 from engine.sources.protocol import Source, SourceBatch, SourceStart
 
 __all__ = [

@@ -1,6 +1,6 @@
 """What a user asks for: sources, steps, a processor, exporters, and how many partitions.
 
-A `Pipeline` is a plain description. Nothing starts before `run()`.
+A plain description, which knows nobody who runs it (`engine/runtime/pipeline.py`).
 """
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal, Self
 
 from engine.core.errors import ConfigurationError
 from engine.core.observing import ObserverFactory
@@ -19,11 +18,6 @@ from engine.exporting.retry import RetryPolicy
 from engine.partition.always_allowed import NOTHING, AlwaysAllowed
 from engine.processing.protocol import ProcessorFactory
 from engine.sources.protocol import Source
-
-if TYPE_CHECKING:
-    from engine.flow.settings import FlowControlSettings
-    from engine.options import EngineOptions
-    from engine.runtime.engine import Engine
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\- ]{0,63}")
 OnError = Literal["reject", "stop"]
@@ -84,7 +78,7 @@ class ExporterSpec:
     attempts: int = 3
 
 
-class Pipeline:
+class PipelineDescription:
     """Describes a pipeline, step by step, left to right; each method returns the pipeline itself."""
 
     def __init__(self, name: str, *, partitions: int = 1) -> None:
@@ -202,18 +196,6 @@ class Pipeline:
         """Has every processed batch told to what `factory(name of the pipeline)` makes: one for each process."""
         self.observer = factory
         return self
-
-    def run(
-        self,
-        data: str | Path,
-        *,
-        flow_control: FlowControlSettings | None = None,
-        options: EngineOptions | None = None,
-    ) -> Engine:
-        """Builds an engine over the folder `data`; it starts on `with` or `start()`."""
-        from engine.runtime.engine import Engine  # the runtime imports this module
-
-        return Engine(self, Path(data), flow_control=flow_control, options=options)
 
     def _step(
         self,

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from engine.core.columns import Columns
-from engine.core.records import Record, RecordBatch
+from engine.core.record_batch import RecordBatch
+from engine.core.records import Record
 from engine.exporting.protocol import RecordFilter
 from engine.exporting.run import Run
 

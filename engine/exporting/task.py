@@ -18,7 +18,8 @@ from engine.core.errors import (
     StoppedError,
     TaskFailedError,
 )
-from engine.core.records import Record, RecordBatch
+from engine.core.record_batch import RecordBatch
+from engine.core.records import Record
 from engine.core.snapshot import ExporterState
 from engine.core.unit import Acknowledgement
 from engine.exporting.hand_over import HandedOver, Part

@@ -124,7 +124,7 @@ class FlowControl:
         self._write = WriteLimit(clock, settings.write, partition=partition, has_exporters=has_exporters)
         # Probes of the algorithms are spread at random, the same way in each run.
         self._requests = RequestSlots(settings.request, Random(partition))
-        self._waiting: list[Waiter] = []
+        self._waiting: list[Waiter[Permit]] = []
         self._stopped = False
         # Without what came to nothing after all; and the same as it was told last.
         self._accepted = dict.fromkeys(WriteSource, 0)
@@ -198,13 +198,13 @@ class FlowControl:
                 and (limiter is None or limiter.try_acquire(records, now_ns))
             ):
                 return self._admit(source, records, now_ns)
-            waiter = Waiter(source, records)
+            waiter: Waiter[Permit] = Waiter(source, records)
             self._waiting.append(waiter)
         return self._wait(waiter, blocked, is_canceled)
 
     def _wait(
         self,
-        waiter: Waiter,
+        waiter: Waiter[Permit],
         blocked: Callable[[BlockReason], None] | None,
         is_canceled: Callable[[], bool] | None,
     ) -> Permit:
@@ -228,7 +228,7 @@ class FlowControl:
             self._leave(waiter)
             raise
 
-    def _leave(self, waiter: Waiter) -> None:
+    def _leave(self, waiter: Waiter[Permit]) -> None:
         """Ends a wait that came to nothing; the next in turn must not sleep on its account."""
         with self._lock:
             if waiter.permit is None:
@@ -279,7 +279,7 @@ class FlowControl:
 
     # -- the queue ----------------------------------------------------------------------------------------------
 
-    def _next_in_turn(self) -> Waiter | None:
+    def _next_in_turn(self) -> Waiter[Permit] | None:
         """The first waiter that lacks nothing but the write limit."""
         if not self._requests.is_exhausted:
             return self._waiting[0] if self._waiting else None

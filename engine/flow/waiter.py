@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from threading import TIMEOUT_MAX, Lock
-from typing import TYPE_CHECKING
+from typing import Generic, TypeVar
 
 from engine.core.clock import NS_PER_SECOND
 from engine.core.records import WriteSource
 from engine.core.snapshot import BlockReason
 
-if TYPE_CHECKING:
-    from engine.flow.gate import Permit
+Permit = TypeVar("Permit")
 
 
-class Waiter:
-    """Its place in the queue, and the lock it alone sleeps on.
+class Waiter(Generic[Permit]):
+    """Its place in the queue, and the lock it alone sleeps on. Of whatever kind the permit is that it waits for.
 
     All fields are guarded by the gate's lock; only `sleep` is called without it.
     """

@@ -12,7 +12,8 @@ from zlib import crc32
 import msgspec
 
 from engine.core.columns import Columns, Head
-from engine.core.records import Kind, Record, RecordBatch, WriteSource
+from engine.core.record_batch import RecordBatch
+from engine.core.records import Kind, Record, WriteSource
 from engine.core.whole_stack import read_with_whole_stack, write_with_whole_stack
 
 

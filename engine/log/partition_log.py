@@ -9,7 +9,8 @@ from threading import Lock
 from engine.core.clock import Clock
 from engine.core.errors import AppendError, LogCorruptedError
 from engine.core.measures import Histogram
-from engine.core.records import RecordBatch, WriteSource
+from engine.core.record_batch import RecordBatch
+from engine.core.records import WriteSource
 from engine.core.unit import Recovered, Unit
 from engine.log.codec import EncodedBatch, checksum_of, decode_batch, encode_batch, opened
 from engine.log.storage import FAILURE_REASONS, DeletedError, Entry, LogStorage, StorageError

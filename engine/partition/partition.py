@@ -9,12 +9,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from threading import Condition, Lock
-from typing import TYPE_CHECKING
 
 from engine.core.clock import NS_PER_SECOND, Clock
 from engine.core.errors import AppendError, StoppedError
 from engine.core.measures import AGE_BOUNDS_SECONDS, Histogram
-from engine.core.records import Record, RecordBatch, RecordType, WriteSource, decode_record
+from engine.core.record_batch import RecordBatch
+from engine.core.records import Record, RecordType, WriteSource, decode_record
 from engine.core.snapshot import BlockReason, EngineState, PartitionSnapshot
 from engine.core.unit import Acknowledgement, Message, ProgressBySource, Recovered, SourceProgress, Unit
 from engine.flow.gate import FlowControl, Permit, Refusal
@@ -27,14 +27,12 @@ from engine.partition.command_times import CommandTimes
 from engine.partition.exporter_cells import ExporterCell, ExporterCells
 from engine.partition.flow_journal import FlowJournal
 from engine.partition.gate_keeper import GateKeeper
+from engine.partition.in_hand import RecordInHand
 from engine.partition.retention import DiskSpace, OldRecords, Retention
 from engine.partition.riders import Riders
 from engine.partition.storable import storable
 from engine.partition.storing import Storing
 from engine.tasks.subtask import Failed
-
-if TYPE_CHECKING:
-    from engine.processing.in_hand import RecordInHand
 
 log = logging.getLogger("penstock.partition")
 

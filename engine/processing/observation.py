@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from engine.core.clock import Clock
 from engine.core.observing import BatchObserver, BatchOutcome, Mark, ProcessedBatch
-from engine.core.records import Record, RecordBatch, RecordType, WriteSource
+from engine.core.record_batch import RecordBatch
+from engine.core.records import Record, RecordType, WriteSource
 from engine.core.unit import Unit
 
 if TYPE_CHECKING:

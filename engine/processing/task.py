@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Literal, NoReturn
 from engine.core.clock import NS_PER_SECOND, Clock
 from engine.core.errors import AppendError, StateReadError, StoppedError, TaskFailedError
 from engine.core.observing import BatchObserver
-from engine.core.records import Record, RecordBatch, RecordType, WriteSource, decode_record
+from engine.core.record_batch import RecordBatch
+from engine.core.records import Record, RecordType, WriteSource, decode_record
 from engine.core.snapshot import BlockReason
 from engine.core.unit import Unit
+from engine.partition.in_hand import RecordInHand
 from engine.partition.retention import DiskSpace
 from engine.processing.context import Rejected, UnitContext
-from engine.processing.in_hand import RecordInHand
 from engine.processing.observation import Observation
 from engine.processing.protocol import ProcessorFactory
 from engine.processing.state import StateOverlay
@@ -79,7 +80,7 @@ class ProcessingTask:
             next_timer_id=recovered.next_timer_id,
             next_sequence=recovered.next_sequence,
         )
-        self._in_hand = partition.in_hand = RecordInHand(partition.number, self._context, clock)
+        self._in_hand = partition.in_hand = RecordInHand(partition.number, lambda: self._context.position, clock)
         self._processor = factory()
         self._observation = None if observer is None else Observation(observer, partition, subtask, clock)
         # Why commands of the unit in hand are rejected; a unit that comes to nothing rejects nobody.

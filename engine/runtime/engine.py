@@ -28,7 +28,7 @@ from engine.flow.waiter import Waiter
 from engine.log.storage import LogStorage
 from engine.options import EngineOptions
 from engine.partition.partition import Partition
-from engine.pipeline import Pipeline
+from engine.pipeline import PipelineDescription
 from engine.processing.delivery import Delivery, Receiver
 from engine.runtime.data_folder import DataFolder
 from engine.runtime.ending import IN_FRONT, Ending
@@ -65,7 +65,7 @@ class Engine:
 
     def __init__(
         self,
-        pipeline: Pipeline,
+        pipeline: PipelineDescription,
         data: Path,
         *,
         flow_control: FlowControlSettings | None = None,

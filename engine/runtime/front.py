@@ -13,7 +13,7 @@ from engine.core.snapshot import EdgeSnapshot, VertexKind, VertexSnapshot
 from engine.core.unit import ProgressBySource, SourceProgress
 from engine.options import EngineOptions
 from engine.partition.partition import Partition
-from engine.pipeline import KeyFunction, OnError, Pipeline, SourceSpec
+from engine.pipeline import KeyFunction, OnError, PipelineDescription, SourceSpec
 from engine.runtime.data_folder import DataFolder
 from engine.runtime.share import Share
 from engine.sources.protocol import SourceStart, can_restart
@@ -39,7 +39,7 @@ class Front:
 
     def __init__(
         self,
-        pipeline: Pipeline,
+        pipeline: PipelineDescription,
         partitions: Mapping[int, Partition],
         share: Share,
         folder: DataFolder,

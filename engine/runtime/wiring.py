@@ -15,7 +15,7 @@ from engine.exporting.document import readable
 from engine.exporting.task import ExportingTask, ExportRules
 from engine.options import EngineOptions
 from engine.partition.partition import Partition
-from engine.pipeline import Pipeline
+from engine.pipeline import PipelineDescription
 from engine.processing.delivery import Delivery, Receiver
 from engine.processing.task import ProcessingTask
 from engine.runtime.data_folder import DataFolder
@@ -47,7 +47,7 @@ class Wiring:
 
     def __init__(
         self,
-        pipeline: Pipeline,
+        pipeline: PipelineDescription,
         share: Share,
         partitions: Mapping[int, Partition],
         receivers: Mapping[int, Receiver],
@@ -186,7 +186,7 @@ class Wiring:
         return made
 
 
-def check(pipeline: Pipeline) -> None:
+def check(pipeline: PipelineDescription) -> None:
     """Raises `ConfigurationError` for a pipeline that could not run."""
     if pipeline.sources and pipeline.partitions > 1 and pipeline.key is None:
         raise ConfigurationError(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.core.errors import ConfigurationError
-from engine.pipeline import Pipeline
+from engine.pipeline import PipelineDescription
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Blueprint:
         if not (module and colon and function):
             raise ConfigurationError(f"a pipeline for workers is named as module:function, not {self.reference!r}")
 
-    def build(self) -> Pipeline:
+    def build(self) -> PipelineDescription:
         """Imports and calls it. Raises `ConfigurationError` with one sentence where that gives no pipeline."""
         module_name, _, name = self.reference.partition(":")
         try:
@@ -37,7 +37,7 @@ class Blueprint:
             raise ConfigurationError(f"a worker cannot import {self.reference}: {error}") from error
         make: Callable[..., Any] = found
         pipeline = make(*self.arguments)
-        if not isinstance(pipeline, Pipeline):
+        if not isinstance(pipeline, PipelineDescription):
             raise ConfigurationError(f"{self.reference} gives no pipeline but a {type(pipeline).__name__}")
         return pipeline
 
@@ -52,7 +52,7 @@ class Outline:
     exporters: tuple[str, ...]
 
     @classmethod
-    def of(cls, pipeline: Pipeline) -> Outline:
+    def of(cls, pipeline: PipelineDescription) -> Outline:
         return cls(
             name=pipeline.name,
             partitions=pipeline.partitions,

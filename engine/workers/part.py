@@ -14,7 +14,7 @@ from engine.flow.gate import Refusal
 from engine.flow.overrides import Override
 from engine.flow.settings import FlowControlSettings
 from engine.options import EngineOptions
-from engine.pipeline import Pipeline
+from engine.pipeline import PipelineDescription
 from engine.processing.delivery import Receiver
 from engine.runtime.engine import END_LOOK_SECONDS, Engine
 from engine.runtime.intake import Reserved, Written
@@ -66,7 +66,9 @@ class Part(Engine):
     The parent calls one at a time: `connect`, `prepare`, `flow`, `halt`.
     """
 
-    def __init__(self, pipeline: Pipeline, order: PartOrder, caught_up: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, pipeline: PipelineDescription, order: PartOrder, caught_up: Callable[[], None] = lambda: None
+    ) -> None:
         """`caught_up` is called when nothing is left to do here, as far as this worker can see."""
         super().__init__(
             pipeline, order.data, flow_control=order.flow_control, options=order.options, share=order.share

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from engine.core.errors import ConfigurationError, PenstockError, TaskFailedError
-from engine.pipeline import Pipeline
+from engine.pipeline import PipelineDescription
 from engine.runtime.wiring import check
 from engine.workers.blueprint import Blueprint, Outline
 from engine.workers.control import Call, CaughtUp, ControlConnection, Ended, Reply
@@ -60,7 +60,7 @@ class Worker:
         self._control = control
         self._orders = ThreadPoolExecutor(1, thread_name_prefix="penstock-orders")
         self._writers = ThreadPoolExecutor(_WRITERS_MAX, thread_name_prefix="penstock-writes")
-        self._pipeline: Pipeline | None = None
+        self._pipeline: PipelineDescription | None = None
         self._part: Part | None = None
         # The data folder's lock; it is held for as long as this process lives.
         self._lock: int | None = None

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from engine.core.errors import ConfigurationError
 from engine.exporting.protocol import RecordFilter
 from engine.exporting.retry import RetryPolicy
-from engine.pipeline import Pipeline
+from engine.runtime.pipeline import Pipeline
 from engine.sources.generator import Generator
 from engine.sources.lines import STANDARD_INPUT, lines
 from engine.sources.protocol import Source

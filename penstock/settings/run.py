@@ -14,7 +14,7 @@ from engine.core.errors import SettingError
 from engine.core.observing import BatchObserver, ObserverFactory
 from engine.flow.settings import FlowControlSettings
 from engine.options import EngineOptions
-from engine.pipeline import Pipeline
+from engine.runtime.pipeline import Pipeline
 from exporter.gateway.settings import GatewaySettings
 from exporter.otlp.settings import OtlpSettings, TraceSettings
 from penstock.settings.composition import Composer, TaskOutline

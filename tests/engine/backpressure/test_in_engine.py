@@ -21,8 +21,8 @@ from engine.flow.settings import (
     WriteLimitSettings,
 )
 from engine.options import EngineOptions
-from engine.pipeline import Pipeline
 from engine.runtime.engine import Engine
+from engine.runtime.pipeline import Pipeline
 from tests.support.pipelines import CollectingExporter, ListSource, Recorder
 from tests.support.waiting import wait_until
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.core.records import Record, RecordBatch, RecordType
+from engine.core.record_batch import RecordBatch
+from engine.core.records import Record, RecordType
 from engine.exporting.document import encoded, encoded_lines
 from engine.exporting.run import Run
 from engine.log.codec import EncodedBatch, checksum_of, decode_batch, encode_batch

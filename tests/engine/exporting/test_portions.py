@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.core.columns import Columns
-from engine.core.records import Kind, Record, RecordBatch, RecordType, WriteSource
+from engine.core.record_batch import RecordBatch
+from engine.core.records import Kind, Record, RecordType, WriteSource
 from engine.exporting.portions import portions
 from engine.exporting.protocol import RecordFilter
 

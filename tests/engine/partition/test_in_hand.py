@@ -6,8 +6,8 @@ import pytest
 
 from engine.core.clock import NS_PER_SECOND, ManualClock
 from engine.core.records import Record, RecordType
+from engine.partition.in_hand import RecordInHand
 from engine.processing.context import UnitContext
-from engine.processing.in_hand import RecordInHand
 from engine.processing.state import StateOverlay
 
 SECOND = NS_PER_SECOND
@@ -29,7 +29,7 @@ def context(clock: ManualClock) -> UnitContext:
 @pytest.fixture
 def in_hand(context: UnitContext, clock: ManualClock, caplog: pytest.LogCaptureFixture) -> RecordInHand:
     caplog.set_level(logging.WARNING, logger="penstock.processing")
-    return RecordInHand(2, context, clock)
+    return RecordInHand(2, lambda: context.position, clock)
 
 
 def begin(context: UnitContext, position: int) -> None:

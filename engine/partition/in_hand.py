@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from engine.core.clock import NS_PER_SECOND, Clock
-from engine.processing.context import UnitContext
 
 log = logging.getLogger("penstock.processing")
 
@@ -20,9 +20,10 @@ class RecordInHand:
     for the time between two looks. Processors have no deadline: user code may rightly take long, nothing can stop it.
     """
 
-    def __init__(self, partition: int, context: UnitContext, clock: Clock) -> None:
+    def __init__(self, partition: int, position: Callable[[], int], clock: Clock) -> None:
+        """`position` says at which record the processor is."""
         self._partition = partition
-        self._context = context
+        self._position = position
         self._clock = clock
         # Monotonic time at which the processor began a unit; None between units, and while it waits for the log.
         self.unit_since_ns: int | None = None
@@ -36,7 +37,7 @@ class RecordInHand:
     @property
     def position(self) -> int:
         """Of the record that the processor has, or had last."""
-        return self._context.position
+        return self._position()
 
     def age_ns(self) -> int | None:
         """For how long it has been seen at that record; None between units."""
