@@ -66,6 +66,62 @@ def test_the_contracts_of_import_linter_hold() -> None:
     assert found.returncode == 0, found.stdout + found.stderr
 
 
+def drawn_floors() -> dict[str, tuple[int, set[str]]]:
+    """Of each room, as docs/design.md draws them: its floor, and the rooms it may import."""
+    floors: dict[str, tuple[int, set[str]]] = {}
+    for line in (ROOT / "docs" / "design.md").read_text(encoding="utf-8").splitlines():
+        row = re.match(r"\| (\d) \| ([^|]+) \| ([^|]+) \|", line)
+        if row is None:
+            continue
+        floor, rooms, imports = int(row[1]), re.findall(r"`(\w+)`", row[2]), set(re.findall(r"`(\w+)`", row[3]))
+        floors |= dict.fromkeys(rooms, (floor, imports))
+    everything = {room: floor for room, (floor, _) in floors.items()}
+    return {
+        room: (floor, {one for one, at in everything.items() if at < floor} if floor >= 5 else imports)
+        for room, (floor, imports) in floors.items()
+    }
+
+
+def room_of(module: str) -> str:
+    return module.split(".")[1] if "." in module else "door"
+
+
+def engine_imports() -> dict[str, set[str]]:
+    """Each module of the engine with those of it that it imports, also for the type checker alone."""
+    import grimp
+
+    graph = grimp.build_graph("engine")
+    return {module: set(graph.find_modules_directly_imported_by(module)) for module in graph.modules}
+
+
+def test_the_rooms_of_the_engine_are_those_that_the_design_draws_and_stand_on_its_floors() -> None:
+    drawn = drawn_floors()
+    rooms = {room_of(path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".")) for path in sources("engine")}
+    assert rooms - {"__init__"} == set(drawn)
+    arrows = {(room_of(module), room_of(one)) for module, found in engine_imports().items() for one in found}
+    wrong = {
+        (room, one)
+        for room, one in arrows
+        if room not in ("door", one) and (one not in drawn[room][1] or drawn[one][0] >= drawn[room][0])
+    }
+    assert not wrong, f"docs/design.md draws no such arrow: {sorted(wrong)}"
+
+
+def test_no_module_of_the_engine_imports_in_a_circle() -> None:
+    imports = engine_imports()
+    done: set[str] = set()
+
+    def visit(module: str, path: tuple[str, ...]) -> None:
+        assert module not in path, " → ".join((*path[path.index(module) :], module))
+        if module not in done:
+            for one in sorted(imports[module]):
+                visit(one, (*path, module))
+            done.add(module)
+
+    for module in sorted(imports):
+        visit(module, ())
+
+
 @pytest.mark.parametrize("path", sources(*PACKAGES), ids=name)
 def test_an_outside_library_is_imported_only_in_its_home(path: Path) -> None:
     outside = {

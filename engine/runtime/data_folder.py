@@ -152,7 +152,7 @@ class DataFolder:
             raise DataFolderError(f"{self.path} is no data folder: there is no {_DESCRIPTION} in it") from error
         except OSError as error:
             raise DataFolderError(f"{file} cannot be read: {error.strerror}") from error
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise DataFolderError(f"{file} is damaged ({error}); bring it back from a copy") from error
         if len(found.id) != 2 * FOLDER_BYTES or set(found.id) - _HEXADECIMAL:
             raise DataFolderError(f"{file} is damaged ({found.id!r} is no id); bring it back from a copy")

@@ -32,7 +32,7 @@ class OverrideFile:
             return msgspec.json.decode(self.path.read_bytes(), type=dict[int, Override])
         except FileNotFoundError:
             return {}
-        except (OSError, msgspec.DecodeError, PenstockError) as error:
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError, PenstockError) as error:
             log.warning("%s is not read, the configured limits hold: %s", self.path, error)
             return {}
 

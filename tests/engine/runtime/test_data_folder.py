@@ -73,10 +73,10 @@ def test_a_folder_that_lost_its_description_is_refused_and_not_described_anew(tm
     assert not (tmp_path / "penstock.json").exists()
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"format": 2}', "\0" * 40])
-def test_a_description_that_is_damaged_is_refused(content: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"format": 2}', b"\0" * 40, b'{"format": 2, "id": "\xff"}'])
+def test_a_description_that_is_damaged_is_refused(content: bytes, tmp_path: Path) -> None:
     made(tmp_path)
-    (tmp_path / "penstock.json").write_text(content)
+    (tmp_path / "penstock.json").write_bytes(content)
     with pytest.raises(DataFolderError, match=r"penstock\.json is damaged \(.*\); bring it back from a copy"):
         opened(tmp_path)
 
