@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from threading import Condition, Lock
 
 from engine.core.clock import NS_PER_SECOND, Clock
-from engine.core.errors import AppendError, StoppedError
+from engine.core.errors import AppendError
 from engine.core.measures import AGE_BOUNDS_SECONDS, Histogram
 from engine.core.record_batch import RecordBatch
 from engine.core.records import Record, RecordType, WriteSource, decode_record
-from engine.core.snapshot import BlockReason, EngineState, PartitionSnapshot
+from engine.core.snapshot import EngineState, PartitionSnapshot
 from engine.core.unit import Acknowledgement, Message, ProgressBySource, Recovered, SourceProgress, Unit
 from engine.flow.gate import FlowControl, Permit, Refusal
 from engine.flow.overrides import Override, SettingsInForce
@@ -23,11 +22,11 @@ from engine.flow.settings import FlowControlSettings
 from engine.log.partition_log import PartitionLog
 from engine.log.storage import LogStorage
 from engine.partition.always_allowed import NOTHING, AlwaysAllowed
-from engine.partition.command_times import CommandTimes
-from engine.partition.exporter_cells import ExporterCell, ExporterCells
+from engine.partition.exporter_cells import ExporterCell
 from engine.partition.flow_journal import FlowJournal
 from engine.partition.gate_keeper import GateKeeper
 from engine.partition.in_hand import RecordInHand
+from engine.partition.positions import Blocked, Positions
 from engine.partition.retention import DiskSpace, OldRecords, Retention
 from engine.partition.riders import Riders
 from engine.partition.storable import storable
@@ -43,16 +42,13 @@ ENGINE_VALUE_TYPE = "penstock"
 # What these bring was encoded when it was made, each record alone, where it is nested less deep than in a batch.
 _ENCODED_BEFORE = (WriteSource.SCHEDULED, WriteSource.INTER_PARTITION)
 
-Blocked = Callable[[BlockReason], None]
-
 
 class Partition:
     """One partition. Any thread may call any method.
 
-    Locks: `_changed` guards what is written, processed, acknowledged and on its way, the exporters' cells and the
-    command times included; the gate, the riders and the keeper of the gate have locks of their own. Order: the
-    keeper's, `_changed`, the gate's; the riders' stands alone. None of `_changed` and those behind it is held while
-    waiting for a permit or a commit.
+    Locks: the positions, the gate, the riders and the keeper of the gate have each one of their own. Order: the
+    keeper's, the positions', the gate's; the riders' stands alone. None of the positions' and those behind it is held
+    while waiting for a permit or a commit.
     """
 
     def __init__(
@@ -85,7 +81,7 @@ class Partition:
             overridden=self.in_force.override is not None,
         )
         self._keeper = GateKeeper(
-            self.gate, self.in_force, FlowJournal(number, self.write_internal), clock, self._positions
+            self.gate, self.in_force, FlowJournal(number, self.write_internal), clock, self._written_and_lowest
         )
         self._riders = Riders(clock)
         self._log = PartitionLog(
@@ -97,31 +93,16 @@ class Partition:
             give_back_riders=self._riders.give_back,
         )
         self._recovered = self._log.open()
-        self._changed = Condition(Lock())
-        # Guarded by _changed.
-        self._last_written = self._recovered.last_position
-        self._processed = self._recovered.processed_position if has_processor else self._last_written
-        self._commands = CommandTimes(clock)
-        self._exporters = ExporterCells(number, self._recovered, exporters)
-        self._outbox_records = len(self._recovered.outbox)
-        self._source_progress = dict(self._recovered.progress)
-        # The last message stored of each partition that sends any.
-        self._received = dict(self._recovered.received)
-        # As it is stored, which is later than it is known; retention goes by it.
-        self._stored_processed: int | None = self._recovered.processed_position if has_processor else None
+        self._positions = Positions(number, self._recovered, exporters, clock, has_processor=has_processor)
         self._old_records = OldRecords(
             Retention(retained_records), self._recovered.oldest_position, self._log.delete_before
         )
-        self._disk_space = DiskSpace.ENOUGH
-        self.state = EngineState.RUNNING
-        # Whether `stop` was called; a partition that failed goes on until then.
-        self._is_stopped = False
         # Where the messages of a committed unit go; set when the partition is wired.
         self.on_messages: Callable[[Sequence[Message]], None] = lambda _: None
         self.storing = Storing(number, clock)
         # Set by the processing task, if there is one.
         self.in_hand: RecordInHand | None = None
-        self.command_duration = self._commands.duration
+        self.command_duration = self._positions.commands.duration
         self.processing_duration = Histogram()
         self.end_to_end_duration = Histogram(AGE_BOUNDS_SECONDS)
 
@@ -135,20 +116,19 @@ class Partition:
     @property
     def source_progress(self) -> ProgressBySource:
         """How far each source is stored."""
-        with self._changed:
-            return dict(self._source_progress)
+        return self._positions.source_progress
 
     @property
     def exporters(self) -> Mapping[str, ExporterCell]:
-        return self._exporters.by_name
+        return self._positions.exporters.by_name
 
     def add_exporter(self, name: str, *, from_end: bool, pace_per_second: float | None) -> Acknowledgement:
         """Gives an exporter its place: where it stood, else the oldest retained record (or the end)."""
-        return self._exporters.add(name, from_end=from_end, pace_per_second=pace_per_second)
+        return self._positions.exporters.add(name, from_end=from_end, pace_per_second=pace_per_second)
 
     def warn_of_removed_exporters(self) -> None:
         """Says which exporters of earlier runs are not configured any more: they hold nothing back."""
-        self._exporters.warn_of_removed()
+        self._positions.exporters.warn_of_removed()
 
     def opened(self) -> None:
         """Writes the record that says so; call when everything stands."""
@@ -158,18 +138,13 @@ class Partition:
     def stop(self) -> None:
         """Frees everyone who waits here, with `StoppedError`."""
         self.gate.stop()
-        with self._changed:
-            self._is_stopped = True
-            if self.state is not EngineState.FAILED:
-                self.state = EngineState.STOPPING
-            self._changed.notify_all()
+        self._positions.stop()
 
     def failing(self, failed: Failed) -> Failed:
         """For a task of this partition: its failure fails the partition and is told to `failed`, which ends the run."""
 
         def fail(task: str, error: BaseException) -> None:
-            with self._changed:
-                self.state = EngineState.FAILED
+            self._positions.fail()
             failed(task, error)
 
         return fail
@@ -218,8 +193,7 @@ class Partition:
             if permit is not None and has_processor:
                 permit.appended(last_position)
             if accepted_ns:
-                with self._changed:
-                    self._commands.stored((last_position, accepted_ns, len(unit.records)))
+                self._positions.commands_stored(last_position, accepted_ns, len(unit.records))
 
         try:
             try:
@@ -252,8 +226,7 @@ class Partition:
 
         One caller at a time for each sender. Waits for permits. Raises `AppendError` when nothing of it was stored.
         """
-        with self._changed:
-            stored = self._received.get(sender, 0)
+        stored = self._positions.received_from(sender)
         fresh = [message for message in messages if message.sequence > stored]
         if fresh:
             permit = self.wait_acquire(WriteSource.INTER_PARTITION, len(fresh))
@@ -290,8 +263,7 @@ class Partition:
 
     def acknowledge(self, acknowledgement: Acknowledgement) -> None:
         """An exporter says that everything up to a position is safe. Counts at once, is stored soon."""
-        with self._changed:
-            self._exporters.acknowledged(acknowledgement)
+        self._positions.acknowledged(acknowledgement)
         self._riders.acknowledged(acknowledgement)
         self._progressed()
 
@@ -302,16 +274,12 @@ class Partition:
     def delivered(self, receiver: int, sequence: int, count: int) -> None:
         """A receiver has stored this partition's messages up to `sequence`, `count` of them just now."""
         self._riders.delivered(receiver, sequence)
-        with self._changed:
-            self._outbox_records -= count
-            self._changed.notify_all()
+        self._positions.delivered(count)
         self._progressed()
 
     def mark_processed(self, position: int) -> None:
         """Everything up to `position` is processed and needed no unit (events, mostly)."""
-        with self._changed:
-            self._processed = position
-            self._commands.processed(position)
+        self._positions.mark_processed(position)
         self._riders.processed(position)
         self.gate.processed(position)
         self._progressed()
@@ -319,26 +287,7 @@ class Partition:
     # -- what follows a commit ---
 
     def _on_committed(self, units: Sequence[Unit]) -> None:
-        processed = None
-        with self._changed:
-            for unit in units:
-                if unit.records:
-                    self._last_written = unit.last_position
-                if unit.processed_position is not None:
-                    if unit.processed_position > self._processed:
-                        self._processed = processed = unit.processed_position
-                        self._commands.processed(processed)
-                    if self._has_processor:
-                        self._stored_processed = unit.processed_position
-                self._outbox_records += len(unit.outbox)
-                for progress in unit.progress:
-                    self._source_progress[progress.source] = progress
-                self._received.update(unit.received)
-                if unit.acknowledged:
-                    self._exporters.stored(unit.acknowledged)
-            if not self._has_processor:
-                self._processed = self._last_written
-            self._changed.notify_all()
+        processed = self._positions.committed(units)
         for unit in units:
             if unit.outbox:
                 self.on_messages(unit.outbox)
@@ -348,8 +297,7 @@ class Partition:
 
     def take_command_duration(self) -> int | None:
         """The longest command duration that was counted since the last call. For the processing task."""
-        with self._changed:
-            return self._commands.take_longest_ns()
+        return self._positions.take_command_duration()
 
     @property
     def append_duration(self) -> Histogram:
@@ -359,47 +307,39 @@ class Partition:
 
     @property
     def last_written(self) -> int:
-        return self._last_written
+        return self._positions.written
 
     @property
     def processed(self) -> int:
-        return self._processed
+        return self._positions.processed
 
     def read(self, position: int, max_records: int) -> list[RecordBatch]:
         return self._log.read(position, max_records)
 
     def wait_for_record(self, position: int, timeout_ns: int) -> bool:
         """Waits until the record at `position` is written, the partition is stopped, or the time is over."""
-        with self._changed:
-            # Also where a task has failed: until the run ends the others have nothing else to do.
-            if self._last_written < position and not self._is_stopped:
-                self._changed.wait(timeout_ns / NS_PER_SECOND)
-            return self._last_written >= position
+        return self._positions.wait_for_record(position, timeout_ns)
 
     def pause_after_failure(self) -> bool:
         """Waits a moment before a failed append is tried again; False when the partition stops meanwhile."""
         self.storing.will_retry()
-        deadline_ns = self._clock.monotonic_ns() + _APPEND_RETRY_NS
-        with self._changed:
-            while not self.is_stopping and (rest_ns := deadline_ns - self._clock.monotonic_ns()) > 0:
-                self._changed.wait(rest_ns / NS_PER_SECOND)
-        return not self.is_stopping
+        return self._positions.pause(_APPEND_RETRY_NS)
 
     def wait_for_outbox(self, records_max: int, timeout_ns: int) -> bool:
         """Waits until fewer than `records_max` messages are on their way."""
-        with self._changed:
-            if self._outbox_records >= records_max and self.state is EngineState.RUNNING:
-                self._changed.wait(timeout_ns / NS_PER_SECOND)
-            return self._outbox_records < records_max
+        return self._positions.wait_for_outbox(records_max, timeout_ns)
 
     @property
     def is_stopping(self) -> bool:
-        return self.state is not EngineState.RUNNING
+        return self._positions.is_stopping
+
+    @property
+    def state(self) -> EngineState:
+        return self._positions.state
 
     def wake(self) -> None:
         """Lets everyone who waits for records look again, at a stop for instance."""
-        with self._changed:
-            self._changed.notify_all()
+        self._positions.wake()
 
     def state_get(self, key: str) -> bytes | None:
         return self._log.state_get(key)
@@ -411,13 +351,11 @@ class Partition:
 
     def set_disk_space(self, space: DiskSpace) -> None:
         """The ticker's word on the disk that this partition lies on."""
-        with self._changed:
-            self._disk_space = space
-            self._changed.notify_all()
+        self._positions.set_disk_space(space)
 
     @property
     def disk_space(self) -> DiskSpace:
-        return self._disk_space
+        return self._positions.disk_space
 
     def wait_for_room(
         self, *, up_to: DiskSpace, blocked: Blocked, is_canceled: Callable[[], bool] = lambda: False
@@ -426,24 +364,11 @@ class Partition:
 
         Raises `StoppedError` when the partition stops meanwhile, or `is_canceled()` holds at a `wake`.
         """
-        told = False
-        while self._disk_space.value > up_to.value:
-            if not told:
-                blocked(BlockReason.DISK_FULL)
-                told = True
-            with self._changed:
-                if self.is_stopping or is_canceled():
-                    raise StoppedError(f"partition {self.number} is stopping, or its writer")
-                if self._disk_space.value > up_to.value:
-                    self._changed.wait(1.0)
+        self._positions.wait_for_room(up_to=up_to, blocked=blocked, is_canceled=is_canceled)
 
     def retain(self) -> None:
         """Deletes what nobody needs, in steps that hold no writer up for long."""
-        with self._changed:
-            done = self._exporters.stored_positions()
-            if self._has_processor:
-                done.append(self._stored_processed)
-        self._old_records.let_go(done)
+        self._old_records.let_go(self._positions.stored())
 
     # -- flow control ---
 
@@ -463,10 +388,8 @@ class Partition:
         if self.in_hand is not None:
             self.in_hand.look()
 
-    def _positions(self) -> tuple[int, int | None]:
-        """The last written one and the lowest that is acknowledged."""
-        with self._changed:
-            return self._last_written, self._exporters.lowest()
+    def _written_and_lowest(self) -> tuple[int, int | None]:
+        return self._positions.written_and_lowest()
 
     def override(self, override: Override | None, *, by: str | None = None) -> None:
         """Puts limits over the configured ones or, with None, brings these back: at once, the throttle included."""
@@ -476,40 +399,33 @@ class Partition:
 
     def is_quiescent(self) -> bool:
         """Whether everything written is processed, delivered and acknowledged."""
-        with self._changed:
-            lowest = self._exporters.lowest()
-            return (
-                self._processed >= self._last_written
-                and self._outbox_records == 0
-                and (lowest is None or lowest >= self._last_written)
-            )
+        return self._positions.is_quiescent()
 
     def snapshot(self, *, disk_free_bytes: int | None) -> PartitionSnapshot:
         wall_ns = self._clock.wall_ns()
         in_hand = self.in_hand
-        with self._changed:
-            written, processed, lowest = self._last_written, self._processed, self._exporters.lowest()
-            positions = self._exporters.positions()
-            outbox_records = self._outbox_records
-            flow = self.gate.snapshot(last_written=written, lowest_acknowledged=lowest)
+        standing = self._positions.standing(
+            lambda written, lowest: self.gate.snapshot(last_written=written, lowest_acknowledged=lowest)
+        )
+        written, lowest = standing.written, standing.lowest
         return PartitionSnapshot(
             partition=self.number,
             state=self.state,
             last_written_position=written,
-            last_processed_position=processed if self._has_processor else None,
+            last_processed_position=standing.processed if self._has_processor else None,
             lowest_acknowledged_position=lowest,
             backlog_records=None if lowest is None else written - lowest,
             oldest_unexported_wall_ns=None if lowest is None else self._oldest_unexported(lowest, written, wall_ns),
-            flow=flow,
-            exporters=self._exporters.snapshots(
-                positions, written, lambda position: self._oldest_unexported(position, written, wall_ns)
+            flow=standing.flow,
+            exporters=self._positions.exporters.snapshots(
+                standing.exporters, written, lambda position: self._oldest_unexported(position, written, wall_ns)
             ),
             append_duration=self._log.append_duration.snapshot(),
             command_duration=self.command_duration.snapshot(),
             processing_duration=self.processing_duration.snapshot(),
             end_to_end_duration=self.end_to_end_duration.snapshot(),
             append_failures=dict(self._log.append_failures),
-            outbox_records=outbox_records,
+            outbox_records=standing.outbox_records,
             disk_free_bytes=disk_free_bytes,
             append_error=self.storing.error,
             processing_position=None if in_hand is None else in_hand.position,
