@@ -46,11 +46,11 @@ imports: install ## who may import whom
 
 generated: install ## generated files are what their sources say
 	$(BIN)/python -m exporter.catalogue.docs --check
-	$(BIN)/python -m dashboards check
+	$(BIN)/penstock dashboards check
 
 generate: install ## write the generated files anew
 	$(BIN)/python -m exporter.catalogue.docs
-	$(BIN)/python -m dashboards build
+	$(BIN)/penstock dashboards build
 
 test: install ## the tests
 	$(BIN)/python -m pytest $(ARGS)

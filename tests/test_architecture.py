@@ -164,7 +164,6 @@ _DEFINING = (
 )
 # Calls that stand alone at the top level and only put together what the module defines.
 _COMPOSING = {
-    "dashboards/__main__.py": {"sys.exit"},
     "penstock/__main__.py": {"main"},
     "penstock/cli/main.py": {"commands.add_command"},
 }
