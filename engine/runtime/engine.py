@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from engine.backpressure.markers import Markers
 from engine.backpressure.monitor import BackPressureMonitor
+from engine.backpressure.stacks import check_interpreter
 from engine.core.clock import NS_PER_SECOND, Clock, SystemClock
 from engine.core.errors import ConfigurationError, PenstockError, TaskFailedError
 from engine.core.identity import stable_id
@@ -79,6 +80,7 @@ class Engine:
         `share` is what of the pipeline runs in this process; without one, all of it.
         """
         check(pipeline)
+        check_interpreter()
         self.pipeline = pipeline
         self._flow_control = flow_control or FlowControlSettings()
         self._options = options or EngineOptions()
