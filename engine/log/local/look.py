@@ -79,7 +79,9 @@ class Look:
     def _missing_at_front(self) -> Stretch | None:
         """What retention has left and no segment holds."""
         before = Place(self.floor.oldest_commit, self.floor.oldest_position)
-        after = self.segments[0].begin if self.segments else self.known
+        # A partition has one from its making on: without any, nobody can say that there was nothing in it.
+        at_least = max(self.known, Place(before.commit + 1, before.position))
+        after = self.segments[0].begin if self.segments else at_least
         return gap(0, before, 0, after) if before.commit < after.commit else None
 
 

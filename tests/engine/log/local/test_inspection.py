@@ -589,6 +589,20 @@ def test_without_a_segment_all_that_was_not_deleted_is_missing(tmp_path: Path) -
     assert intents(folder) == {1: LOST_INTENT, 2: LOST_INTENT, 3: LOST_INTENT, 4: LOST_INTENT, 5: "create"}
 
 
+def test_without_a_segment_and_a_word_of_what_was_in_it_a_commit_is_missing(tmp_path: Path) -> None:
+    folder = written(tmp_path / "1", [1], applied=False)
+    (segment,) = folder.glob("*.log")
+    segment.unlink()
+    assert is_refused(folder)
+    (found,) = verified(folder).damages
+    assert (found.records, found.commits, found.changes_lost) == (0, (1, 1), True)
+    repair(folder, [found])
+    assert verified(folder).damages == ()
+    log = opened(folder)
+    assert log.last_position == 0
+    log.close()
+
+
 def test_segments_that_retention_deleted_are_not_missing(tmp_path: Path) -> None:
     folder = written(tmp_path / "1", [3, 1, 4, 2], segment_bytes=TINY)
     log = opened(folder)
