@@ -62,7 +62,7 @@ format: install ## put the format right
 demo: install ## a month of flights through throttling and back
 	$(BIN)/penstock demo $(ARGS)
 
-crash: install ## fifty rounds of kill -9 (CRASH_ROUNDS=50, CRASH_STORAGE=segments, TEST_SEED=… for the same again)
+crash: install ## fifty rounds of kill -9 (CRASH_ROUNDS=50, TEST_SEED=… for the same again)
 	CRASH_ROUNDS=$${CRASH_ROUNDS:-50} $(BIN)/python -m pytest -s tests/end_to_end/test_flights.py -k kill_9 $(ARGS)
 
 crash-workers: install ## the same of random workers and of their parent, over two workers

@@ -1,9 +1,10 @@
 """Durable appends against the limit of the disk: raw append and fdatasync. `python -m benchmarks append`.
 
 The engine's append is the whole way of a writer: a permit from flow control (rate limit, throttle and request limit
-on), encoding, checksum, positions, histogram, SQLite at FULL. The raw one writes as many bytes and syncs. Between
-them stand a plain loop that puts each batch into SQLite at FULL, encoded beforehand: what SQLite alone costs; and the
-raw one with a pause of busy waiting before each write: a disk that is written to without a break answers sooner.
+on), encoding, checksum, positions, histogram, the local log at FULL. The raw one writes as many bytes and syncs.
+Between them stand a plain loop that puts each batch into SQLite at FULL, encoded beforehand: what a database in the
+place of the log would cost; and the raw one with a pause of busy waiting before each write: a disk that is written to
+without a break answers sooner.
 """
 
 from __future__ import annotations
@@ -19,18 +20,15 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from engine.log.sqlite import SqliteStorage
-
 from benchmarks.at_once import per_second
 from benchmarks.conditions import Spread, conditions, ratios
 from benchmarks.group_commit import hand_made
+from benchmarks.logs import local_log
 from benchmarks.study import Pace, Report
 from engine.core.clock import SystemClock
 from engine.core.records import Record, RecordType, WriteSource
 from engine.core.unit import Unit
 from engine.flow.settings import FlowControlSettings, RequestLimitSettings, ThrottlingSettings, WriteLimitSettings
-from engine.log.local.storage import LocalLogStorage
-from engine.log.storage import LogStorage
 from engine.partition.partition import Partition
 
 RECORD_BYTES = 200
@@ -60,10 +58,10 @@ def record() -> Record:
     return Record(RecordType.COMMAND, "row", "create", "key-17", VALUE)
 
 
-def partition(folder: Path, storage: Callable[[Path], LogStorage] = SqliteStorage) -> Partition:
+def partition(folder: Path) -> Partition:
     return Partition(
         1,
-        storage(folder / "1"),
+        local_log(folder / "1"),
         SystemClock(),
         flow_control=FLOW_CONTROL,
         exporters=(),
@@ -120,8 +118,8 @@ def sqlite_blob(folder: Path, batch: int, seconds: float) -> _Cell:
         db.close()
 
 
-def engine(folder: Path, batch: int, seconds: float, *, storage: Callable[[Path], LogStorage] = SqliteStorage) -> _Cell:
-    target = partition(folder, storage)
+def engine(folder: Path, batch: int, seconds: float) -> _Cell:
+    target = partition(folder)
     # Made before: what a record costs its maker is not the log's.
     records = [record() for _ in range(batch)]
 
@@ -135,15 +133,9 @@ def engine(folder: Path, batch: int, seconds: float, *, storage: Callable[[Path]
         target.close()
 
 
-def engine_over_segments(folder: Path, batch: int, seconds: float) -> _Cell:
-    return engine(folder, batch, seconds, storage=LocalLogStorage)
-
-
-def writers(
-    folder: Path, threads: int, seconds: float, *, storage: Callable[[Path], LogStorage] = SqliteStorage
-) -> float:
+def writers(folder: Path, threads: int, seconds: float) -> float:
     """Acknowledged single-record appends per second of so many threads."""
-    target = partition(folder, storage)
+    target = partition(folder)
 
     def append() -> None:
         permit = target.wait_acquire(WriteSource.USER_COMMAND, 1)
@@ -155,16 +147,11 @@ def writers(
         target.close()
 
 
-def writers_over_segments(folder: Path, threads: int, seconds: float) -> float:
-    return writers(folder, threads, seconds, storage=LocalLogStorage)
-
-
 CANDIDATES = {
     "raw": raw,
     "raw after a pause": raw_after_pause,
     "SQLite blob": sqlite_blob,
     "engine": engine,
-    "engine over segments": engine_over_segments,
 }
 
 
@@ -173,8 +160,8 @@ def run(pace: Pace) -> Report:
     samples: dict[str, tuple[float, ...]] = {}
     rows = [
         "| batch | raw: thousand records/s | raw after 50 µs ÷ raw | SQLite blob ÷ raw | engine ÷ raw | "
-        "engine − raw, µs | engine p99 ms | engine over segments ÷ raw |",
-        "|---|---|---|---|---|---|---|---|",
+        "engine − raw, µs | engine p99 ms |",
+        "|---|---|---|---|---|---|---|",
     ]
     for batch in (1, 100, 1000):
         found: dict[str, list[_Cell]] = {name: [] for name in CANDIDATES}
@@ -187,7 +174,6 @@ def run(pace: Pace) -> Report:
                     found[name].append(CANDIDATES[name](Path(folder), batch, seconds))
         per_second = {name: [cell.per_second for cell in cells] for name, cells in found.items()}
         samples[f"append {batch}"] = ratios(per_second["engine"], per_second["raw"]).values
-        samples[f"append {batch}, segments"] = ratios(per_second["engine over segments"], per_second["raw"]).values
         more_us = [
             1e6 / ours - 1e6 / limit for ours, limit in zip(per_second["engine"], per_second["raw"], strict=True)
         ]
@@ -196,37 +182,29 @@ def run(pace: Pace) -> Report:
             f"{ratios(per_second['raw after a pause'], per_second['raw']).text()} | "
             f"{ratios(per_second['SQLite blob'], per_second['raw']).text()} | "
             f"{ratios(per_second['engine'], per_second['raw']).text()} | {Spread.of(more_us).text('{:.0f}')} | "
-            f"{Spread.of([cell.p99_us / 1000 for cell in found['engine']]).text()} | "
-            f"{ratios(per_second['engine over segments'], per_second['raw']).text()} |"
+            f"{Spread.of([cell.p99_us / 1000 for cell in found['engine']]).text()} |"
         )
     many: list[float] = []
     one: list[float] = []
-    many_segments: list[float] = []
-    one_segments: list[float] = []
     many_by_hand: list[float] = []
     one_by_hand: list[float] = []
     for _ in pace.repetitions(9, 3, "group commit"):
         for measure, threads, into in (
             (writers, 1, one),
             (writers, 64, many),
-            (writers_over_segments, 1, one_segments),
-            (writers_over_segments, 64, many_segments),
             (hand_made, 1, one_by_hand),
             (hand_made, 64, many_by_hand),
         ):
             with tempfile.TemporaryDirectory() as folder:
                 into.append(measure(Path(folder), threads, seconds) / 1000)
     samples["group commit"] = ratios(many, one).values
-    samples["group commit, segments"] = ratios(many_segments, one_segments).values
     lines = [
         f"durable append, records of {RECORD_BYTES} bytes, flow control on, n = {len(one)}; {conditions()}",
         "",
         *rows,
         "",
         f"group commit: one writer {Spread.of(one).text('{:.1f}')}, 64 writers {Spread.of(many).text('{:.1f}')} "
-        f"thousand records/s, ratio {ratios(many, one).text()}; over segments: "
-        f"one {Spread.of(one_segments).text('{:.1f}')}, 64 {Spread.of(many_segments).text('{:.1f}')}, "
-        f"ratio {ratios(many_segments, one_segments).text()}; by hand over a raw file, without an engine: "
+        f"thousand records/s, ratio {ratios(many, one).text()}; by hand over a raw file, without an engine: "
         f"one {Spread.of(one_by_hand).text('{:.1f}')}, 64 {Spread.of(many_by_hand).text('{:.1f}')}, "
         f"ratio {ratios(many_by_hand, one_by_hand).text()}",
     ]

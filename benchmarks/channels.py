@@ -21,7 +21,8 @@ import orjson
 
 from benchmarks.conditions import Spread, conditions, ratios
 from benchmarks.dataset import Flights, flights
-from benchmarks.flights_job import Mapped, parse, plain, told
+from benchmarks.flight import Mapped, parse, told
+from benchmarks.flights_job import plain
 from benchmarks.study import Pace, Report
 from engine.core.clock import NS_PER_SECOND, SystemClock
 from engine.tasks.buffers import Buffer, InputGate, LocalBufferPool

@@ -11,7 +11,7 @@ from bytewax.connectors.files import FileSink, FileSource
 from bytewax.dataflow import Dataflow
 from bytewax.testing import run_main
 
-from benchmarks.flights_job import Mapped, mapped, told
+from benchmarks.flight import Mapped, mapped, told
 
 # Its own default.
 BATCH = 1000

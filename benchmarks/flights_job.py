@@ -12,24 +12,15 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import orjson
 
+from benchmarks.flight import mapped, parse, told
 from engine import EngineOptions, Pipeline, ProcessingContext, Record, RecordFilter
 from engine.exporting.jsonl import jsonl
 from engine.options import StorageKind
 from engine.sources.lines import lines
-
-Mapped = tuple[str, int, str]
-
-
-def mapped(flight: dict[str, Any]) -> Mapped:
-    return (flight["tailnum"] or "?", (flight["arr_delay"] or 0) * 60, flight["carrier"])
-
-
-def told(tail: str, count: int, value: Mapped) -> dict[str, Any]:
-    return {"tail": tail, "n": count, "delay_s": value[1], "carrier": value[2]}
 
 
 def plain(source: Path, folder: Path) -> int:
@@ -43,10 +34,6 @@ def plain(source: Path, folder: Path) -> int:
             out.write(orjson.dumps(told(value[0], count, value)) + b"\n")
             records += 1
     return records
-
-
-def parse(line: bytes) -> Mapped:
-    return mapped(orjson.loads(line))
 
 
 class CountPerAircraft:
@@ -84,16 +71,15 @@ def peer() -> Callable[[Path, Path], int]:
     return bytewax
 
 
-def engine_options(synchronous: Literal["FULL", "NORMAL"], storage: StorageKind) -> EngineOptions:
+def engine_options(synchronous: Literal["FULL", "NORMAL"], storage: StorageKind = "local") -> EngineOptions:
     return EngineOptions(synchronous=synchronous, storage=storage, buffer_records=1000)
 
 
 PEER = "bytewax"
 VARIANTS: dict[str, Callable[[], Callable[[Path, Path], int]]] = {
     "plain": lambda: plain,
-    "full": lambda: penstock(engine_options("FULL", "sqlite")),
-    "normal": lambda: penstock(engine_options("NORMAL", "sqlite")),
-    "segments": lambda: penstock(engine_options("FULL", "segments")),
+    "full": lambda: penstock(engine_options("FULL")),
+    "normal": lambda: penstock(engine_options("NORMAL")),
     "memory": lambda: penstock(engine_options("FULL", "memory")),
     PEER: peer,
 }

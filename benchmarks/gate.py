@@ -14,6 +14,7 @@ from pathlib import Path
 from threading import Lock
 
 from benchmarks.conditions import Spread, conditions, ratios
+from benchmarks.logs import local_log
 from benchmarks.study import Pace, Report
 from engine.core.clock import SystemClock
 from engine.core.records import Record, RecordType, WriteSource
@@ -27,7 +28,6 @@ from engine.flow.settings import (
     ThrottlingSettings,
     WriteLimitSettings,
 )
-from engine.log.sqlite import SqliteStorage
 from engine.partition.partition import Partition
 
 CALLS, SLOW_CALLS = 30_000, 4_000
@@ -205,12 +205,12 @@ def admissions(pace: Pace) -> tuple[list[str], dict[str, Spread]]:
 
 
 class Appends:
-    """A partition over SQLite without a sync; units of a hundred records, encoded anew each time."""
+    """A partition over the local log without a sync; units of a hundred records, encoded anew each time."""
 
     def __init__(self, folder: Path, settings: FlowControlSettings) -> None:
         self.partition = Partition(
             1,
-            SqliteStorage(folder / "1.db", synchronous="NORMAL"),
+            local_log(folder / "1", synchronous="NORMAL"),
             SystemClock(),
             flow_control=settings,
             exporters=(),

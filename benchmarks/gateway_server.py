@@ -16,11 +16,11 @@ import httptools
 import msgspec
 import uvloop
 
+from benchmarks.logs import local_log
 from engine import EngineOptions, Pipeline, Record, WriteSource
 from engine.core.clock import SystemClock
 from engine.core.unit import Unit
 from engine.log.partition_log import PartitionLog
-from engine.log.sqlite import SqliteStorage
 from exporter.gateway.server import GatewayServer
 from exporter.gateway.settings import GatewaySettings
 
@@ -64,8 +64,8 @@ class Bare(asyncio.Protocol):
 
 
 def bare(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    log = PartitionLog(1, SqliteStorage(folder / "bare", synchronous="NORMAL"), SystemClock(), committed=lambda _: None)
+    storage = local_log(folder / "bare", synchronous="NORMAL")
+    log = PartitionLog(1, storage, SystemClock(), committed=lambda _: None)
     log.open()
 
     async def serve() -> None:

@@ -38,16 +38,10 @@ def _at_most(name: str, what: str, bound: float, by: str, unit: str = "") -> Goa
 
 
 GOALS = (
-    _at_least(
-        "append 1, segments", "durable append, batch 1, flow control on ÷ raw append + fdatasync", 0.75, "append"
-    ),
-    _at_least("append 100, segments", "the same, batch 100", 0.75, "append"),
-    _at_least("append 1000, segments", "the same, batch 1000", 0.35, "append"),
-    _at_least("append 1", "the same over SQLite, batch 1", 0.75, "append"),
+    _at_least("append 1", "durable append, batch 1, flow control on ÷ raw append + fdatasync", 0.75, "append"),
     _at_least("append 100", "the same, batch 100", 0.75, "append"),
     _at_least("append 1000", "the same, batch 1000", 0.35, "append"),
-    _at_least("group commit, segments", "64 single-record writers ÷ one", 7, "append"),
-    _at_least("group commit", "the same over SQLite", 7, "append"),
+    _at_least("group commit", "64 single-record writers ÷ one", 7, "append"),
     _at_most("gate", "one admission through the whole gate ÷ hand-made gate, time", 2.0, "gate"),
     _at_least("gate, limits", "limits ÷ one admission, time", 2, "gate"),
     _at_least("gate, pyrate", "pyrate-limiter ÷ one admission, time", 5, "gate"),
@@ -56,9 +50,7 @@ GOALS = (
     _at_least("stages", "pipeline of 4 stages ÷ inline loop", 0.65, "channels"),
     _at_least("flights, memory", "flights job without durability ÷ plain orjson loop", 0.65, "flights"),
     _at_least("flights, memory, bytewax", "the same ÷ bytewax", 1.75, "flights"),
-    _at_least("flights, segments", "flights job, durable in and out ÷ plain orjson loop", 0.35, "flights"),
-    _at_least("flights, segments, bytewax", "the same ÷ bytewax with recovery off", 1.0, "flights"),
-    _at_least("flights, durable", "flights job, durable over SQLite ÷ plain orjson loop", 0.35, "flights"),
+    _at_least("flights, durable", "flights job, durable in and out ÷ plain orjson loop", 0.35, "flights"),
     _at_least("flights, durable, bytewax", "the same ÷ bytewax with recovery off", 1.0, "flights"),
     _at_least("workers, flights", "flights job, 2 workers ÷ 1 process", 1.3, "workers"),
     _at_least("workers, generators", "a generator for each worker, 2 workers ÷ 1 process", 1.6, "workers"),

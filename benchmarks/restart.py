@@ -11,7 +11,6 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Sequence
-from itertools import product
 from pathlib import Path
 
 from benchmarks.conditions import Spread, conditions
@@ -21,14 +20,12 @@ from engine.core.clock import SystemClock
 from engine.core.unit import Acknowledgement, Unit
 from engine.exporting.protocol import ExporterContext
 from engine.log.partition_log import PartitionLog
-from engine.options import StorageKind
 from engine.runtime.data_folder import DataFolder
 
 LENGTHS = (10_000, 100_000, 1_000_000)
 QUICK_LENGTHS = (10_000, 100_000)
 BATCH = 100
 _TIMED_BATCHES = 100
-STORAGES: tuple[StorageKind, ...] = ("sqlite", "segments")
 
 
 class Nothing:
@@ -47,14 +44,14 @@ class Nothing:
         return
 
 
-def fill(folder: Path, length: int, *, after: int = 0, storage: StorageKind = "sqlite") -> float:
+def fill(folder: Path, length: int, *, after: int = 0) -> float:
     """A log of so many records with as many keys of state as a tenth of them, all processed and acknowledged.
 
     Goes on `after` what an earlier call has left. Returns the seconds that one record took, over the last batches.
     """
     data = DataFolder(folder)
-    data.open("restart", 1, storage)
-    log = PartitionLog(1, data.storage(1, storage, "NORMAL"), SystemClock(), committed=lambda _: None)
+    data.open("restart", 1)
+    log = PartitionLog(1, data.storage(1, "local", "NORMAL"), SystemClock(), committed=lambda _: None)
     log.open()
     taken: deque[float] = deque(maxlen=_TIMED_BATCHES)
     for first in range(after + 1, length + 1, BATCH):
@@ -77,8 +74,8 @@ def fill(folder: Path, length: int, *, after: int = 0, storage: StorageKind = "s
     return sum(taken) / len(taken) / BATCH
 
 
-def restart_seconds(folder: Path, *, storage: StorageKind = "sqlite") -> float:
-    options = EngineOptions(retained_records=None, run_forever=True, storage=storage)
+def restart_seconds(folder: Path) -> float:
+    options = EngineOptions(retained_records=None, run_forever=True)
     began = time.perf_counter()
     engine = Pipeline("restart").process(Nothing).export("out", Nothing).run(folder, options=options).start()
     while True:
@@ -93,14 +90,13 @@ def restart_seconds(folder: Path, *, storage: StorageKind = "sqlite") -> float:
 
 
 def run(pace: Pace) -> Report:
-    rows = ["| storage | records in the log | restart ms | log MB |", "|---|---|---|---|"]
-    for storage, length in product(STORAGES, QUICK_LENGTHS if pace.quick else LENGTHS):
+    rows = ["| records in the log | restart ms | log MB |", "|---|---|---|"]
+    for length in QUICK_LENGTHS if pace.quick else LENGTHS:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name) / "data"
-            fill(folder, length, storage=storage)
-            what = f"{storage}, {length} records"
-            found = [restart_seconds(folder, storage=storage) * 1000 for _ in pace.repetitions(7, 3, what)]
+            fill(folder, length)
+            found = [restart_seconds(folder) * 1000 for _ in pace.repetitions(7, 3, f"{length} records")]
             files = [file for file in (folder / "partitions").rglob("*") if file.is_file()]
             megabytes = sum(file.stat().st_size for file in files) / 1e6
-            rows.append(f"| {storage} | {length} | {Spread.of(found).text('{:.1f}')} | {megabytes:.0f} |")
+            rows.append(f"| {length} | {Spread.of(found).text('{:.1f}')} | {megabytes:.0f} |")
     return Report("\n".join([f"restart, batches of {BATCH}, n = {len(found)}; {conditions()}", "", *rows]))

@@ -18,7 +18,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.flights_job import CountPerAircraft, parse
+from benchmarks.flight import parse
+from benchmarks.flights_job import CountPerAircraft
 from engine import Engine, EngineOptions, Pipeline, RecordFilter, SourceBatch, SourceStart
 from engine.exporting.jsonl import jsonl
 from engine.sources.lines import lines

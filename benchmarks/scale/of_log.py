@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.append import FLOW_CONTROL
+from benchmarks.logs import local_log
 from benchmarks.restart import fill, restart_seconds
 from benchmarks.scale.curve import Cost, Costs, Curve, each_apart
 from benchmarks.study import Pace
@@ -16,7 +17,7 @@ from engine.core.clock import SystemClock
 from engine.core.records import Record, RecordType, WriteSource
 from engine.core.unit import Unit
 from engine.log.partition_log import PartitionLog
-from engine.log.sqlite import SqliteStorage
+from engine.log.storage import LogStorage
 from engine.partition.partition import Partition
 from engine.runtime.data_folder import DataFolder
 
@@ -33,7 +34,7 @@ def of_batch(records: int) -> Costs:
     with tempfile.TemporaryDirectory() as folder:
         partition = Partition(
             1,
-            SqliteStorage(Path(folder) / "1.db", synchronous="NORMAL"),
+            local_log(Path(folder) / "1", synchronous="NORMAL"),
             SystemClock(),
             flow_control=FLOW_CONTROL,
             exporters=(),
@@ -54,12 +55,12 @@ def of_record(size: int) -> Costs:
     """Ten in a batch, of values that cannot be made smaller."""
     records = [Record(RecordType.COMMAND, "row", "create", "key-17", os.urandom(size)) for _ in range(10)]
     with tempfile.TemporaryDirectory() as folder:
-        log = _opened(Path(folder) / "1.db")
+        log = _opened(local_log(Path(folder) / "1", synchronous="NORMAL"))
         append = seconds_a_call(lambda: log.append(Unit(source=WriteSource.USER_COMMAND, records=records)))
         end = log.last_position
         log.close()
         # Again from the disk, or the system's cache of it: what has just been written is still in our memory.
-        log = _opened(Path(folder) / "1.db")
+        log = _opened(local_log(Path(folder) / "1", synchronous="NORMAL"))
         read = seconds_a_record_read(log, 1, min(end, max(10, 100_000_000 // size)))
         log.close()
     return {"append": 1e6 * append / len(records), "read": 1e6 * read}
@@ -80,22 +81,21 @@ def of_length(pace: Pace) -> Iterator[tuple[int, Sequence[Costs]]]:
 
 
 def _read_middle(folder: Path, length: int) -> float:
-    data = DataFolder(folder)
-    log = _opened(data.partition_path(1))
+    log = _opened(DataFolder(folder).storage(1, "local", "NORMAL"))
     first = max(1, length // 2 - READ // 2)
     seconds = seconds_a_record_read(log, first, min(length, first + READ))
     log.close()
     return seconds
 
 
-def _opened(path: Path) -> PartitionLog:
-    log = PartitionLog(1, SqliteStorage(path, synchronous="NORMAL"), SystemClock(), committed=lambda _: None)
+def _opened(storage: LogStorage) -> PartitionLog:
+    log = PartitionLog(1, storage, SystemClock(), committed=lambda _: None)
     log.open()
     return log
 
 
 def seconds_a_call(call: Callable[[], object]) -> float:
-    """The mean of a second of calls, so that what SQLite does now and then is in it."""
+    """The mean of a second of calls, so that what the log does now and then is in it."""
     call()
     taken: list[float] = []
     until = time.perf_counter() + SECONDS

@@ -7,7 +7,7 @@ import sqlite3
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from engine.core.unit import Recovered
@@ -50,7 +50,17 @@ class Look:
         return max(self.reached, Place(self.floor.commit + 1, self.floor.position + 1))
 
     def pieces(self, position: int = 0) -> Iterator[tuple[Segment | None, SegmentFile | None, Stretch | Tail | Gone]]:
-        """From the segment that holds `position` on. What is missing at the front is in no segment."""
+        """From the segment that holds `position` on. What is missing at the front is in no segment.
+
+        What cannot be read ends where the knowledge of the database does: on this side no changes are lost with it.
+        """
+        for segment, file, piece in self._walked(position):
+            if isinstance(piece, Stretch) and piece.body is None:
+                yield from ((segment, file, part) for part in _cut_at(piece, self.reached))
+            else:
+                yield segment, file, piece
+
+    def _walked(self, position: int) -> Iterator[tuple[Segment | None, SegmentFile | None, Stretch | Tail | Gone]]:
         first = max(bisect_right(self.segments, position, key=lambda segment: segment.begin.position) - 1, 0)
         missing = self._missing_at_front() if first == 0 else None
         if missing is not None:
@@ -69,8 +79,18 @@ class Look:
     def _missing_at_front(self) -> Stretch | None:
         """What retention has left and no segment holds."""
         before = Place(self.floor.oldest_commit, self.floor.oldest_position)
-        after = self.segments[0].begin if self.segments else self.known
+        # A partition has one from its making on: without any, nobody can say that there was nothing in it.
+        at_least = max(self.known, Place(before.commit + 1, before.position))
+        after = self.segments[0].begin if self.segments else at_least
         return gap(0, before, 0, after) if before.commit < after.commit else None
+
+
+def _cut_at(lost: Stretch, place: Place) -> list[Stretch]:
+    """In two where the place is inside."""
+    before, after = lost.before, lost.after
+    if not (before.commit < place.commit < after.commit and before.position <= place.position <= after.position):
+        return [lost]
+    return [replace(lost, after=place, is_unknown=False), replace(lost, before=place)]
 
 
 def floor_as_it_is(folder: Path) -> Floor:

@@ -23,16 +23,26 @@ def opened_to_read(path: Path) -> sqlite3.Connection:
     try:
         db = _connected(path)
     except sqlite3.Error as error:
-        raise DataFolderError(f"{path} cannot be opened as a log: {error}") from error
+        raise _unreadable(path, error) from error
     try:
         found = format_of(db)
     except sqlite3.Error as error:
         db.close()
-        raise DataFolderError(f"{path} cannot be opened as a log: {error}") from error
+        raise _unreadable(path, error) from error
+    if found is None or found < 0:
+        db.close()
+        raise damaged(path, "it does not say its format")
     if found != FORMAT_VERSION:
         db.close()
         raise wrong_format(path, found, FORMAT_VERSION)
     return db
+
+
+def _unreadable(path: Path, error: sqlite3.Error) -> DataFolderError:
+    if isinstance(error, sqlite3.OperationalError):
+        # Not its content: rights, or the disk.
+        return DataFolderError(f"{path} cannot be opened as a log: {error}")
+    return damaged(path, " ".join(str(error).split()))
 
 
 def check_state(path: Path, identity: LogIdentity) -> None:

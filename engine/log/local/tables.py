@@ -86,7 +86,7 @@ def format_of(db: sqlite3.Connection) -> int | None:
     return int(row[0]) if row else -1
 
 
-def wrong_format(path: Path, version: int | None, wanted: int) -> DataFolderError:
+def wrong_format(path: Path, version: int, wanted: int) -> DataFolderError:
     return DataFolderError(
         f"{path} has format {version}, this version reads format {wanted}; "
         "use the version that wrote it, or another data folder"

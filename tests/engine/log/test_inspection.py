@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sqlite3
 from collections.abc import Callable
@@ -160,14 +161,16 @@ def test_a_database_that_is_damaged_itself_is_beyond_repair_and_says_so(
 
 
 @pytest.mark.parametrize("content", [b"no database at all, just text" * 300, b""])
-def test_what_is_no_log_is_refused(path: Path, content: bytes) -> None:
+def test_what_is_no_database_of_ours_is_damaged(path: Path, content: bytes) -> None:
     database_of(path).write_bytes(content)
-    with (
-        pytest.raises(
-            DataFolderError, match=r"cannot be opened as a log|has format None|the database itself is damaged"
-        ),
-        inspected(path),
-    ):
+    with pytest.raises(DataFolderError, match=r"the database itself is damaged .*; bring it back"), inspected(path):
+        pass
+
+
+def test_half_of_a_database_is_damaged(path: Path) -> None:
+    file = database_of(path)
+    os.truncate(file, file.stat().st_size // 2)
+    with pytest.raises(DataFolderError, match=r"the database itself is damaged .*; bring it back"), inspected(path):
         pass
 
 

@@ -252,9 +252,9 @@ def test_a_repair_refuses_to_fill_a_gap_beyond_all_bounds_and_changes_nothing(tm
     last = max(folder.glob("*.log"))
     last.rename(last.with_name(f"{FAR:020d}-{FAR:020d}.log"))
     damages = verified(folder).damages
-    assert (5, FAR - 1) in positions(damages)
+    assert (9, FAR - 1) in positions(damages)
     before = {file.name: file.read_bytes() for file in folder.glob("*.log")}
-    with pytest.raises(DataFolderError, match=f"positions 5 to {FAR - 1} are too many to be replaced one by one"):
+    with pytest.raises(DataFolderError, match=f"positions 9 to {FAR - 1} are too many to be replaced one by one"):
         repair(folder, damages)
     assert {file.name: file.read_bytes() for file in folder.glob("*.log")} == before
 
@@ -525,6 +525,44 @@ def test_a_segment_in_the_middle_that_is_gone_is_missing(tmp_path: Path, applied
     log.close()
 
 
+@pytest.mark.parametrize("segment_bytes", [TINY, 1 << 20])
+def test_what_is_lost_on_both_sides_of_what_the_database_knows_is_told_and_replaced_apart(
+    tmp_path: Path, segment_bytes: int
+) -> None:
+    running, folder = tmp_path / "running", tmp_path / "1"
+    for batches in ([3, 2], [1, 4, 2]):
+        log = PartitionLog(1, local_log(running, segment_bytes=segment_bytes), ManualClock(), committed=lambda _: None)
+        log.open()
+        for size in batches:
+            unit = commands([{"n": n} for n in range(size)])
+            unit.timers_added = [Timer(log.last_position + 1, 1, b"")]
+            log.append(unit)
+        copy_log(running, folder.with_name(f"after {len(batches)}"))
+        log.close()
+    (tmp_path / "after 3").rename(folder)
+    floor_path(tmp_path / "after 3").rename(floor_path(folder))
+    for segment, at, head, _ in [*frames(folder)][1:4]:
+        if segment_bytes == TINY:
+            segment.unlink()
+        else:
+            overwrite(segment, at, bytes(head.frame_bytes))
+    known, unknown = verified(folder).damages
+    assert (known.first_position, known.last_position, known.commits, known.changes_lost) == (4, 5, (2, 2), False)
+    assert (unknown.first_position, unknown.last_position, unknown.commits) == (6, 10, (3, 4))
+    assert unknown.changes_lost
+    assert is_refused(folder)
+
+    repair(folder, [known, unknown])
+
+    assert verified(folder).damages == ()
+    assert intents(folder) == {n: LOST_INTENT if 4 <= n <= 10 else "create" for n in range(1, 13)}
+    found = recovered(folder)
+    assert found.last_position == 12
+    # Of the timers those with number 6 and 7 are lost; nobody gets their numbers.
+    assert [timer.timer_id for timer in found.timers] == [1, 4, 11]
+    assert found.next_timer_id > 11
+
+
 def test_a_first_segment_that_the_database_does_not_know_is_missing_when_it_is_gone(tmp_path: Path) -> None:
     folder = written(tmp_path / "1", [3, 1, 4], applied=False, segment_bytes=TINY)
     min(folder.glob("*.log")).unlink()
@@ -549,6 +587,20 @@ def test_without_a_segment_all_that_was_not_deleted_is_missing(tmp_path: Path) -
     log.append(commands(["more"]))
     log.close()
     assert intents(folder) == {1: LOST_INTENT, 2: LOST_INTENT, 3: LOST_INTENT, 4: LOST_INTENT, 5: "create"}
+
+
+def test_without_a_segment_and_a_word_of_what_was_in_it_a_commit_is_missing(tmp_path: Path) -> None:
+    folder = written(tmp_path / "1", [1], applied=False)
+    (segment,) = folder.glob("*.log")
+    segment.unlink()
+    assert is_refused(folder)
+    (found,) = verified(folder).damages
+    assert (found.records, found.commits, found.changes_lost) == (0, (1, 1), True)
+    repair(folder, [found])
+    assert verified(folder).damages == ()
+    log = opened(folder)
+    assert log.last_position == 0
+    log.close()
 
 
 def test_segments_that_retention_deleted_are_not_missing(tmp_path: Path) -> None:
