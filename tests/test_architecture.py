@@ -229,7 +229,29 @@ def test_a_test_never_sleeps(path: Path) -> None:
     assert not sleeps + from_time, f"{name(path)} sleeps on lines {sleeps + from_time}"
 
 
+def test_help_loads_neither_the_engine_nor_what_it_needs() -> None:
+    program = """
+import sys
+from penstock.cli.main import commands
+commands.main(["--help"], standalone_mode=False)
+heavy = {"pydantic", "yaml", "starlette", "rich", "httpx", "engine.runtime.engine"} & set(sys.modules)
+sys.exit(f"loaded {sorted(heavy)}" if heavy else 0)
+"""
+    found = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
+
+
 @pytest.mark.parametrize("module", ["click", "engine", "pydantic", "yaml", "starlette", "rich"])
 def test_penstock_itself_imports_nothing_until_it_is_asked(module: str) -> None:
     program = f"import penstock, sys; sys.exit({module!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode == 0
+
+
+def test_the_door_of_the_engine_opens_each_name_where_the_type_checker_sees_it() -> None:
+    import engine
+
+    (guarded,) = (node for node in parse(ROOT / "engine" / "__init__.py").body if isinstance(node, ast.If))
+    seen = {a.name: node.module for node in guarded.body if isinstance(node, ast.ImportFrom) for a in node.names}
+    assert seen == engine._MODULES
+    assert set(seen) == set(engine.__all__)
+    assert all(getattr(engine, name) is not None for name in seen)
