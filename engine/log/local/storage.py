@@ -102,6 +102,8 @@ class LocalLogStorage:
         # What lies before it is gone, though its bytes may still be there.
         self._oldest_position = 1
         self._acknowledged = Floor()
+        # The last commit, its last position and its checksum: what the floor will say once it may.
+        self._end = 0, 0, 0
 
     # -- making ---
 
@@ -155,6 +157,7 @@ class LocalLogStorage:
         # Looked at before anything is touched: what is refused stays as it was found.
         check_state(self._state, self._identity)
         floor = self._acknowledged = self._floor.open()
+        self._end = floor.commit, floor.position, floor.checksum
         self._segments = tuple(
             Segment(self._folder, commit, position, known_from=None)
             for commit, position, _ in commits_and_positions(iter(os.listdir(self._folder)))
@@ -258,13 +261,16 @@ class LocalLogStorage:
 
     def _stored(self, head: Head) -> None:
         """What must not be lost any more, before anybody is told of it."""
-        self._acknowledged = self._acknowledged._replace(
-            commit=head.commit, position=self._last_position + head.records, checksum=head.body_checksum
-        )
+        self._end = head.commit, self._last_position + head.records, head.body_checksum
         if self._syncs:
             self._raise_floor()
 
     def _raise_floor(self) -> None:
+        commit, position, checksum = self._end
+        self._acknowledged = self._acknowledged._replace(commit=commit, position=position, checksum=checksum)
+        self._write_floor()
+
+    def _write_floor(self) -> None:
         try:
             self._floor.raise_to(self._acknowledged)
         except OSError as error:
@@ -322,7 +328,7 @@ class LocalLogStorage:
                     gone += 1
                 if gone:
                     self._acknowledged = self._acknowledged._replace(oldest_position=self._oldest_position)
-                    self._raise_floor()
+                    self._write_floor()
                 self._delete_segments()
             except OSError as error:
                 raise _storage_error(self._folder, error) from error

@@ -660,3 +660,26 @@ def test_parts_beyond_what_one_call_takes_are_all_written(tmp_path: Path) -> Non
     Disk().write(file, parts, 5)
     assert os.pread(file, 1 << 20, 5) == b"".join(parts)
     os.close(file)
+
+
+def test_without_a_sync_a_commit_the_floor_says_nothing_that_a_loss_of_power_takes(
+    opened: Opened, tmp_path: Path
+) -> None:
+    folder = tmp_path / "1"
+    storage, _ = opened(folder, synchronous="NORMAL")
+    for n in range(1, 4):
+        storage.commit([entry(n)])
+    # Retention tells the floor how far it is, and nothing else.
+    assert storage.delete_before(2, 10) == 1
+    image = killed(folder, tmp_path / "image")
+    (file,) = segments(image)
+    os.truncate(file, frames(file)[2])
+    again, recovered = opened(image, synchronous="NORMAL")
+    assert (recovered.oldest_position, recovered.last_position) == (2, 2)
+    again.close()
+    storage.close()
+    shutil.rmtree(image)
+    image = killed(folder, tmp_path / "image")
+    os.truncate(file, frames(file)[2])
+    with pytest.raises(DataFolderError, match="the log ends before commit 3, which the state beside it knows"):
+        opened(image)
