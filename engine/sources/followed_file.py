@@ -14,7 +14,7 @@ import msgspec
 
 from engine.core.clock import NS_PER_SECOND, Clock, SystemClock
 from engine.core.errors import ConfigurationError, PenstockError
-from engine.sources.line_file import check_file
+from engine.sources.file_shape import check_file
 from engine.sources.line_splitter import LINE_BYTES_MAX, LineSplitter
 from engine.sources.protocol import SourceBatch, SourceStart
 
@@ -62,7 +62,7 @@ class FollowedFile:
         self._begin(line=1)
 
     def _begin(self, line: int) -> None:
-        self._splitter = LineSplitter(self._line_bytes_max, line=line)
+        self._splitter = LineSplitter(self._line_bytes_max, name=str(self._path), line=line)
         # The file that is open, and what to open when it is None.
         self._file: io.FileIO | None = None
         self._next = self._path
@@ -130,7 +130,7 @@ class FollowedFile:
             # A rotated one may be gone again before its turn.
             self._next = self._path
             return None
-        self._splitter = LineSplitter(self._line_bytes_max, line=self._splitter.line)
+        self._splitter = LineSplitter(self._line_bytes_max, name=str(self._path), line=self._splitter.line)
         self._inode = os.fstat(file.fileno()).st_ino
         self._head = b""
         return file
@@ -178,7 +178,9 @@ class FollowedFile:
                 self._file = file
                 self._inode = place.inode
                 self._head = os.pread(file.fileno(), place.head_bytes, 0)
-                self._splitter = LineSplitter(self._line_bytes_max, line=self._splitter.line, byte=place.byte)
+                self._splitter = LineSplitter(
+                    self._line_bytes_max, name=str(self._path), line=self._splitter.line, byte=place.byte
+                )
                 return
         log.warning(
             "%s: the file of this name, read up to byte %d, is gone or was truncated; the one there now is read "

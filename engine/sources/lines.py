@@ -22,6 +22,7 @@ def lines(
     *,
     format: LineFormat = "lines",
     delimiter: str = ",",
+    encoding: str | None = None,
     follow: bool = False,
     line_bytes_max: int = LINE_BYTES_MAX,
 ) -> Source:
@@ -40,5 +41,6 @@ def lines(
     elif follow:
         source = FollowedFile(Path(path), line_bytes_max=line_bytes_max)
     else:
-        source = Lines(Path(path), line_bytes_max=line_bytes_max)
+        quote = '"' if format == "csv" else ""
+        source = Lines(Path(path), line_bytes_max=line_bytes_max, encoding=encoding, quote=quote)
     return CsvRows(source, delimiter=delimiter, row_bytes_max=line_bytes_max) if format == "csv" else source

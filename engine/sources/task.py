@@ -7,6 +7,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from engine.core.clock import NS_PER_SECOND
+from engine.core.errors import DamagedInputError
 from engine.sources.protocol import Source, SourceBatch, SourceStart, is_prompt
 from engine.sources.unreadable import Unreadable, UnreadableError
 from engine.tasks.buffers import Buffer
@@ -81,6 +82,10 @@ class SourceTask:
                     self._pause(min(pause_seconds, self._outlet.look() / NS_PER_SECOND))
                     pause_seconds = min(2 * pause_seconds, _PAUSE_MAX_SECONDS)
                 offset = max(offset, batch.last_offset)
+        except DamagedInputError:
+            # All in front of it is good, and is to get through before the run ends.
+            self._outlet.end()
+            raise
         finally:
             self._source.close()
         self._outlet.end()
