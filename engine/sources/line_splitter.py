@@ -89,12 +89,7 @@ class LineSplitter:
         """Takes the next bytes; not empty, and not before all lines are taken."""
         assert self.is_empty, "lines are taken before the next block"
         self._at = 0
-        if self._mark_may_come:
-            self._mark_may_come = False
-            if block.startswith(_BYTE_ORDER_MARK):
-                block = block[len(_BYTE_ORDER_MARK) :]
-                self.byte += len(_BYTE_ORDER_MARK)
-        self._lines = self._split(block)
+        self._lines = self._split(self._behind_mark(block) if self._mark_may_come else block)
 
     def finish(self) -> None:
         """Says that nothing more will come: a last line needs no end."""
@@ -127,6 +122,18 @@ class LineSplitter:
     def drop(self, lines_max: int) -> None:
         """Passes over up to `lines_max` of the lines that wait."""
         self._advance(self._lines[self._at : self._at + lines_max])
+
+    def _behind_mark(self, block: bytes) -> bytes:
+        """The block without the byte order mark; while it may still become one, as it is."""
+        block = self._rest + block
+        self._rest = b""
+        if len(block) < len(_BYTE_ORDER_MARK) and _BYTE_ORDER_MARK.startswith(block):
+            return block
+        self._mark_may_come = False
+        if block.startswith(_BYTE_ORDER_MARK):
+            self.byte += len(_BYTE_ORDER_MARK)
+            return block[len(_BYTE_ORDER_MARK) :]
+        return block
 
     def _value(self, line: _Line, number: int) -> bytes | Unreadable:
         if isinstance(line, _LongLine):
