@@ -106,7 +106,9 @@ class SourceTask:
 
     def _send(self, batch: SourceBatch, sequence: int) -> None:
         self._meter.records_in += len(batch.values)
-        buffer = Buffer(self._name, sequence, batch.first_offset, batch.last_offset, batch.values, cursor=batch.cursor)
+        buffer = Buffer(
+            self._name, sequence, batch.first_offset, batch.last_offset, batch.values, batch.offsets, batch.cursor
+        )
         if Unreadable in {*map(type, batch.values)}:
             self._leave_out_unreadable(buffer)
         count = len(buffer.values)
@@ -131,5 +133,7 @@ def _check_place(batch: SourceBatch) -> None:
     first, cursor = batch.first_offset, batch.cursor
     if type(first) is not int or not 0 <= first <= _OFFSET_MAX - len(batch.values):
         raise ValueError(f"an offset of a source is a whole number from 1 to {_OFFSET_MAX}, not {first!r}")
+    if batch.offsets is not None and len(batch.offsets) != len(batch.values):
+        raise ValueError(f"a source gave {len(batch.values)} values and {len(batch.offsets)} offsets")
     if cursor is not None and type(cursor) is not bytes:
         raise TypeError(f"the cursor of a source is bytes or None, not {type(cursor).__name__}")
