@@ -7,7 +7,6 @@ import io
 import logging
 import os
 from collections import deque
-from pathlib import Path
 from typing import Protocol
 
 from engine.core.errors import DamagedInputError, PenstockError
@@ -49,17 +48,15 @@ class ByteStream(Protocol):
 class PlainStream:
     """The file as it is. Its mark: (byte of the file)."""
 
-    def __init__(self, path: Path, mark: Mark = (0,)) -> None:
+    def __init__(self, file: io.FileIO, mark: Mark = (0,)) -> None:
         (self._start,) = mark
-        # Unbuffered: whole blocks are read anyway, and a buffer would copy them once more.
-        self._file = path.open("rb", buffering=0)
+        self._file = file
         self.before = b""
         if self._start:
             size = os.fstat(self._file.fileno()).st_size
             self._file.seek(min(self._start, size) - 1 if size else 0)
             self.before = self._file.read(1)
             if self._start > size:
-                self.close()
                 raise PenstockError(f"it has {size} bytes, and {self._start} were read")
         self.position = self._start
 
@@ -86,10 +83,9 @@ class UnpackedStream:
     member that is damaged or cut off all is given that can be unpacked.
     """
 
-    def __init__(self, path: Path, packing: Packing, mark: Mark = (0, 0)) -> None:
-        self._path = path
+    def __init__(self, file: io.FileIO, packing: Packing, mark: Mark = (0, 0)) -> None:
         self._packing = packing
-        self._file: io.FileIO = path.open("rb", buffering=0)
+        self._file = file
         member, passed = mark
         self._file.seek(member)
         self.position = member
@@ -104,11 +100,7 @@ class UnpackedStream:
         self._members: deque[tuple[int, int]] = deque([(-passed, member)])
         self._given = -passed
         self.before = b""
-        try:
-            self._pass_over()
-        except BaseException:
-            self.close()
-            raise
+        self._pass_over()
 
     def read(self) -> bytes:
         while not self._at_end:
@@ -157,7 +149,7 @@ class UnpackedStream:
         at = self.position - len(self._packed)
         if not self._packing.begins(self._packed):
             name = self._packing.name
-            log.warning("%s: what stands behind its %s, from byte %d on, is passed over", self._path, name, at)
+            log.warning("%s: what stands behind its %s, from byte %d on, is passed over", self._file.name, name, at)
             self._at_end = True
             return False
         if self._given != self._members[-1][0] or at != self._members[-1][1]:
@@ -212,14 +204,39 @@ class UnpackedStream:
         return bytes(rescued)
 
 
+class CountedStream:
+    """Another stream, in which every place is told by its own byte alone. Its mark: (byte of the stream)."""
+
+    def __init__(self, inner: ByteStream, start: int) -> None:
+        """`start` is the byte that `inner` was opened at."""
+        self._inner = inner
+        self._start = start
+        self.before = inner.before
+
+    @property
+    def position(self) -> int:
+        return self._inner.position
+
+    def read(self) -> bytes:
+        return self._inner.read()
+
+    def mark(self, byte: int) -> Mark:
+        return (self._start + byte,)
+
+    def close(self) -> None:
+        self._inner.close()
+
+
 class DecodedStream:
     """The UTF-8 of a text in another encoding. Its mark: that of what it decodes, and the bytes of UTF-8 behind it.
 
-    What cannot be decoded becomes U+FFFD, and `has_strange` true.
+    What cannot be decoded becomes U+FFFD, and `has_strange` true. What `grows` has no end: half a character there may
+    still become a whole one.
     """
 
-    def __init__(self, inner: ByteStream, encoding: str, passed: int = 0) -> None:
+    def __init__(self, inner: ByteStream, encoding: str, passed: int = 0, *, grows: bool = False) -> None:
         self._inner = inner
+        self._grows = grows
         self._decoder = codecs.getincrementaldecoder(encoding)("strict")
         self._clean = self._decoder.getstate()[1]
         self.has_strange = False
@@ -263,6 +280,8 @@ class DecodedStream:
             if state == self._clean and self._clean_at[-1][1] < self._read - len(buffered):
                 self._clean_at.append((self._given + len(self._ready), self._read - len(buffered)))
             block = self._inner.read()
+            if not block and self._grows:
+                return b""
             self._at_end = not block
             self._read += len(block)
             if text := self._decode(block):

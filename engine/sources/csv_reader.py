@@ -185,7 +185,7 @@ class RowReader:
         return (end, None) if why is None else (at + 1, why)
 
     def _end_of_quotes(self, at: int) -> tuple[int, str | None] | None:
-        """Where the row ends whose quotes are open behind line `at`, and why that is none; None where lines end first."""
+        """Where the row ends whose quotes line `at` opened, and why that is none; None where lines end before."""
         window = self._window
         why: str | None = _OPEN
         end = self._inside_until = max(self._inside_until, at + 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import io
 import os
 import re
 from dataclasses import dataclass
@@ -60,10 +61,14 @@ class FileShape:
         """Its text as UTF-8, from the mark on. Raises `PenstockError` where the file is shorter than that."""
         own = self._own_numbers
         place = (0,) * (own + (self.encoding is not None)) if mark is None else mark
-        stream: ByteStream = (
-            PlainStream(path, place[:own]) if self.packing is None else UnpackedStream(path, self.packing, place[:own])
-        )
-        return stream if self.encoding is None else DecodedStream(stream, self.encoding, place[-1])
+        # Unbuffered: whole blocks are read anyway, and a buffer would copy them once more.
+        file = path.open("rb", buffering=0)
+        try:
+            stream = opened_stream(file, self.packing, place[:own])
+            return stream if self.encoding is None else DecodedStream(stream, self.encoding, place[-1])
+        except BaseException:
+            file.close()
+            raise
 
     def is_mark(self, mark: Mark) -> bool:
         """Whether it speaks of a file of this shape: one that was packed meanwhile has others."""
@@ -85,16 +90,22 @@ def shape_of(path: Path, encoding: str | None = None, quote: str = "") -> FileSh
     text = _first_text(path, packing)
     if packing is not None and packing_of(text) is not None:
         raise ConfigurationError(f"{path} is packed twice; unpack it once")
-    if (what := no_text(text)) is not None:
-        raise ConfigurationError(f"{path} is {what}, and has no lines that could be read; unpack or export it first")
-    found = _encoding_of(path, text, encoding)
+    refuse_no_text(path, text)
+    found = encoding_of(path, text, encoding)
     if found is not None:
         text = text.decode(found, "replace").encode("utf-8", "replace")
     return FileShape(packing, found, _ends_with_returns(text, quote))
 
 
+def opened_stream(file: io.FileIO, packing: Packing | None, mark: Mark | None = None) -> ByteStream:
+    """What is in an open file, from the mark on."""
+    if packing is None:
+        return PlainStream(file, mark or (0,))
+    return UnpackedStream(file, packing, mark or (0, 0))
+
+
 def _first_text(path: Path, packing: Packing | None) -> bytes:
-    stream = PlainStream(path) if packing is None else UnpackedStream(path, packing)
+    stream = opened_stream(path.open("rb", buffering=0), packing)
     text = b""
     try:
         while len(text) < _LOOKED_AT_BYTES and (block := stream.read()):
@@ -107,7 +118,12 @@ def _first_text(path: Path, packing: Packing | None) -> bytes:
     return text
 
 
-def _encoding_of(path: Path, text: bytes, wanted: str | None) -> str | None:
+def refuse_no_text(path: Path, text: bytes) -> None:
+    if (what := no_text(text)) is not None:
+        raise ConfigurationError(f"{path} is {what}, and has no lines that could be read; unpack or export it first")
+
+
+def encoding_of(path: Path, text: bytes, wanted: str | None) -> str | None:
     """The encoding to decode from; None for UTF-8, which is left as it is."""
     wanted = None if wanted is None else encoding_name(wanted)
     marked = next((name for mark, name in _MARKS if text.startswith(mark)), None)
