@@ -85,6 +85,12 @@ class LineSplitter:
         """The beginning of a line that waits for its end; of a line that is too long, not all."""
         return self._long.excerpt if self._long else self._rest
 
+    def pass_over(self, count: int) -> None:
+        """Moves the place behind `count` bytes that are no part of any line; not within one."""
+        assert self.is_empty, "lines are taken before bytes are passed over"
+        assert not self.has_rest, "a line has begun"
+        self.byte += count
+
     def feed(self, block: bytes) -> None:
         """Takes the next bytes; not empty, and not before all lines are taken."""
         assert self.is_empty, "lines are taken before the next block"

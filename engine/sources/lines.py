@@ -59,7 +59,7 @@ def lines(
             raise ConfigurationError("standard input is read to its end anyway; only a file can be followed")
         source = StandardInput(line_bytes_max=line_bytes_max)
     elif follow:
-        source = FollowedFile(Path(path), line_bytes_max=line_bytes_max)
+        source = FollowedFile(Path(path), line_bytes_max=line_bytes_max, encoding=encoding)
     else:
         source = Lines(
             Path(path),
