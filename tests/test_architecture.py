@@ -30,6 +30,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "yaml": ("penstock/settings/", "dashboards/", "exporter/web_config/"),
     "click": ("penstock/cli/", "penstock/demo/"),
     "rich": ("penstock/cli/", "penstock/demo/"),
+    "backports": ("engine/sources/packings.py",),
     "msgspec": ("engine/", "exporter/", "penstock/"),
 }
 
@@ -127,8 +128,8 @@ def test_an_outside_library_is_imported_only_in_its_home(path: Path) -> None:
     outside = {
         module.split(".")[0]
         for module in imported(parse(path))
-        # _typeshed exists for the type checker alone.
-        if module.split(".")[0] not in (*sys.stdlib_module_names, *PACKAGES, "_typeshed")
+        # _typeshed exists for the type checker alone, compression from Python 3.14 on.
+        if module.split(".")[0] not in (*sys.stdlib_module_names, *PACKAGES, "_typeshed", "compression")
     }
     assert outside <= set(HOMES), f"{outside - set(HOMES)} has no home; name it in HOMES, with pyproject.toml's reason"
     strangers = {library for library in outside if not name(path).startswith(HOMES[library])}
@@ -145,6 +146,7 @@ def test_each_library_of_pyproject_has_a_home_and_each_home_a_library() -> None:
         "pyyaml": "yaml",
         "opentelemetry_sdk": "opentelemetry",
         "opentelemetry_exporter_otlp_proto_http": "opentelemetry",
+        "backports.zstd": "backports",
     }
     import_names = {renamed.get(library, library) for library in import_names}
     # pydantic brings pydantic_core along.

@@ -104,6 +104,10 @@ class RetryLaterError(PenstockError):
         self.after_ns = after_ns
 
 
+class DamagedInputError(PenstockError):
+    """An input ends too early, or goes on in a way that nobody can read; all that came before is good."""
+
+
 class StoppedError(PenstockError):
     """A wait ended because the engine, the partition or the channel is stopping."""
 

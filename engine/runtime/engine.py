@@ -13,7 +13,7 @@ from engine.backpressure.markers import Markers
 from engine.backpressure.monitor import BackPressureMonitor
 from engine.backpressure.stacks import check_interpreter
 from engine.core.clock import NS_PER_SECOND, Clock, SystemClock
-from engine.core.errors import ConfigurationError, PenstockError, TaskFailedError
+from engine.core.errors import ConfigurationError, DamagedInputError, PenstockError, TaskFailedError
 from engine.core.identity import stable_id
 from engine.core.interruptible import wait_for
 from engine.core.observing import BatchObserver
@@ -105,6 +105,8 @@ class Engine:
         self._wake = threading.Condition()
         self._state = EngineState.STARTING
         self._failure: TaskFailedError | None = None
+        # An input that ends too early: the run fails by it once all that came before has got through.
+        self._damage: TaskFailedError | None = None
         self._stop_requested = False
         self._drain = True
         # The tasks in front of the log, while the end of a run is awaited that ends by itself.
@@ -262,10 +264,13 @@ class Engine:
 
     def _on_failed(self, task: str, error: BaseException) -> None:
         text = str(error) if isinstance(error, PenstockError) else f"{type(error).__name__}: {error}"
+        failure = TaskFailedError(f"task {task} stopped the run: {text}")
+        failure.__cause__ = error
         with self._wake:
-            if self._failure is None:
-                self._failure = TaskFailedError(f"task {task} stopped the run: {text}")
-                self._failure.__cause__ = error
+            if isinstance(error, DamagedInputError):
+                self._damage = self._damage or failure
+            else:
+                self._failure = self._failure or failure
             self._wake.notify_all()
 
     def _on_progress(self) -> None:
@@ -293,14 +298,22 @@ class Engine:
                 self._close_all()
             finally:
                 with self._wake:
+                    self._failure = self._failure or self._damage
                     self._state = EngineState.FAILED if self._failure is not None else EngineState.FINISHED
                 self._ended.set()
 
     def _await_end(self) -> bool:
-        """True when everything that bounded sources brought is read, processed and acknowledged."""
+        """True when everything that bounded sources brought is read, processed and acknowledged.
+
+        Behind a damaged input the others end where they are, or who never ends would keep the damage from being said.
+        """
         in_front = self._await_in_front()
         with self._wake:
             while not self._stop_requested and self._failure is None:
+                if self._damage is not None:
+                    if not in_front or self._wired.front is None:
+                        return False
+                    self._wired.front.stop_sources()
                 if in_front and all(s.is_over for s in in_front) and self._is_quiescent():
                     return True
                 # Ends of tasks are not told; they are looked for.
@@ -347,7 +360,7 @@ class Engine:
             pipeline=self.pipeline.name,
             job_id=stable_id(self.pipeline.name),
             state=self._state,
-            failure=None if self._failure is None else str(self._failure),
+            failure=None if (failure := self._failure or self._damage) is None else str(failure),
             started_wall_ns=self._started_wall_ns,
             taken_wall_ns=self._clock.wall_ns(),
             taken_monotonic_ns=self._clock.monotonic_ns(),
