@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from exporter.catalogue import PortSnapshot
 from exporter.door import Clock, EngineDoor, SystemClock
 from exporter.history import HistorySampler
 from exporter.management import back_pressure, events, exporters, flink, history
@@ -55,6 +56,7 @@ def management_app(
     names: HostNames,
     access: Access | None = None,
     pushes: Callable[[], Mapping[str, int]] | None = None,
+    port: Callable[[], PortSnapshot] | None = None,
     clock: Clock | None = None,
 ) -> Starlette:
     """The application for one engine. Its threads live from the start of its lifespan to the end.
@@ -72,7 +74,7 @@ def management_app(
         for workers in (scrapes, calls, checks):
             workers.stop()
 
-    metrics = MetricsRoute(Exposer(engine, clock=clock, pushes=pushes), scrapes)
+    metrics = MetricsRoute(Exposer(engine, clock=clock, pushes=pushes, port=port), scrapes)
     health = HealthRoutes(engine, calls, clock)
     limits = Limits(engine)
     app = Starlette(
