@@ -12,6 +12,7 @@ from engine.core.errors import (
     ConfigurationError,
     DataFolderError,
     LogCorruptedError,
+    NotReadyError,
     PenstockError,
     SettingError,
     StoppedError,
@@ -64,5 +65,5 @@ __all__ = [
     "Histogram", "LATENCY_BOUNDS_SECONDS", "AGE_BOUNDS_SECONDS",
     "Clock", "SystemClock", "ManualClock", "parse_duration_ns", "format_duration",
     "PenstockError", "ConfigurationError", "SettingError", "DataFolderError", "LogCorruptedError", "AppendError",
-    "StoppedError", "TaskFailedError", "WrongRecordError", "WriteFailedError",
+    "NotReadyError", "StoppedError", "TaskFailedError", "WrongRecordError", "WriteFailedError",
 ]  # fmt: skip
