@@ -46,6 +46,7 @@ from engine import (
 )
 from engine.core.measures import AGE_BOUNDS_SECONDS, LATENCY_BOUNDS_SECONDS, Histogram
 from engine.core.readiness import check_ready, check_running
+from engine.core.secrets import Secrets, named_address, shown_address
 from engine.core.snapshot import EngineSnapshot, GatewaySnapshot, Outcome, VertexBackPressure
 
 __all__ = [
@@ -94,12 +95,15 @@ __all__ = [
     "NS_PER_SECOND",
     "NotReadyError",
     "PenstockError",
+    "Secrets",
     "SystemClock",
     "WriteSource",
     "check_ready",
     "check_running",
     "format_duration",
+    "named_address",
     "parse_duration_ns",
+    "shown_address",
 ]
 
 NS_PER_SECOND = 1_000_000_000

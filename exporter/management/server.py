@@ -14,7 +14,8 @@ import uvicorn
 from exporter.catalogue import PortSnapshot
 from exporter.crowd import Crowd
 from exporter.descriptors import places
-from exporter.door import Clock, EngineDoor, PenstockError
+from exporter.discreet import without
+from exporter.door import Clock, EngineDoor, PenstockError, Secrets
 from exporter.history import HistorySampler
 from exporter.http_server import HttpServer, listen, url_of
 from exporter.management.app import management_app
@@ -39,7 +40,8 @@ class ManagementServer:
 
     Open as long as it was started and not stopped; the engine need not run. Port 0 takes a free one, which
     `port` tells from `start` on. `access` brings TLS and users; without it the port is plain and open to everybody
-    who can reach it. `pushes` tells how pushes to a collector ended, so that `/metrics` can tell it.
+    who can reach it. `pushes` tells how pushes to a collector ended, so that `/metrics` can tell it. Nothing that is
+    answered holds one of `secrets`.
     """
 
     def __init__(
@@ -51,11 +53,12 @@ class ManagementServer:
         allowed_hosts: Iterable[str] = (),
         access: Access | None = None,
         pushes: Callable[[], Mapping[str, int]] | None = None,
+        secrets: Secrets | None = None,
         clock: Clock | None = None,
     ) -> None:
         self.host = host
         self.port = port
-        self._engine = engine
+        self._engine = engine if secrets is None else without(secrets, engine)
         self._names = HostNames(host, allowed_hosts)
         self._access = access or Access()
         self._tls = self._access.config.tls()

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from engine.core.secrets import shown_address
+
 if TYPE_CHECKING:
     from engine.runtime.engine import Engine
     from engine.workers.engine import WorkerEngine
@@ -51,7 +53,7 @@ def run(file: Path, data: Path | None, port: int | None, no_management: bool) ->
             management, enabled=not no_management, port=management.port if port is None else port
         )
     settings = dataclasses.replace(settings, data=data or settings.data, management=management)
-    configure(settings.logging)
+    configure(settings.logging, settings.secrets)
     for warning in settings.warnings:
         log.warning(warning)
     _run(settings)
@@ -78,7 +80,7 @@ def _run(settings: RunSettings) -> None:
         try:
             engine.wait()
         except TaskFailedError as error:
-            raise RunFailed(str(error)) from error
+            raise RunFailed(settings.secrets.hide(str(error))) from error
         finally:
             click.echo(summary(engine.snapshot(), time.monotonic() - began))
 
@@ -108,7 +110,7 @@ def _pushes(engine: Engine | WorkerEngine, settings: RunSettings) -> Iterator[Pu
     from exporter.otlp.pusher import OtlpPusher
 
     with OtlpPusher(engine, settings.otlp) as pusher:
-        log.info("metrics are pushed to %s", settings.otlp.url)
+        log.info("metrics are pushed to %s", shown_address(settings.otlp.url))
         yield lambda: pusher.outcomes
 
 
@@ -132,7 +134,13 @@ def _management(
 
     where = settings.management
     server = ManagementServer(
-        engine, host=where.host, port=where.port, allowed_hosts=where.hosts, access=access, pushes=pushes
+        engine,
+        host=where.host,
+        port=where.port,
+        allowed_hosts=where.hosts,
+        access=access,
+        pushes=pushes,
+        secrets=settings.secrets,
     )
     server.start()
     log.info("%s shows what happens", server.url)
