@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         ConfigurationError,
         DataFolderError,
         LogCorruptedError,
+        NotReadyError,
         PenstockError,
         SettingError,
         StoppedError,
@@ -69,7 +70,7 @@ __all__ = [
     "Histogram", "LATENCY_BOUNDS_SECONDS", "AGE_BOUNDS_SECONDS",
     "Clock", "SystemClock", "ManualClock", "parse_duration_ns", "format_duration",
     "PenstockError", "ConfigurationError", "SettingError", "DataFolderError", "LogCorruptedError", "AppendError",
-    "StoppedError", "TaskFailedError", "WrongRecordError", "WriteFailedError",
+    "NotReadyError", "StoppedError", "TaskFailedError", "WrongRecordError", "WriteFailedError",
 ]  # fmt: skip
 
 # Where each name comes from: the same as for the type checker above.
@@ -92,6 +93,7 @@ _HOMES = {
         "ConfigurationError",
         "DataFolderError",
         "LogCorruptedError",
+        "NotReadyError",
         "PenstockError",
         "SettingError",
         "StoppedError",

@@ -17,6 +17,7 @@ from engine.core.errors import ConfigurationError, DamagedInputError, PenstockEr
 from engine.core.identity import stable_id
 from engine.core.interruptible import wait_for
 from engine.core.observing import BatchObserver
+from engine.core.readiness import check_ready, check_running, check_takes_records
 from engine.core.snapshot import EngineSnapshot, EngineState, GatewaySnapshot, VertexBackPressure, VertexKind
 from engine.exporting.task import ExportingTask
 from engine.flow.episodes import Episode
@@ -356,6 +357,9 @@ class Engine:
     def snapshot(self) -> EngineSnapshot:
         """Everything an outsider may see, at this moment."""
         disk_free = None if self._ticker is None else self._ticker.disk_free_bytes
+        partitions = self._partitions.values()
+        # Some partitions alone would look like all.
+        is_starting = self._state is EngineState.STARTING
         snapshot = EngineSnapshot(
             pipeline=self.pipeline.name,
             job_id=stable_id(self.pipeline.name),
@@ -366,12 +370,12 @@ class Engine:
             taken_monotonic_ns=self._clock.monotonic_ns(),
             vertices=tuple(self._wired.vertices),
             edges=tuple(self._wired.edges),
-            partitions=tuple(p.snapshot(disk_free_bytes=disk_free) for p in self._partitions.values()),
-            tasks=tuple(subtask.snapshot() for subtask in self._wired.subtasks),
+            partitions=() if is_starting else tuple(p.snapshot(disk_free_bytes=disk_free) for p in partitions),
+            tasks=() if is_starting else tuple(subtask.snapshot() for subtask in self._wired.subtasks),
             observed={} if self._observer is None else self._observer.counts(),
             gateway=None if self._gateway is None else self._gateway(),
         )
-        return snapshot if self._monitor is None else self._monitor.completed(snapshot)
+        return snapshot if is_starting or self._monitor is None else self._monitor.completed(snapshot)
 
     def look_at_back_pressure(self, vertex_id: str) -> VertexBackPressure:
         """The back pressure of one vertex; on demand, being looked at is what starts a measurement."""
@@ -396,14 +400,17 @@ class Engine:
         Returns once they are durable, or with the refusal of a limit, and then nothing was written. Raises
         `WrongRecordError` and `WriteFailedError`.
         """
+        check_takes_records(self._state)
         return self._intake.write(values, partition=partition)
 
     def flow_settings(self) -> Mapping[int, FlowControlSettings]:
-        """The settings in force, by partition."""
+        """The settings in force, by partition; raises `NotReadyError` as all about limits until it has started."""
+        check_ready(self._state)
         return {number: partition.gate.settings for number, partition in self._partitions.items()}
 
     def request_limiter_states(self) -> Mapping[int, RequestLimiterState | None]:
         """What each partition's request limiter has come to; None while it is disabled."""
+        check_ready(self._state)
         return {n: partition.gate.request_limiter_state() for n, partition in self._partitions.items()}
 
     @property
@@ -413,6 +420,7 @@ class Engine:
 
     def flow_overrides(self) -> Mapping[int, Override | None]:
         """What was set by hand, by partition; None where the configured settings hold."""
+        check_ready(self._state)
         return {number: partition.in_force.override for number, partition in self._partitions.items()}
 
     def apply_flow_control(
@@ -420,7 +428,7 @@ class Engine:
     ) -> None:
         """Sets the limits of the named partitions by hand, at once; after `ttl_ns` the configured ones come back.
 
-        Raises `ConfigurationError` and changes none.
+        Raises `ConfigurationError`, or `NotReadyError` unless it runs, and changes none.
         """
         now_ns = self._clock.wall_ns()
         until_ns = None if ttl_ns is None else now_ns + ttl_ns
@@ -434,9 +442,11 @@ class Engine:
 
     def revert_flow_control(self, partitions: Iterable[int] | None = None, *, by: str | None = None) -> None:
         """Brings the configured limits back, on all partitions or those named. Raises as `apply_flow_control`."""
+        check_ready(self._state)
         self._override(dict.fromkeys(self._partitions if partitions is None else partitions), by=by)
 
     def _override(self, overrides: Mapping[int, Override | None], *, by: str | None) -> None:
+        check_running(self._state)
         unknown = sorted(set(overrides) - set(self._partitions))
         if unknown:
             raise ConfigurationError(f"there is no partition {unknown[0]}")
@@ -448,6 +458,7 @@ class Engine:
 
     def throttling_episodes(self) -> tuple[Episode, ...]:
         """The throttling episodes of all partitions by their start; those that still run have no end."""
+        check_ready(self._state)
         episodes = (episode for partition in self._partitions.values() for episode in partition.gate.episodes())
         return tuple(sorted(episodes, key=lambda episode: (episode.start_wall_ns, episode.partition)))
 

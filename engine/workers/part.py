@@ -196,9 +196,10 @@ class Part(Engine):
             last_written=tuple(partition.last_written for partition in partitions),
         )
 
-    def set_overrides(self, overrides: Mapping[int, Override | None], *, by: str | None) -> None:
-        """Limits set by hand, or with None the configured ones."""
+    def set_overrides(self, overrides: Mapping[int, Override | None], *, by: str | None) -> bool:
+        """Limits set by hand, or with None the configured ones. True: they are in force."""
         self._override(overrides, by=by)
+        return True
 
     # -- writes from outside of which other workers have a part ---
 
