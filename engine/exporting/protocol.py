@@ -20,6 +20,11 @@ class ExporterContext:
     position: int
     # What the exporter handed back with that position; None at first.
     cursor: bytes | None
+    # Last position of the log when it was opened: of what an earlier life handed over, only records up to there come
+    # again. None where nobody says.
+    last_position: int | None = None
+    # Wall time at which the record at a position was written; None where the log cannot say. None: nobody can be asked.
+    written_ns: Callable[[int], int | None] | None = None
 
 
 class Exporter(Protocol):

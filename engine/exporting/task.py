@@ -158,7 +158,13 @@ class ExportingTask:
     def _opened(self) -> Exporter | None:
         """Opens the exporter, trying again until it succeeds; None when the task was ended meanwhile."""
         context = ExporterContext(
-            self._cell.name, self._partition.number, self._partitions, self._stored.position, self._stored.cursor
+            self._cell.name,
+            self._partition.number,
+            self._partitions,
+            self._stored.position,
+            self._stored.cursor,
+            self._partition.recovered.last_position,
+            self._partition.written_ns,
         )
         while not self._abandoned:
             if self._paused:

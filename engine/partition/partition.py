@@ -370,6 +370,10 @@ class Partition:
     def read(self, position: int, max_records: int) -> list[RecordBatch]:
         return self._log.read(position, max_records)
 
+    def written_ns(self, position: int) -> int | None:
+        """Wall time at which the record at `position` was written; None where the log cannot say it."""
+        return self._log.timestamp_of(position)
+
     def wait_for_record(self, position: int, timeout_ns: int) -> bool:
         """Waits until the record at `position` is written, the partition is stopped, or the time is over."""
         with self._changed:
