@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from engine.core.clock import NS_PER_SECOND, Clock
 from engine.core.errors import AppendError, StoppedError
 from engine.core.measures import AGE_BOUNDS_SECONDS, Histogram
-from engine.core.records import Record, RecordBatch, RecordType, WriteSource, decode_record
+from engine.core.records import ENGINE_VALUE_TYPE, Record, RecordBatch, RecordType, WriteSource, decode_record
 from engine.core.snapshot import BlockReason, EngineState, PartitionSnapshot
 from engine.core.unit import Acknowledgement, Message, ProgressBySource, Recovered, SourceProgress, Unit
 from engine.flow.gate import FlowControl, Permit, Refusal
@@ -29,7 +29,6 @@ from engine.partition.flow_journal import FlowJournal
 from engine.partition.gate_keeper import GateKeeper
 from engine.partition.retention import DiskSpace, OldRecords, Retention
 from engine.partition.riders import Riders
-from engine.partition.storable import storable
 from engine.partition.storing import Storing
 from engine.tasks.subtask import Failed
 
@@ -41,9 +40,6 @@ log = logging.getLogger("penstock.partition")
 # An acknowledgement rides on the next commit, and on one of its own after this time.
 _RIDERS_WAIT_NS = NS_PER_SECOND // 5
 _APPEND_RETRY_NS = NS_PER_SECOND // 2
-ENGINE_VALUE_TYPE = "penstock"
-# What these bring was encoded when it was made, each record alone, where it is nested less deep than in a batch.
-_ENCODED_BEFORE = (WriteSource.SCHEDULED, WriteSource.INTER_PARTITION)
 
 Blocked = Callable[[BlockReason], None]
 
@@ -224,13 +220,7 @@ class Partition:
                     self._commands.stored((last_position, accepted_ns, len(unit.records)))
 
         try:
-            try:
-                self._log.append(unit, stored)
-            except RecursionError:
-                if unit.source not in _ENCODED_BEFORE:
-                    raise
-                unit.records = storable(unit.records, self.number)
-                self._log.append(unit, stored)
+            self._log.append(unit, stored)
         except BaseException as error:
             if permit is not None:
                 permit.failed()

@@ -87,6 +87,7 @@ class ExporterKinds:
             lambda: elasticsearch(
                 section.url,
                 section.index,
+                op_type=section.op_type,
                 username=section.username,
                 password=section.password,
                 api_key=section.api_key,
