@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Literal, NoReturn
 
 from engine.core.clock import NS_PER_SECOND, Clock
-from engine.core.errors import AppendError, StateReadError, StoppedError, TaskFailedError
+from engine.core.errors import AppendError, ConfigurationError, StateReadError, StoppedError, TaskFailedError
 from engine.core.observing import BatchObserver
 from engine.core.rarely import Rarely, and_more
 from engine.core.records import Record, RecordBatch, RecordType, WriteSource, decode_record
@@ -82,6 +82,10 @@ class ProcessingTask:
         )
         self._in_hand = partition.in_hand = RecordInHand(partition.number, self._context, clock)
         self._processor = factory()
+        if not callable(getattr(self._processor, "process", None)):
+            raise ConfigurationError(
+                f"a processor has a method process(record, context); {type(self._processor).__name__} has none"
+            )
         self._observation = None if observer is None else Observation(observer, partition, subtask, clock)
         # Why commands of the unit in hand are rejected; a unit that comes to nothing rejects nobody.
         self._refused: list[Literal["error", "processor"]] = []
