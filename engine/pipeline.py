@@ -14,6 +14,7 @@ from typing import Any, Literal, Self
 from engine.core.errors import ConfigurationError
 from engine.core.observing import ObserverFactory
 from engine.exporting.protocol import ExporterFactory, RecordFilter
+from engine.exporting.refusals import OnRefusal
 from engine.exporting.retry import RetryPolicy
 from engine.partition.always_allowed import NOTHING, AlwaysAllowed
 from engine.processing.protocol import ProcessorFactory
@@ -73,8 +74,8 @@ class ExporterSpec:
     start: Literal["beginning", "end"] = "beginning"
     max_records_per_second: float | None = None
     retry: RetryPolicy = field(default_factory=RetryPolicy)
-    # What becomes of a record that the target refuses for good, and after how many attempts.
-    on_error: OnError = "reject"
+    # What becomes of a record that is to blame for being refused, and after how many attempts.
+    on_error: OnRefusal = "reject"
     attempts: int = 3
 
 
@@ -164,12 +165,12 @@ class PipelineDescription:
         start: Literal["beginning", "end"] = "beginning",
         max_records_per_second: float | None = None,
         retry: RetryPolicy | None = None,
-        on_error: OnError = "reject",
+        on_error: OnRefusal = "reject",
         attempts: int = 3,
     ) -> Self:
         """Adds a record exporter; each has its own position, thread and retries.
 
-        `on_error` is for records that the target refuses for good, after so many `attempts`.
+        `on_error` is for records that are refused so many times (`attempts`) while others are taken.
         """
         self._unused_task_name(name)
         if attempts < 1:
@@ -213,7 +214,7 @@ class PipelineDescription:
 
     def _unused_task_name(self, name: str) -> None:
         _checked_name("task", name)
-        taken = ["log-writer", "flow-control", *(s.name for s in self.sources), *(s.name for s in self.steps)]
+        taken = ["log-writer", "flow-control", "key", *(s.name for s in self.sources), *(s.name for s in self.steps)]
         taken += [exporter.name for exporter in self.exporters]
         if self.processor is not None:
             taken.append(self.processor.name)

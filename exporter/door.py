@@ -133,8 +133,8 @@ class BackPressureDoor(SnapshotSource, Protocol):
 class ExportersDoor(SnapshotSource, Protocol):
     """Whoever can hold a record exporter. Unknown names raise `ConfigurationError`."""
 
-    def pause_exporter(self, name: str, *, paused: bool) -> None:
-        """Holds an exporter where it is, or lets it go on."""
+    def pause_exporter(self, name: str, *, paused: bool, soft: bool = False, by: str | None = None) -> None:
+        """Holds an exporter where it is, or softly what it has acknowledged; or lets it go on."""
         ...
 
 

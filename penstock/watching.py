@@ -68,7 +68,7 @@ class _WithoutFlowControl:
     def revert_flow_control(self, partitions: Iterable[int] | None = None, *, by: str | None = None) -> None:
         raise ConfigurationError(_NO_FLOW_CONTROL)
 
-    def pause_exporter(self, name: str, *, paused: bool) -> None:
+    def pause_exporter(self, name: str, *, paused: bool, soft: bool = False, by: str | None = None) -> None:
         raise ConfigurationError(f"there is no exporter {name!r}")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from engine.core.records import Place
 
@@ -81,15 +81,17 @@ class WriteFailedError(PenstockError):
 class RefusedRecordsError(PenstockError):
     """A record exporter's target refuses exactly these records, whatever is tried; all others of the call are safe.
 
-    `reasons` says why, by position. An exporter that returns a cursor says it here, for the others.
+    `reasons` says why, by position. An exporter that returns a cursor says it here, for the others. `certain` are the
+    positions that no target has to be asked about again: JSON cannot say the value, for instance.
     """
 
-    def __init__(self, reasons: Mapping[int, str], cursor: bytes | None = None) -> None:
+    def __init__(self, reasons: Mapping[int, str], cursor: bytes | None = None, *, certain: Iterable[int] = ()) -> None:
         first = min(reasons)
         more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
         super().__init__(f"the record at position {first} is refused: {reasons[first]}{more}")
         self.reasons = dict(reasons)
         self.cursor = cursor
+        self.certain = frozenset(certain)
 
 
 class TargetError(PenstockError):

@@ -7,7 +7,10 @@ from typing import Any
 
 import msgspec
 
-from engine.core.whole_stack import read_with_whole_stack
+from engine.core.storable import check_depth
+
+# The value type of the engine's own records.
+ENGINE_VALUE_TYPE = "penstock"
 
 
 class RecordType(StrEnum):
@@ -59,17 +62,15 @@ _decode_record = msgspec.msgpack.Decoder(Record).decode
 
 
 def encode_record(record: Record) -> bytes:
-    """One record as MessagePack; raises `TypeError` or `OverflowError` for a value that cannot be said in it."""
+    """One record as MessagePack; raises one of `storable.UNSTORABLE` for a value that the log cannot hold."""
+    check_depth(record.value)
     if not (isinstance(record.value_type, str) and isinstance(record.intent, str) and isinstance(record.key, str)):
         raise TypeError("value type, intent and key of a record are str")
     return _encode_record(record)
 
 
 def decode_record(blob: bytes) -> Record:
-    try:
-        return _decode_record(blob)
-    except RecursionError:
-        return read_with_whole_stack(_decode_record, blob)
+    return _decode_record(blob)
 
 
 # Record type and value type of a record.

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from engine.core.pause import Pause
 from engine.core.records import WriteSource
 
 
@@ -261,6 +262,8 @@ class ExporterSnapshot:
     export_duration: HistogramSnapshot
     # When the last error happened; None while there was none.
     last_error_wall_ns: int | None = None
+    # None while nobody holds it.
+    pause: Pause | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -103,18 +103,6 @@ def sayable_lines(records: Sequence[Record], partition: int) -> tuple[bytes, dic
     return b"".join(line + b"\n" for line in lines), unsayable
 
 
-def readable(record: Record, partition: int) -> bytes | str:
-    """The record for a person's eyes, also where JSON cannot say it."""
-    try:
-        return encoded(record, partition)
-    except UNSAYABLE:
-        pass
-    try:
-        return repr(document(record, partition))
-    except RecursionError:
-        return f"the record at position {record.position}, nested too deeply to be shown"
-
-
 def why_unsayable(error: Exception) -> str:
     return f"JSON cannot say its value: {error}"
 

@@ -10,7 +10,8 @@ from engine.core.errors import ConfigurationError
 from engine.core.records import Record
 from engine.exporting.delivered import Delivered
 from engine.exporting.document import sayable_lines
-from engine.exporting.http_client import HttpClient, NotLikedError
+from engine.exporting.halving import Halving
+from engine.exporting.http_client import HttpClient
 from engine.exporting.protocol import ExporterContext
 
 
@@ -34,28 +35,30 @@ class HttpLines:
     """Any 2xx answer means that the whole body is safe there. At least once, and in order.
 
     `Penstock-Partition`, `-First-Position` and `-Last-Position` let a target drop what it has. A body that is not liked
-    (400, 413, 415, 422) is halved until the records to blame are alone. A record that JSON cannot say is refused here.
+    (400, 413, 415, 422) is halved until the records to blame are alone; where it takes none at all, the target is at
+    fault. A record that JSON cannot say is refused here.
     """
 
     def __init__(self, client: HttpClient) -> None:
         self._client = client
         self._partition = 0
         self._delivered = Delivered()
+        self._halving = Halving(self._delivered)
 
     def open(self, context: ExporterContext) -> None:
         self._partition = context.partition
 
     def export(self, records: Sequence[Record]) -> None:
-        self._send(self._delivered.begin(records))
+        self._halving.send(self._delivered.begin(records), self._send, lambda record: record.position)
         self._delivered.end()
 
     def close(self) -> None:
         self._client.close()
 
-    def _send(self, records: list[Record]) -> None:
+    def _send(self, records: Sequence[Record]) -> None:
         body, unsayable = sayable_lines(records, self._partition)
         for position, why in unsayable.items():
-            self._delivered.refused(position, why)
+            self._delivered.unsayable(position, why)
         if unsayable:
             records = [record for record in records if record.position not in unsayable]
         if not records:
@@ -66,14 +69,5 @@ class HttpLines:
             "penstock-first-position": str(records[0].position),
             "penstock-last-position": str(records[-1].position),
         }
-        try:
-            self._client.post(body, headers=headers)
-        except NotLikedError as error:
-            if len(records) == 1:
-                self._delivered.refused(records[0].position, str(error))
-            else:
-                half = len(records) // 2
-                self._send(records[:half])
-                self._send(records[half:])
-        else:
-            self._delivered.took(records)
+        self._client.post(body, headers=headers)
+        self._delivered.took(records)

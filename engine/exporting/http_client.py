@@ -11,22 +11,15 @@ from pathlib import Path
 import httpx
 
 from engine.core.clock import NS_PER_SECOND
-from engine.core.errors import ConfigurationError, PenstockError, RetryLaterError, TargetError
+from engine.core.errors import ConfigurationError, RetryLaterError, TargetError
 from engine.core.secrets import Secrets, named_address, shown_address
+from engine.exporting.halving import DislikedError
 
 # The target does not like what it was sent: the same again will not do.
 NOT_LIKED = frozenset({400, 413, 415, 422})
 # The target has too much to do.
 _BUSY = frozenset({429, 503})
 _ANSWER_SHOWN_MAX = 200
-
-
-class NotLikedError(PenstockError):
-    """The target was reached, and refuses what it was sent."""
-
-    def __init__(self, status: int, why: str) -> None:
-        super().__init__(why)
-        self.status = status
 
 
 class HttpClient:
@@ -62,7 +55,7 @@ class HttpClient:
         )
 
     def post(self, body: bytes, *, path: str = "", headers: Mapping[str, str]) -> bytes:
-        """The body of a 2xx answer. Raises `NotLikedError`, `RetryLaterError` or `TargetError` for all else."""
+        """The body of a 2xx answer. Raises `DislikedError`, `RetryLaterError` or `TargetError` for all else."""
         url = self._url.copy_with(path=self._url.path.rstrip("/") + path) if path else self._url
         try:
             answer = self._client.post(url, content=body, headers=dict(headers))
@@ -76,7 +69,7 @@ class HttpClient:
         said = self._secrets.hide(" ".join(answer.text.split()))[:_ANSWER_SHOWN_MAX]
         why = f"{self.shown} answers {answer.status_code}{f': {said}' if said else ''}"
         if answer.status_code in NOT_LIKED:
-            raise NotLikedError(answer.status_code, why)
+            raise DislikedError(why)
         if answer.status_code in _BUSY:
             raise RetryLaterError(why, _retry_after_ns(answer.headers.get("retry-after", "")))
         raise TargetError(why)

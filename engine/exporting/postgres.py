@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import psycopg
 from psycopg import sql
@@ -18,6 +18,7 @@ from engine.core.records import Record
 from engine.core.secrets import Secrets
 from engine.exporting.delivered import Delivered
 from engine.exporting.document import UNSAYABLE, encoded_value, why_unsayable
+from engine.exporting.halving import DislikedError, Halving
 from engine.exporting.protocol import ExporterContext
 
 if TYPE_CHECKING:
@@ -25,22 +26,23 @@ if TYPE_CHECKING:
 
 _TABLE = re.compile(r"(?:([a-z_][a-z0-9_]{0,62})\.)?([a-z_][a-z0-9_]{0,62})")
 _COLUMNS = (
-    ("partition", "integer NOT NULL"),
-    ("position", "bigint NOT NULL"),
-    ("written_at", "timestamptz NOT NULL"),
-    ("record_type", "text NOT NULL"),
-    ("value_type", "text NOT NULL"),
-    ("intent", "text NOT NULL"),
-    ("key", "text NOT NULL"),
+    ("partition", "integer"),
+    ("position", "bigint"),
+    ("written_at", "timestamptz"),
+    ("record_type", "text"),
+    ("value_type", "text"),
+    ("intent", "text"),
+    ("key", "text"),
     ("value", "jsonb"),
-    ("source_position", "bigint NOT NULL"),
+    ("source_position", "bigint"),
 )
 _KEY = ("partition", "position")
-_INCOMING = sql.Identifier("penstock_incoming")
 # Partitions open at the same time, and CREATE TABLE IF NOT EXISTS is no lock. Any fixed number that is ours.
 _CREATION_LOCK = 7_365_746_015
-# What a server says of the content it was given.
-_NOT_LIKED = (psycopg.DataError, psycopg.IntegrityError)
+# Classes of what a server says of the content it was given: its values, its constraints, its size, what the table's own
+# triggers and functions raise.
+_RECORDS_FAULTS = frozenset(("09", "21", "22", "23", "27", "2F", "38", "39", "44", "54", "P0"))
+_CHECK_VIOLATION = "23514"
 # The values of `_COLUMNS`, in their order.
 _Row = tuple[object, ...]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -82,9 +84,11 @@ class _Connection(psycopg.Connection[tuple[object, ...]]):
 class Postgres:
     """One row a record, its partition and position the primary key: the same record again does no harm.
 
-    A batch is copied into a temporary table and from there put into the real one, in one transaction. One that the
-    server refuses for its content is halved until the records to blame are alone.
+    A batch is one statement in one transaction. One that the server refuses for its content is halved until the records
+    to blame are alone. Nothing is kept in the session: behind a pooler the next transaction may be on another one.
     """
+
+    takes_again: Final = True
 
     def __init__(self, url: str, table: sql.Identifier, timeout_seconds: float) -> None:
         self._url = url
@@ -95,14 +99,18 @@ class Postgres:
         self._timeout_seconds = timeout_seconds
         self._partition = 0
         self._delivered = Delivered()
+        self._halving = Halving(self._delivered)
         self._connection: _Connection | None = None
+        self._create = _create(table)
+        self._upsert = _upsert(table)
 
     def open(self, context: ExporterContext) -> None:
         self._partition = context.partition
-        self._use(lambda _: None)
+        self._use(self._make_table)
 
     def export(self, records: Sequence[Record]) -> None:
-        self._store(self._sayable(self._delivered.begin(records)))
+        rows = self._sayable(self._delivered.begin(records))
+        self._halving.send(rows, self._store, lambda pair: pair[0].position)
         self._delivered.end()
 
     def close(self) -> None:
@@ -119,32 +127,19 @@ class Postgres:
             try:
                 rows.append((record, self._row(record)))
             except UNSAYABLE as error:
-                self._delivered.refused(record.position, why_unsayable(error))
+                self._delivered.unsayable(record.position, why_unsayable(error))
         return rows
 
     def _store(self, rows: Sequence[tuple[Record, _Row]]) -> None:
-        if not rows:
-            return
-        try:
-            self._use(lambda connection: self._put(connection, [row for _, row in rows]))
-        except _NOT_LIKED as error:
-            if len(rows) == 1:
-                self._delivered.refused(rows[0][0].position, _words(error))
-            else:
-                half = len(rows) // 2
-                self._store(rows[:half])
-                self._store(rows[half:])
-        else:
-            self._delivered.took(record for record, _ in rows)
+        columns = [*map(list, zip(*(row for _, row in rows), strict=True))]
+        self._use(lambda connection: self._put(connection, columns))
+        self._delivered.took(record for record, _ in rows)
 
-    def _put(self, connection: _Connection, rows: Sequence[_Row]) -> None:
-        columns = sql.SQL(", ").join(sql.Identifier(name) for name, _ in _COLUMNS)
-        copy_in = sql.SQL("COPY {} ({}) FROM STDIN").format(_INCOMING, columns)
-        with connection.transaction(), connection.cursor() as cursor:
-            with cursor.copy(copy_in) as copy:
-                for row in rows:
-                    copy.write_row(row)
-            cursor.execute(self._upsert(columns))
+    def _put(self, connection: _Connection, columns: Sequence[object]) -> None:
+        with connection.transaction():
+            # For this transaction alone: a commit means what it says whatever the server's default is.
+            connection.execute("SET LOCAL synchronous_commit = on")
+            connection.execute(self._upsert, columns)
 
     def _row(self, record: Record) -> _Row:
         return (
@@ -159,36 +154,20 @@ class Postgres:
             record.source_position,
         )
 
-    def _upsert(self, columns: sql.Composed) -> sql.Composed:
-        others = [name for name, _ in _COLUMNS if name not in _KEY]
-        kept = sql.SQL(", ").join(sql.SQL("kept.{}").format(sql.Identifier(name)) for name in others)
-        new = sql.SQL(", ").join(sql.SQL("excluded.{}").format(sql.Identifier(name)) for name in others)
-        return sql.SQL(
-            # Sorted, so that two writers of the same rows cannot wait for each other; unchanged rows stay as they are.
-            "INSERT INTO {table} AS kept ({columns}) SELECT {columns} FROM {incoming} ORDER BY partition, position "
-            "ON CONFLICT (partition, position) DO UPDATE SET ({names}) = ROW ({new}) "
-            "WHERE ({kept}) IS DISTINCT FROM ({new})"
-        ).format(
-            table=self._table,
-            columns=columns,
-            incoming=_INCOMING,
-            names=sql.SQL(", ").join(sql.Identifier(name) for name in others),
-            new=new,
-            kept=kept,
-        )
-
     # -- the connection ---
 
     def _use(self, work: Callable[[_Connection], None]) -> None:
-        """Does `work` on a connection that stands. Whatever breaks it, the next use makes a new one."""
+        """Does `work` on a connection that stands. Whatever breaks it, the next use makes a new one.
+
+        Raises `DislikedError` where the server is well and it is the records, else `TargetError`.
+        """
         try:
             if self._connection is None:
                 self._connection = self._connected()
             work(self._connection)
-        except _NOT_LIKED:
-            # The server is well; it is the records.
-            raise
         except psycopg.Error as error:
+            if _is_records_fault(error):
+                raise DislikedError(_words(error)) from error
             self._drop()
             raise TargetError(f"PostgreSQL: {self._secrets.hide(_words(error))}") from error
         except BaseException:
@@ -206,29 +185,60 @@ class Postgres:
         address = make_conninfo(self._url, connect_timeout=connect_seconds, application_name="penstock")
         connection = _Connection.connect(address, autocommit=True)
         connection.answer_seconds_max = self._timeout_seconds
-        try:
-            self._prepare(connection)
-        except BaseException:
-            connection.close()
-            raise
+        # What is prepared is the session's.
+        connection.prepare_threshold = None
         return connection
 
-    def _prepare(self, connection: _Connection) -> None:
-        """Makes the tables, and a commit mean what it says whatever the server's default is."""
-        connection.execute("SET synchronous_commit = on")
-        definitions = sql.SQL(", ").join(sql.SQL("{} " + kind).format(sql.Identifier(name)) for name, kind in _COLUMNS)
+    def _make_table(self, connection: _Connection) -> None:
         with connection.transaction():
             connection.execute("SELECT pg_advisory_xact_lock(%s)", (_CREATION_LOCK,))
-            connection.execute(
-                sql.SQL("CREATE TABLE IF NOT EXISTS {} ({}, PRIMARY KEY (partition, position))").format(
-                    self._table, definitions
-                )
-            )
-        connection.execute(
-            sql.SQL("CREATE TEMPORARY TABLE {} ON COMMIT DELETE ROWS AS SELECT {} FROM {} WITH NO DATA").format(
-                _INCOMING, sql.SQL(", ").join(sql.Identifier(name) for name, _ in _COLUMNS), self._table
-            )
-        )
+            connection.execute(self._create)
+
+
+def _create(table: sql.Identifier) -> sql.Composed:
+    definitions = sql.SQL(", ").join(
+        sql.SQL("{} " + kind + ("" if name == "value" else " NOT NULL")).format(sql.Identifier(name))
+        for name, kind in _COLUMNS
+    )
+    return sql.SQL("CREATE TABLE IF NOT EXISTS {} ({}, PRIMARY KEY (partition, position))").format(table, definitions)
+
+
+def _upsert(table: sql.Identifier) -> sql.Composed:
+    """Takes a list for each column. Sorted, so that two writers of the same rows cannot wait for each other."""
+    others = [name for name, _ in _COLUMNS if name not in _KEY]
+    return sql.SQL(
+        "INSERT INTO {table} AS kept ({columns}) SELECT {selected} FROM unnest({lists}) AS incoming ({columns}) "
+        "ORDER BY partition, position ON CONFLICT (partition, position) DO UPDATE SET ({names}) = ROW ({new}) "
+        # Unchanged rows stay as they are.
+        "WHERE ({kept}) IS DISTINCT FROM ({new})"
+    ).format(
+        table=table,
+        columns=_names([name for name, _ in _COLUMNS]),
+        # JSON is read row by row: as a list it would have to be read in front of all.
+        selected=sql.SQL(", ").join(sql.SQL("incoming.{}::" + kind).format(sql.Identifier(n)) for n, kind in _COLUMNS),
+        lists=sql.SQL(", ").join(
+            sql.SQL("%s::" + ("text" if kind == "jsonb" else kind) + "[]") for _, kind in _COLUMNS
+        ),
+        names=_names(others),
+        new=sql.SQL(", ").join(sql.SQL("excluded.{}").format(sql.Identifier(name)) for name in others),
+        kept=sql.SQL(", ").join(sql.SQL("kept.{}").format(sql.Identifier(name)) for name in others),
+    )
+
+
+def _names(names: Sequence[str]) -> sql.Composed:
+    return sql.SQL(", ").join(map(sql.Identifier, names))
+
+
+def _is_records_fault(error: psycopg.Error) -> bool:
+    """Whether the server says it of the content, as against its own state, its tables or our rights."""
+    state = error.sqlstate
+    if state is None:
+        # The client's own word on a value, a NUL in a text for instance.
+        return isinstance(error, psycopg.DataError)
+    if state == _CHECK_VIOLATION and error.diag.constraint_name is None:
+        # Said where a partition of the table is missing, too.
+        return False
+    return state[:2] in _RECORDS_FAULTS
 
 
 def _words(error: psycopg.Error) -> str:

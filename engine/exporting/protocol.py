@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from engine.core.records import Kind, Record, RecordType
+from engine.core.records import ENGINE_VALUE_TYPE, Kind, Record, RecordType
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,11 @@ class ExporterContext:
     position: int
     # What the exporter handed back with that position; None at first.
     cursor: bytes | None
+    # Last position of the log when it was opened: of what an earlier life handed over, only records up to there come
+    # again. None where nobody says.
+    last_position: int | None = None
+    # Wall time at which the record at a position was written; None where the log cannot say. None: nobody can be asked.
+    written_ns: Callable[[int], int | None] | None = None
 
 
 class Exporter(Protocol):
@@ -31,8 +36,9 @@ class Exporter(Protocol):
     or None) is stored with the position and given back by the next `open`.
 
     It may raise anything; records are then handed over again after a pause. `RetryLaterError` says how long that
-    pause should be, `RefusedRecordsError` that some records will never be taken and all others are safe: then only
-    those come again, a few times, and in the end the policy of the pipeline decides about them.
+    pause should be, `RefusedRecordsError` that these records are refused and all others are safe: then only those come
+    again, together with others. While none of a call is taken the target is at fault and nothing is given up; a record
+    that is refused again and again while others are taken is one that the policy of the pipeline decides about.
     """
 
     def open(self, context: ExporterContext) -> None: ...
@@ -45,6 +51,14 @@ class Exporter(Protocol):
 def reads_columns(exporter: Exporter) -> bool:
     """Whether it says `reads_columns = True`: its `export` gets a `Run`, which makes records only for who asks."""
     return getattr(exporter, "reads_columns", False) is True
+
+
+def takes_again(exporter: Exporter) -> bool:
+    """Whether it says `takes_again = True`: a record that it has taken may be handed over again, and changes nothing.
+
+    Such a record shows whether the target is well when only refused ones are left.
+    """
+    return getattr(exporter, "takes_again", False) is True
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,29 +86,25 @@ ExporterFactory = Callable[[], Exporter]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordFilter:
-    """Which records an exporter wants; None means all. The others are skipped and acknowledged."""
+    """Which records an exporter wants; None means all, but the engine's own, which have to be named (`penstock`).
+
+    The others are skipped and acknowledged.
+    """
 
     record_types: frozenset[RecordType] | None = None
     value_types: frozenset[str] | None = None
 
-    @property
-    def passes_all(self) -> bool:
-        return self.record_types is None and self.value_types is None
-
     def wants(self, record: Record) -> bool:
-        return (self.record_types is None or record.record_type in self.record_types) and (
-            self.value_types is None or record.value_type in self.value_types
-        )
+        return self._wants(record.record_type, record.value_type)
+
+    def _wants(self, record_type: str, value_type: str) -> bool:
+        if self.record_types is not None and record_type not in self.record_types:
+            return False
+        return value_type != ENGINE_VALUE_TYPE if self.value_types is None else value_type in self.value_types
 
     def passes(self, kinds: frozenset[Kind] | None) -> bool | None:
         """Whether all records of these kinds are wanted (True), none is (False), or some may be (None)."""
-        if self.passes_all:
-            return True
         if kinds is None:
             return None
-        types, value_types = self.record_types, self.value_types
-        wanted = [
-            (types is None or record_type in types) and (value_types is None or value_type in value_types)
-            for record_type, value_type in kinds
-        ]
+        wanted = [self._wants(record_type, value_type) for record_type, value_type in kinds]
         return True if all(wanted) else None if any(wanted) else False

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from threading import Condition, Lock
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from engine.core.clock import NS_PER_MS, NS_PER_SECOND, Clock
 from engine.core.errors import (
@@ -18,6 +18,7 @@ from engine.core.errors import (
     StoppedError,
     TaskFailedError,
 )
+from engine.core.pause import Pause
 from engine.core.record_batch import RecordBatch
 from engine.core.records import Record
 from engine.core.snapshot import ExporterState
@@ -31,11 +32,12 @@ from engine.exporting.protocol import (
     ExporterFactory,
     LaterExporter,
     RecordFilter,
-    Safe,
     reads_columns,
+    takes_again,
 )
-from engine.exporting.refusals import KeepAside, Refusals
+from engine.exporting.refusals import OnRefusal, Refusals
 from engine.exporting.retry import BackOff, RetryPolicy
+from engine.exporting.run import Run
 
 if TYPE_CHECKING:
     from engine.partition.exporter_cells import ExporterCell
@@ -49,6 +51,9 @@ _IDLE_WAIT_NS = NS_PER_SECOND
 _LATER_WAIT_NS = 50 * NS_PER_MS
 _ENDING = (StoppedError, ConfigurationError, TaskFailedError)
 
+# Keeps records aside, each with the reason; raises `OSError` and keeps none.
+KeepAside = Callable[[Sequence[tuple[Record, str]]], None]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportRules:
@@ -56,8 +61,8 @@ class ExportRules:
 
     wanted: RecordFilter = field(default_factory=RecordFilter)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
-    # For records that the target refuses, after so many attempts.
-    on_error: Literal["reject", "stop"] = "reject"
+    # For records that are to blame for being refused, after so many attempts.
+    on_error: OnRefusal = "reject"
     attempts: int = 3
     batch_records: int = 1000
 
@@ -97,14 +102,18 @@ class ExportingTask:
         self._back_off = BackOff(rules.retry, Random())
         self._pace = Pace()
         self._keep_aside = keep_aside
-        # Records that the target refused for good, in this run.
-        self._kept_aside = 0
         self._refusals = Refusals(
-            attempts=rules.attempts, policy=rules.on_error, keep_aside=self._rejected, place=self._place
+            attempts=rules.attempts, policy=rules.on_error, pause_ns=rules.retry.first_ns, random=Random()
         )
+        # What the exporter returned last.
+        self._cursor = stored.cursor
+        # A record that was taken, for one that takes it again without harm.
+        self._witness: Record | None = None
         # Held while waiting out a pause, a retry or the pace.
         self._control = Condition(Lock())
         self._paused = False
+        # Exports and acknowledges nothing.
+        self._is_soft = False
         self._stopping = False
         self._abandoned = False
 
@@ -128,11 +137,16 @@ class ExportingTask:
             self._control.notify_all()
         self._partition.wake()
 
-    def pause(self, paused: bool) -> None:
+    def set_pause(self, pause: Pause | None) -> None:
+        """Holds the task where it is, or with a soft pause what it has acknowledged; None lets it go on."""
         with self._control:
-            if paused != self._paused:
-                log.warning("%s is %s", self._place, "paused" if paused else "let go on")
-            self._paused = paused
+            before, self._cell.pause = self._cell.pause, pause
+            if (before is None) != (pause is None) or (before and pause and before.soft != pause.soft):
+                by = f" by {pause.by}" if pause is not None and pause.by is not None else ""
+                what = "let go on" if pause is None else "softly paused" if pause.soft else "paused"
+                log.warning("%s is %s%s", self._place, what, by)
+            self._paused = pause is not None and not pause.soft
+            self._is_soft = pause is not None and pause.soft
             self._control.notify_all()
         self._partition.wake()
 
@@ -159,7 +173,13 @@ class ExportingTask:
     def _opened(self) -> Exporter | None:
         """Opens the exporter, trying again until it succeeds; None when the task was ended meanwhile."""
         context = ExporterContext(
-            self._cell.name, self._partition.number, self._partitions, self._stored.position, self._stored.cursor
+            self._cell.name,
+            self._partition.number,
+            self._partitions,
+            self._stored.position,
+            self._stored.cursor,
+            self._partition.recovered.last_position,
+            self._partition.written_ns,
         )
         while not self._abandoned:
             if self._paused:
@@ -187,27 +207,56 @@ class ExportingTask:
 
     def _export_all(self, exporter: Exporter) -> None:
         while not self._abandoned:
-            self._take_acknowledged(exporter)
-            if self._paused and not self._handed_over:
+            if self._handed_over:
+                self._settle(exporter)
+            awaits = self._handed_over and isinstance(exporter, LaterExporter)
+            if self._paused and not awaits:
                 self._wait_out_pause()
                 continue
-            batches = [] if self._paused else self._partition.read(self._next_position, self._batch_size())
+            batches = [] if self._paused else self._read()
             if batches:
                 self._export(exporter, batches)
-            elif self._stopping and not self._handed_over:
+            elif not self._paused and (again := self._due()):
+                self._deliver(exporter, self._with_witness(again))
+                self._settle(exporter)
+            elif self._stopping and (not self._handed_over or self._is_soft):
+                # What a soft pause holds back comes again in the next run.
                 return
             else:
                 self._wait_for_news()
 
+    def _read(self) -> list[RecordBatch]:
+        """What follows, unless so much is refused that more would only wait behind it."""
+        if len(self._refusals) >= self._rules.batch_records:
+            return []
+        return self._partition.read(self._next_position, self._batch_size())
+
+    def _due(self) -> list[Record]:
+        """Refused records that are to be tried again."""
+        if not len(self._refusals):
+            return []
+        return self._refusals.due(self._clock.monotonic_ns(), self._rules.batch_records)
+
+    def _with_witness(self, again: list[Record]) -> list[Record]:
+        """With one that was taken before, where it does no harm: whether it is taken again says whose fault it is."""
+        return again if self._witness is None else [*again, self._witness]
+
     def _wait_for_news(self) -> None:
-        """Waits for a record, or for an exporter that has taken all there is."""
-        if not self._handed_over:
-            self._timer.idle()
-            self._partition.wait_for_record(self._next_position, _IDLE_WAIT_NS)
-        elif self._stopping or self._paused:
-            self._rest(_LATER_WAIT_NS)
+        """Waits for a record, for an exporter that has taken all there is, or until refused ones are due."""
+        due_ns = self._refusals.next_due_ns()
+        if self._is_soft:
+            wait_ns = _IDLE_WAIT_NS
+        elif due_ns is not None:
+            wait_ns = max(0, due_ns - self._clock.monotonic_ns())
         else:
-            self._partition.wait_for_record(self._next_position, _LATER_WAIT_NS)
+            wait_ns = _LATER_WAIT_NS if self._handed_over else _IDLE_WAIT_NS
+        if not self._handed_over or self._is_soft:
+            self._timer.idle()
+            self._partition.wait_for_record(self._next_position, wait_ns)
+        elif self._stopping or self._paused or len(self._refusals) >= self._rules.batch_records:
+            self._rest(wait_ns)
+        else:
+            self._partition.wait_for_record(self._next_position, wait_ns)
         self._timer.busy()
 
     def _batch_size(self) -> int:
@@ -224,57 +273,71 @@ class ExportingTask:
     def _hand_over(self, exporter: Exporter, portion: Portion) -> bool:
         """False when the task was ended before, or when records must be read again."""
         wanted = portion.wanted
-        cursor = self._stored.cursor
-        rejected = self._kept_aside
         if wanted:
-            delivered = self._delivered(exporter, wanted if reads_columns(exporter) else wanted.records)
-            if delivered is None:
-                return False
             self._last_wanted = wanted.last_position
-            cursor = delivered[0] if delivered else cursor
         part = Part(
             count=portion.count,
             last_position=portion.last_position,
-            wanted=len(wanted) - (self._kept_aside - rejected),
+            wanted=len(wanted),
             last_wanted_position=self._last_wanted,
             written=portion.written,
         )
         self._next_position = part.last_position + 1
-        if isinstance(exporter, LaterExporter) and (wanted or self._handed_over):
-            self._handed_over.add(part)
-            self._take_acknowledged(exporter)
-        else:
-            self._acknowledge(part, cursor)
+        self._handed_over.add(part)
+        if wanted and not self._deliver_fresh(exporter, wanted):
+            return False
+        self._settle(exporter)
         # Not so where the exporter has just forgotten what it had, and all of it must be read again.
         return self._next_position == part.last_position + 1
 
-    def _delivered(self, exporter: Exporter, records: Sequence[Record]) -> tuple[bytes | None, ...] | None:
-        """What the exporter returned; nothing if only refused records were left; None when there is to be no more."""
-        said: tuple[bytes, ...] = ()
+    def _deliver_fresh(self, exporter: Exporter, wanted: Run) -> bool:
+        again = self._due()
+        self._refusals.fresh(self._clock.monotonic_ns())
+        if again:
+            return self._deliver(exporter, [*again, *wanted.records])
+        return self._deliver(exporter, wanted if reads_columns(exporter) else wanted.records)
+
+    def _deliver(self, exporter: Exporter, records: Sequence[Record]) -> bool:
+        """Hands over until all is taken or refused; False when there is to be no more."""
         while not self._abandoned:
             try:
-                cursor = self._timed(exporter, records)
+                self._cursor = self._timed(exporter, records)
             except _ENDING:
                 raise
             except RefusedRecordsError as error:
                 # None from who stores no cursor, or stored none with this call: then an earlier one holds.
-                said = (error.cursor,) if type(error.cursor) is bytes else said
-                records = self._refusals.remaining(records, error)
-                if not records:
-                    self._recovered()
-                    return said
-                self._stumbled(error)
+                self._cursor = error.cursor if type(error.cursor) is bytes else self._cursor
+                self._judge(records, error)
+                return not self._abandoned
             except Exception as error:
                 self._stumbled(error)
-                if self._handed_over:
+                if self._handed_over and isinstance(exporter, LaterExporter):
                     self._begin_again()
-                    return None
+                    return False
             else:
+                self._refusals.took(records)
+                if takes_again(exporter):
+                    self._witness = records[-1]
                 self._recovered()
-                return (cursor,)
+                return True
             if self._paused:
                 self._wait_out_pause()
-        return None
+        return False
+
+    def _judge(self, records: Sequence[Record], error: RefusedRecordsError) -> None:
+        """Some records of a call were refused: finds out whose fault that is, and does what has to be done."""
+        verdict = self._refusals.refused(records, error, self._clock.monotonic_ns())
+        if verdict.target_at_fault:
+            self._stumbled(error)
+            return
+        self._noted(error)
+        self._recovered()
+        if not verdict.to_blame:
+            return
+        if self._rules.on_error == "stop":
+            record, reason = verdict.to_blame[0]
+            raise TaskFailedError(f"{self._place} refuses the record at position {record.position}: {reason}")
+        self._set_aside(verdict.to_blame)
 
     def _timed(self, exporter: Exporter, records: Sequence[Record]) -> bytes | None:
         started_ns = self._clock.monotonic_ns()
@@ -303,25 +366,39 @@ class ExportingTask:
             self._begin_again()
             return
         if safe is not None:
-            self._take_safe(safe)
+            self._acknowledge_up_to(safe.position, safe.cursor)
 
-    def _take_safe(self, safe: Safe) -> None:
-        for part in self._handed_over.safe(safe):
-            self._acknowledge(part, safe.cursor)
+    def _settle(self, exporter: Exporter) -> None:
+        """Acknowledges what is safe after a call."""
+        if isinstance(exporter, LaterExporter):
+            if self._last_wanted <= self._stored.position:
+                # Nothing of it was wanted: there is nothing to wait for.
+                self._acknowledge_up_to(self._last_wanted, self._stored.cursor)
+            self._take_acknowledged(exporter)
+        else:
+            self._acknowledge_up_to(self._last_wanted, self._cursor)
+
+    def _acknowledge_up_to(self, position: int, cursor: bytes | None) -> None:
+        if self._is_soft:
+            return
+        for part in self._handed_over.safe(position, self._refusals.first_position):
+            self._acknowledge(part, cursor)
 
     def _begin_again(self) -> None:
         """Everything behind the last acknowledged record is handed over again."""
         self._handed_over.forget()
+        self._refusals.forget()
         self._last_wanted = self._stored.position
         self._next_position = self._stored.position + 1
 
     def _acknowledge(self, part: Part, cursor: bytes | None) -> None:
         acknowledgement = Acknowledgement(self._cell.name, part.last_position, cursor)
         self._stored = acknowledgement
-        self._cell.exported += part.wanted
-        self._cell.skipped += part.count - part.wanted
+        exported = part.wanted - part.set_aside
+        self._cell.exported += exported
+        self._cell.skipped += part.count - exported
         self._meter.records_in += part.count
-        self._meter.records_out += part.wanted
+        self._meter.records_out += exported
         # Written → acknowledged, once for all records that were written together.
         now_ns = self._clock.wall_ns()
         for timestamp_ns, count in part.written:
@@ -362,33 +439,46 @@ class ExportingTask:
 
     # -- failing ---
 
-    def _stumbled(self, error: Exception) -> None:
-        """Counts a failure, says the first one, and waits before the next try."""
+    def _noted(self, error: Exception) -> None:
         cell = self._cell
         cell.errors += 1
         cell.last_error = str(error) if isinstance(error, PenstockError) else f"{type(error).__name__}: {error}"
         cell.last_error_wall_ns = self._clock.wall_ns()
+
+    def _stumbled(self, error: Exception) -> None:
+        """Counts a failure, says the first one, and waits before the next try."""
+        cell = self._cell
+        self._noted(error)
         if not self._back_off.is_failing:
             # Where the outside is to blame, its own words say all; a bug needs its trace.
             trace = None if isinstance(error, PenstockError | OSError) else error
-            what = (self._place, self._next_position, cell.last_error)
+            what = (self._place, self._stored.position + 1, cell.last_error)
             log.warning("%s fails at position %d and is retried: %s", *what, exc_info=trace)
         cell.state = ExporterState.RETRYING
         self._rest(self._back_off.next_ns(error.after_ns if isinstance(error, RetryLaterError) else 0))
         cell.retries += 1
 
     def _recovered(self) -> None:
-        self._refusals.cleared()
         if self._back_off.is_failing:
-            log.warning("%s works again at position %d", self._place, self._next_position)
+            log.warning("%s works again at position %d", self._place, self._stored.position + 1)
             self._back_off.reset()
         self._cell.state = ExporterState.EXPORTING
 
-    def _rejected(self, record: Record, reason: str) -> None:
-        log.warning("%s: the record at position %d is kept aside: %s", self._place, record.position, reason)
-        self._keep_aside(record, reason)
-        self._kept_aside += 1
-        self._meter.reject("error")
+    def _set_aside(self, to_blame: Sequence[tuple[Record, str]]) -> None:
+        """Keeps records aside, and goes on only when that is done."""
+        while True:
+            try:
+                self._keep_aside(to_blame)
+            except OSError as error:
+                self._stumbled(error)
+                if self._abandoned:
+                    raise StoppedError(f"{self._place} is stopping") from error
+            else:
+                break
+        for record, _ in to_blame:
+            self._handed_over.set_aside(record.position)
+            self._meter.reject("error")
+        self._recovered()
 
 
 def _is_cursor(cursor: object) -> bool:

@@ -14,7 +14,6 @@ import msgspec
 from engine.core.columns import Columns, Head
 from engine.core.record_batch import RecordBatch
 from engine.core.records import Kind, Record, WriteSource
-from engine.core.whole_stack import read_with_whole_stack, write_with_whole_stack
 
 
 class _Columns(msgspec.Struct, array_like=True, gc=False):
@@ -60,8 +59,8 @@ class EncodedBatch(msgspec.Struct, frozen=True, gc=False):
 def encode_batch(records: list[Record]) -> tuple[bytes, str]:
     """Blob and kinds of a batch.
 
-    Raises `TypeError` or `OverflowError` for a value that MessagePack cannot say, `RecursionError` for one that is
-    nested too deep for any thread; what one has written each can read.
+    Raises one of `storable.UNSTORABLE` for a value that MessagePack cannot say. How deep a value is nested has been
+    asked before.
     """
     heads, head_of = _heads_of(records)
     keys = [record.key for record in records]
@@ -77,11 +76,7 @@ def encode_batch(records: list[Record]) -> tuple[bytes, str]:
         [record.value for record in records],
         None if source_positions.count(_FROM_OUTSIDE) == len(records) else source_positions,
     )
-    try:
-        blob = _encode_columns(columns)
-    except RecursionError:
-        blob = write_with_whole_stack(_encode_columns, columns)
-    return blob, _encoded_kinds(frozenset([head[:2] for head in heads]))
+    return _encode_columns(columns), _encoded_kinds(frozenset([head[:2] for head in heads]))
 
 
 def _heads_of(records: list[Record]) -> tuple[list[Head], list[int] | None]:
@@ -150,10 +145,7 @@ def opened(batch: EncodedBatch) -> RecordBatch:
 
 def _columns_of(batch: EncodedBatch) -> Columns:
     count = batch.count
-    try:
-        stored = _decode_columns(batch.blob)
-    except RecursionError:
-        stored = read_with_whole_stack(_decode_columns, batch.blob)
+    stored = _decode_columns(batch.blob)
     for column in (stored.keys, stored.values, stored.head_of, stored.source_positions):
         if column is not None and len(column) != count:
             raise ValueError(f"it holds {len(column)} records where {count} are stated")

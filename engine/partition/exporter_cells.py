@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Collection, Mapping
 
 from engine.core.measures import Histogram
+from engine.core.pause import Pause
 from engine.core.snapshot import ExporterSnapshot, ExporterState
 from engine.core.unit import Acknowledgement, Recovered
 
@@ -23,6 +24,7 @@ class ExporterCell:
         "last_error_wall_ns",
         "name",
         "pace_per_second",
+        "pause",
         "position",
         "retries",
         "skipped",
@@ -43,6 +45,8 @@ class ExporterCell:
         self.duration = Histogram()
         # Records per second at most; None is no limit. May be set from any thread.
         self.pace_per_second = pace_per_second
+        # May be set from any thread.
+        self.pause: Pause | None = None
 
     def snapshot(self, position: int, written: int, oldest_unexported_wall_ns: int | None) -> ExporterSnapshot:
         """`position` and `written` as they were at one moment."""
@@ -59,6 +63,7 @@ class ExporterCell:
             last_error=self.last_error,
             last_error_wall_ns=self.last_error_wall_ns,
             export_duration=self.duration.snapshot(),
+            pause=self.pause,
         )
 
 

@@ -13,7 +13,7 @@ from engine.core.clock import NS_PER_SECOND, Clock
 from engine.core.errors import AppendError
 from engine.core.measures import AGE_BOUNDS_SECONDS, Histogram
 from engine.core.record_batch import RecordBatch
-from engine.core.records import Record, RecordType, WriteSource, decode_record
+from engine.core.records import ENGINE_VALUE_TYPE, Record, RecordType, WriteSource, decode_record
 from engine.core.snapshot import EngineState, PartitionSnapshot
 from engine.core.unit import Acknowledgement, Message, ProgressBySource, Recovered, SourceProgress, Unit
 from engine.flow.gate import FlowControl, Permit, Refusal
@@ -29,7 +29,6 @@ from engine.partition.in_hand import RecordInHand
 from engine.partition.positions import Blocked, Positions
 from engine.partition.retention import DiskSpace, OldRecords, Retention
 from engine.partition.riders import Riders
-from engine.partition.storable import storable
 from engine.partition.storing import Storing
 from engine.tasks.subtask import Failed
 
@@ -38,9 +37,6 @@ log = logging.getLogger("penstock.partition")
 # An acknowledgement rides on the next commit, and on one of its own after this time.
 _RIDERS_WAIT_NS = NS_PER_SECOND // 5
 _APPEND_RETRY_NS = NS_PER_SECOND // 2
-ENGINE_VALUE_TYPE = "penstock"
-# What these bring was encoded when it was made, each record alone, where it is nested less deep than in a batch.
-_ENCODED_BEFORE = (WriteSource.SCHEDULED, WriteSource.INTER_PARTITION)
 
 
 class Partition:
@@ -196,13 +192,7 @@ class Partition:
                 self._positions.commands_stored(last_position, accepted_ns, len(unit.records))
 
         try:
-            try:
-                self._log.append(unit, stored)
-            except RecursionError:
-                if unit.source not in _ENCODED_BEFORE:
-                    raise
-                unit.records = storable(unit.records, self.number)
-                self._log.append(unit, stored)
+            self._log.append(unit, stored)
         except BaseException as error:
             if permit is not None:
                 permit.failed()
@@ -315,6 +305,10 @@ class Partition:
 
     def read(self, position: int, max_records: int) -> list[RecordBatch]:
         return self._log.read(position, max_records)
+
+    def written_ns(self, position: int) -> int | None:
+        """Wall time at which the record at `position` was written; None where the log cannot say it."""
+        return self._log.timestamp_of(position)
 
     def wait_for_record(self, position: int, timeout_ns: int) -> bool:
         """Waits until the record at `position` is written, the partition is stopped, or the time is over."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from gc import is_tracked
 from typing import Any, Final
 
 import msgspec
 
 from engine.core.errors import StateReadError
-from engine.core.whole_stack import read_with_whole_stack
+from engine.core.storable import check_depth
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
@@ -52,14 +53,12 @@ class StateOverlay:
             raw = self._fetch(key)
         if raw is None:
             return default
-        # What `_decoded` does, without a call.
-        try:
-            return _decode(raw)
-        except RecursionError:
-            return read_with_whole_stack(_decode, raw)
+        return _decode(raw)
 
     def put(self, key: str, value: Any) -> None:
-        """Raises `TypeError` for a value that cannot be encoded."""
+        """Raises one of `storable.UNSTORABLE` for a value that cannot be stored."""
+        if is_tracked(value):
+            check_depth(value)
         raw = _encode(value)
         # What `_change` does, without a call.
         if type(key) is not str or not key.isascii():
@@ -81,7 +80,7 @@ class StateOverlay:
         for key in sorted(found):
             raw = found[key]
             if raw is not None:
-                yield key, _decoded(raw)
+                yield key, _decode(raw)
 
     # -- what the processing task calls ---
 
@@ -134,14 +133,6 @@ class StateOverlay:
         known = self._known
         while len(known) > self._cached_keys_max:
             del known[next(iter(known))]
-
-
-def _decoded(raw: bytes) -> Any:
-    """Whoever has put it may have had more of its stack left than who asks for it."""
-    try:
-        return _decode(raw)
-    except RecursionError:
-        return read_with_whole_stack(_decode, raw)
 
 
 def _check_key(key: object) -> None:

@@ -8,11 +8,13 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Literal, NoReturn
 
 from engine.core.clock import NS_PER_SECOND, Clock
-from engine.core.errors import AppendError, StateReadError, StoppedError, TaskFailedError
+from engine.core.errors import AppendError, ConfigurationError, StateReadError, StoppedError, TaskFailedError
 from engine.core.observing import BatchObserver
+from engine.core.rarely import Rarely, and_more
 from engine.core.record_batch import RecordBatch
 from engine.core.records import Record, RecordType, WriteSource, decode_record
 from engine.core.snapshot import BlockReason
+from engine.core.storable import UNSTORABLE, any_too_deep, check_depth
 from engine.core.unit import Unit
 from engine.partition.in_hand import RecordInHand
 from engine.partition.retention import DiskSpace
@@ -31,10 +33,9 @@ log = logging.getLogger("penstock.processing")
 # How long an idle processor sleeps at most before it looks around.
 _IDLE_WAIT_NS = NS_PER_SECOND
 _TIMERS_AT_ONCE = 500
-# What the log raises for a value that MessagePack cannot say, the last for one that is nested too deep.
-_UNENCODABLE = (TypeError, OverflowError, ValueError, RecursionError)
 # A plain string: comparing each record's with a member of an enumeration costs four times as much.
 _COMMAND = RecordType.COMMAND.value
+_REJECTION = RecordType.REJECTION.value
 
 
 class ProcessingTask:
@@ -82,9 +83,14 @@ class ProcessingTask:
         )
         self._in_hand = partition.in_hand = RecordInHand(partition.number, lambda: self._context.position, clock)
         self._processor = factory()
+        if not callable(getattr(self._processor, "process", None)):
+            raise ConfigurationError(
+                f"a processor has a method process(record, context); {type(self._processor).__name__} has none"
+            )
         self._observation = None if observer is None else Observation(observer, partition, subtask, clock)
         # Why commands of the unit in hand are rejected; a unit that comes to nothing rejects nobody.
         self._refused: list[Literal["error", "processor"]] = []
+        self._rejections = Rarely(clock)
         self._stopping = False
         self._canceled = False
         self._timers_stopped = False
@@ -219,7 +225,8 @@ class ProcessingTask:
         text = f"{type(error).__name__}: {error}"
         if self._on_error == "stop":
             self._stop_run(record, f"failed with {text}", error)
-        log.warning("record at %s is rejected: %s", self._place(record), text, exc_info=error)
+        if (count := self._rejections.more()) is not None:
+            log.warning("record at %s is rejected: %s%s", self._place(record), text, and_more(count), exc_info=error)
         self._refused.append("error")
         self._context.refuse(text)
 
@@ -253,7 +260,7 @@ class ProcessingTask:
         else:
             try:
                 self._append(unit, always_allowed=self._partition.always_allowed.covers_all(commands))
-            except _UNENCODABLE:
+            except UNSTORABLE:
                 self._context.discard(*before)
                 self._refused.clear()
                 self._one_by_one(commands, position)
@@ -280,32 +287,29 @@ class ProcessingTask:
             unit = self._context.take_unit(record.position)
             always_allowed = self._partition.always_allowed.covers(record)
             try:
-                # Refused, it has come to nothing but its rejection.
-                append = self._append_rejection if self._refused else self._append
-                append(unit, always_allowed=always_allowed)
-            except _UNENCODABLE as error:
+                self._append(unit, always_allowed=always_allowed)
+            except UNSTORABLE as error:
                 self._context.discard(*before)
                 self._refused.clear()
                 self._context.begin(record)
                 self._failed(record, error)
                 unit = self._context.take_unit(record.position)
-                self._append_rejection(unit, always_allowed=always_allowed)
+                self._append(unit, always_allowed=always_allowed)
             self._count_refused()
             self._state.committed()
             self._timers.add(unit.timers_added, ahead_ns)
         self._partition.mark_processed(position)
 
-    def _append_rejection(self, unit: Unit, *, always_allowed: bool) -> None:
-        try:
-            self._append(unit, always_allowed=always_allowed)
-        except RecursionError:
-            # In a rejection a value is nested one deeper than it was; it stays in the log where it is.
-            (rejection,) = unit.records
-            rejection.value = {**rejection.value, "value": None}
-            self._append(unit, always_allowed=always_allowed)
-
     def _append(self, unit: Unit, *, always_allowed: bool = False) -> None:
-        """Stores a unit; one that the log cannot store just now (disk full) is tried again until it can."""
+        """Stores a unit; one that the log cannot store just now (disk full) is tried again until it can.
+
+        Raises one of `UNSTORABLE` for a value that it never can.
+        """
+        # In a rejection, what came from the log is nested one level deeper.
+        values = [record.value for record in unit.records if record.record_type != _REJECTION]
+        if any_too_deep(values):
+            for value in values:
+                check_depth(value)
         if unit.outbox:
             self._await_outbox()
         while True:

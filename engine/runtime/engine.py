@@ -17,6 +17,7 @@ from engine.core.errors import ConfigurationError, DamagedInputError, PenstockEr
 from engine.core.identity import stable_id
 from engine.core.interruptible import wait_for
 from engine.core.observing import BatchObserver
+from engine.core.pause import Pause
 from engine.core.readiness import check_ready, check_running, check_takes_records
 from engine.core.snapshot import EngineSnapshot, EngineState, GatewaySnapshot, VertexBackPressure, VertexKind
 from engine.exporting.task import ExportingTask
@@ -37,6 +38,7 @@ from engine.runtime.ending import IN_FRONT, Ending
 from engine.runtime.front import key_text
 from engine.runtime.intake import Intake, Written
 from engine.runtime.override_file import OverrideFile
+from engine.runtime.pause_file import PauseFile
 from engine.runtime.share import Share
 from engine.runtime.ticker import Ticker
 from engine.runtime.wiring import Wired, Wiring, check
@@ -102,6 +104,8 @@ class Engine:
         self._gateway: Callable[[], GatewaySnapshot] | None = None
         self._supervisor = threading.Thread(target=self._supervise, name="penstock-supervisor", daemon=True)
         self._configuring = threading.Lock()
+        # Of all exporters that somebody holds, those of earlier runs included. Guarded by _configuring.
+        self._pauses: dict[str, Pause] = {}
         # Guarded by _wake, which also tells the supervisor to look.
         self._wake = threading.Condition()
         self._state = EngineState.STARTING
@@ -135,6 +139,9 @@ class Engine:
                 self._on_failed,
                 self._observer,
             ).build()
+            self._pauses = dict(self._kept_pauses())
+            for name in self._pauses.keys() & self._wired.exporters.keys():
+                self._set_exporter_pause(name, self._pauses[name])
             for partition in self._partitions.values():
                 partition.warn_of_removed_exporters()
                 partition.opened()
@@ -231,6 +238,9 @@ class Engine:
 
     def _on_wired(self) -> None:
         """Everything stands and nothing runs yet."""
+
+    def _kept_pauses(self) -> Mapping[str, Pause]:
+        return PauseFile(self._folder.path).read()
 
     def _receivers(self) -> Mapping[int, Receiver]:
         """All partitions, as those that send messages see them."""
@@ -467,10 +477,24 @@ class Engine:
         changes = (change for partition in self._partitions.values() for change in partition.gate.limit_changes())
         return tuple(sorted(changes, key=lambda change: change.wall_ns))
 
-    def pause_exporter(self, name: str, *, paused: bool) -> None:
-        """Holds a record exporter where it is, or lets it go on."""
+    def pause_exporter(self, name: str, *, paused: bool, soft: bool = False, by: str | None = None) -> None:
+        """Holds a record exporter where it is, or lets it go on; over restarts, too.
+
+        `soft`: it exports, and what it has acknowledged stays where it is. Raises `ConfigurationError` and changes
+        nothing.
+        """
+        self._exporter(name)
+        pause = Pause(soft=soft, since_wall_ns=self._clock.wall_ns(), by=by) if paused else None
+        with self._configuring:
+            pauses = {**self._pauses, name: pause}
+            kept = {exporter: found for exporter, found in pauses.items() if found is not None}
+            PauseFile(self._folder.path).write(kept)
+            self._pauses = kept
+            self._set_exporter_pause(name, pause)
+
+    def _set_exporter_pause(self, name: str, pause: Pause | None) -> None:
         for task in self._exporter(name):
-            task.pause(paused)
+            task.set_pause(pause)
 
     def pace_exporter(self, name: str, records_per_second: float | None) -> None:
         """Limits how fast each partition's instance of an exporter hands records over; None takes it away."""

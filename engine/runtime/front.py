@@ -22,10 +22,12 @@ from engine.tasks.buffers import Buffer, Gate, InputGate, LocalBufferPool
 from engine.tasks.outlets import BalancedOutlet, KeyedOutlet, Outlet
 from engine.tasks.subtask import Failed, Subtask
 from engine.transforms.task import StepTask
-from engine.writing.log_writer import LogWriterTask
-from engine.writing.rejects import RejectFile
+from engine.writing.log_writer import LogWriterTask, Unstorable
+from engine.writing.rejects import Reject, RejectFile
 
 LOG_WRITER = "log-writer"
+# To blame where a value has no key.
+KEY = "key"
 
 OnValueError = Callable[[Buffer, int, Exception], None]
 
@@ -137,7 +139,9 @@ class Front:
             for subtask in self._steps[index]:
                 failed = self._on_value_error(subtask, step.on_error)
                 gate = InputGate(subtask.timer)
-                outlet = self._outlet(subtask, gates, first_channel, pools_before[subtask], failed, stored)
+                outlet = self._outlet(
+                    subtask, gates, first_channel, pools_before[subtask], failed, step.on_error, stored
+                )
                 task = StepTask(step.kind.value, step.function, gate, producers[index], outlet, subtask, failed)
                 subtask.body = task.run
                 own_gates.append(gate)
@@ -145,7 +149,7 @@ class Front:
             gates, first_channel = own_gates, self._first_step(step.parallelism)
         for source, subtask in zip(self._own_sources, self._sources, strict=True):
             failed = self._on_value_error(subtask, source.on_error)
-            outlet = self._outlet(subtask, gates, first_channel, pools_before[subtask], failed, stored)
+            outlet = self._outlet(subtask, gates, first_channel, pools_before[subtask], failed, source.on_error, stored)
             self._make_source(source, subtask, list(stored[source.name].values()), outlet, failed)
         self.pools = [subtask.pool for subtask in self.subtasks if subtask.pool is not None]
 
@@ -205,6 +209,7 @@ class Front:
                 in_order=self._in_order,
                 batch_records=max(self._options.buffer_records, 1000),
                 value_type=pipeline.value_type,
+                unstorable=self._on_unstorable(subtask),
             )
             subtask.body = writer.run
             self._writer_tasks.append(writer)
@@ -238,6 +243,7 @@ class Front:
         first_channel: int,
         before: LocalBufferPool | None,
         failed: OnValueError,
+        policy: OnError,
         stored: Mapping[str, Mapping[int, SourceProgress]],
     ) -> Outlet:
         pool = LocalBufferPool(len(gates), subtask.timer, first_channel=first_channel, before=before)
@@ -251,29 +257,50 @@ class Front:
             self._clock,
             key_text=key_text(self._pipeline.key),
             failed=failed,
+            key_failed=self._on_value_error(subtask, policy, culprit=KEY),
             in_order=self._in_order,
             stored={source: [stored.offset for _, stored in sorted(by.items())] for source, by in stored.items()},
             part_records=self._options.buffer_records,
         )
 
-    def _on_value_error(self, subtask: Subtask, policy: OnError) -> OnValueError:
+    def _on_value_error(self, subtask: Subtask, policy: OnError, *, culprit: str | None = None) -> OnValueError:
         """What happens to a value that a task cannot use: kept aside with its place, or the end of the run."""
-        rejects = RejectFile(self._folder.rejects, subtask.vertex.task, self._clock)
+        name = culprit or subtask.vertex.task
+        rejects = RejectFile(self._folder.rejects, name, self._clock)
 
         def failed(buffer: Buffer, index: int, error: Exception) -> None:
             place = f"{buffer.source}:{buffer.offset_at(index)}"
             text = f"{type(error).__name__}: {error}"
             if policy == "stop":
-                raise TaskFailedError(f"{subtask.vertex.task} failed at {place} with {text}") from error
+                raise TaskFailedError(f"{name} failed at {place} with {text}") from error
+            value = buffer.values[index]
+            rejects.put([Reject(source=buffer.source, offset=buffer.offset_at(index), reason=text, value=value)])
             subtask.meter.reject("error")
-            rejects.write(
-                source=buffer.source,
-                offset=buffer.offset_at(index),
-                reason=text,
-                value=buffer.values[index],
-            )
 
         return failed
+
+    def _on_unstorable(self, subtask: Subtask) -> Unstorable:
+        """What happens to values that the log cannot hold: the last task in front of it decides."""
+        steps = self._pipeline.steps
+        policies = {source.name: steps[-1].on_error if steps else source.on_error for source in self._pipeline.sources}
+        rejects = RejectFile(self._folder.rejects, LOG_WRITER, self._clock)
+
+        def unstorable(source: str, offset: int, values: Sequence[tuple[object, Exception]]) -> None:
+            reasons = [f"the log cannot hold it: {type(error).__name__}: {error}" for _, error in values]
+            if policies[source] == "stop":
+                raise TaskFailedError(f"{LOG_WRITER} failed at {source}, up to {offset}: {reasons[0]}") from values[0][
+                    1
+                ]
+            rejects.put(
+                [
+                    Reject(source=source, offset=offset, reason=reason, value=value)
+                    for (value, _), reason in zip(values, reasons, strict=True)
+                ]
+            )
+            for _ in values:
+                subtask.meter.reject("error")
+
+        return unstorable
 
 
 def _stored(source: SourceSpec, progress: Mapping[int, ProgressBySource]) -> dict[int, SourceProgress]:

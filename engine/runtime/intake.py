@@ -11,17 +11,15 @@ from typing import Any
 from engine.core.clock import NS_PER_SECOND
 from engine.core.errors import AppendError, StoppedError, WriteFailedError, WrongRecordError
 from engine.core.identity import partition_of
-from engine.core.records import Place, Record, RecordType, WriteSource
+from engine.core.records import Place, Record, RecordType, WriteSource, encode_record
+from engine.core.storable import UNSTORABLE, any_too_deep
 from engine.core.unit import Unit
 from engine.flow.gate import Permit, Refusal
-from engine.log.codec import encode_records
 from engine.partition.partition import Partition
 from engine.partition.retention import DiskSpace
 from engine.writing.log_writer import SOURCE_INTENT
 
 KeyText = Callable[[Any], str]
-# What cannot be said in the log: a number beyond 64 bits, a type of the user's key function.
-_UNSAYABLE = (TypeError, OverflowError, ValueError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +139,8 @@ class Intake:
             raise WrongRecordError(None, f"there is no partition {partition}; there are 1 to {self._count}")
         if partition is None and self._key is None and self._count > 1:
             raise WrongRecordError(None, "the pipeline has no key that says where a record goes; name a partition")
+        if any_too_deep(values):
+            _check_sayable(values)
         count, value_type = self._count, self._value_type
         if self._key is None:
             number = partition or 1
@@ -203,7 +203,7 @@ class Intake:
                 written = dict(_numbered({n: u for n, u in units.items() if u.first_position >= 0}, turns))
                 stopping = isinstance(error, StoppedError)
                 raise WriteFailedError(str(error), stopping=stopping, written=written) from error
-            if isinstance(error, _UNSAYABLE):
+            if isinstance(error, UNSTORABLE):
                 # Of several partitions each was checked before; with one, nothing was written.
                 _check_sayable([record.value for record in unit.records])
             raise
@@ -213,8 +213,8 @@ def _check_sayable(values: Sequence[Any]) -> None:
     """Raises `WrongRecordError` for the first value that the log has no words for."""
     for index, value in enumerate(values):
         try:
-            encode_records([Record("", "", "", "", value)])
-        except _UNSAYABLE as error:
+            encode_record(Record("", "", "", "", value))
+        except UNSTORABLE as error:
             raise WrongRecordError(index, f"cannot be stored: {error}") from error
 
 

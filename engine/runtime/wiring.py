@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from engine.core.clock import Clock
@@ -11,8 +11,7 @@ from engine.core.identity import stable_id
 from engine.core.observing import BatchObserver
 from engine.core.records import Record
 from engine.core.snapshot import EdgeSnapshot, VertexKind, VertexSnapshot
-from engine.exporting.document import readable
-from engine.exporting.task import ExportingTask, ExportRules
+from engine.exporting.task import ExportingTask, ExportRules, KeepAside
 from engine.options import EngineOptions
 from engine.partition.partition import Partition
 from engine.pipeline import PipelineDescription
@@ -22,7 +21,7 @@ from engine.runtime.data_folder import DataFolder
 from engine.runtime.front import Front
 from engine.runtime.share import Share
 from engine.tasks.subtask import Failed, Subtask
-from engine.writing.rejects import RejectFile
+from engine.writing.rejects import Reject, RejectFile
 
 
 @dataclass(slots=True)
@@ -157,12 +156,23 @@ class Wiring:
                 tasks.append(task)
 
     @staticmethod
-    def _keep_aside(rejects: RejectFile, partition: int) -> Callable[[Record, str], None]:
-        """What happens to a record that an exporter's target refuses for good."""
+    def _keep_aside(rejects: RejectFile, partition: int) -> KeepAside:
+        """What happens to records that are to blame for being refused by an exporter's target."""
 
-        def keep(record: Record, reason: str) -> None:
-            value = readable(record, partition)
-            rejects.write(source=f"partition {partition}", offset=record.position, reason=reason, value=value)
+        def keep(to_blame: Sequence[tuple[Record, str]]) -> None:
+            rejects.put(
+                [
+                    Reject(
+                        source=f"partition {partition}",
+                        offset=record.position,
+                        reason=reason,
+                        value=record.value,
+                        partition=partition,
+                        record=record,
+                    )
+                    for record, reason in to_blame
+                ]
+            )
 
         return keep
 

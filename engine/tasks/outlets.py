@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from engine.core.clock import NS_PER_SECOND, Clock
 from engine.core.identity import partition_of
+from engine.core.records import Record, encode_record
+from engine.core.storable import UNSTORABLE, any_too_deep, check_depth
 from engine.tasks.buffers import Buffer, Gate, LocalBufferPool
 from engine.tasks.gathered import Gathered, GatheredInOrder, GatheredInParts, Keyed
 from engine.tasks.pace import PartPace
@@ -35,11 +38,15 @@ class Outlet(Protocol):
 class _Channels:
     """A pool and the gates behind it, one channel each."""
 
-    __slots__ = ("gates", "pool")
+    __slots__ = ("_unstorable", "gates", "pool")
 
-    def __init__(self, pool: LocalBufferPool, gates: Sequence[Gate]) -> None:
+    def __init__(
+        self, pool: LocalBufferPool, gates: Sequence[Gate], unstorable: Callable[[Buffer], None] | None = None
+    ) -> None:
+        """`unstorable` leaves out of a buffer what the way to another process has no words for."""
         self.pool = pool
         self.gates = gates
+        self._unstorable = unstorable
 
     def put(self, channel: int, buffer: Buffer) -> None:
         self.pool.request(channel)
@@ -55,7 +62,13 @@ class _Channels:
     def _put(self, channel: int, buffer: Buffer) -> None:
         buffer.pool = self.pool
         buffer.channel = channel
-        self.gates[channel].put(buffer)
+        try:
+            self.gates[channel].put(buffer)
+        except UNSTORABLE:
+            if self._unstorable is None:
+                raise
+            self._unstorable(buffer)
+            self.gates[channel].put(buffer)
 
     def put_end(self) -> None:
         for channel in range(len(self.gates)):
@@ -100,15 +113,17 @@ class KeyedOutlet:
         *,
         key_text: Callable[[Any], str],
         failed: Callable[[Buffer, int, Exception], None],
+        key_failed: Callable[[Buffer, int, Exception], None],
         in_order: bool,
         stored: Mapping[str, Sequence[int]],
         part_records: int,
     ) -> None:
-        self._channels = _Channels(pool, gates)
+        self._channels = _Channels(pool, gates, self._leave_out_unstorable)
         self._count = len(gates)
         self._clock = clock
         self._key_text = key_text
         self._failed = failed
+        self._key_failed = key_failed
         self._in_order = in_order
         self._stored = stored
         self._part_records = part_records
@@ -199,6 +214,8 @@ class KeyedOutlet:
         return made
 
     def _split(self, buffer: Buffer, lists: Sequence[Keyed] | dict[int, Keyed]) -> None:
+        if any_too_deep(buffer.values):
+            buffer = self._without_deep(buffer)
         key_text, channels = self._key_text, self._channel_by_key
         if self._count == 1:
             try:
@@ -210,13 +227,45 @@ class KeyedOutlet:
         for index, value in enumerate(buffer.values):
             try:
                 key = key_text(value)
+                channel = channels.get(key)
+                if channel is None:
+                    channel = self._remember(key)
             except Exception as error:
-                self._failed(buffer, index, error)
+                self._key_failed(buffer, index, error)
                 continue
-            channel = channels.get(key)
-            if channel is None:
-                channel = self._remember(key)
             lists[channel].append((key, value))
+
+    def _without_deep(self, buffer: Buffer) -> Buffer:
+        """Leaves out what is nested too deep for the log; its place is still known here."""
+        values: list[Any] = []
+        offsets: list[int] = []
+        for index, value in enumerate(buffer.values):
+            try:
+                check_depth(value)
+            except UNSTORABLE as error:
+                self._failed(buffer, index, error)
+            else:
+                values.append(value)
+                offsets.append(buffer.offset_at(index))
+        return replace(buffer, values=values, offsets=offsets)
+
+    def _leave_out_unstorable(self, part: Buffer) -> None:
+        """Leaves out of a part what cannot be said to another process. Which of its offsets that was is not known."""
+        good: list[tuple[str, Any]] = []
+        # How many are good in front of each value, and in front of the end.
+        good_before = [0]
+        for key, value in part.values:
+            try:
+                encode_record(Record("", "", "", key, value))
+            except UNSTORABLE as error:
+                self._failed(replace(part, values=[value], offsets=[part.last_offset]), 0, error)
+            else:
+                good.append((key, value))
+            good_before.append(len(good))
+        part.values = good
+        if part.parts is not None:
+            ends = [(sequence, good_before[end]) for sequence, end in part.parts.ends]
+            part.parts = part.parts._replace(ends=ends)
 
     def _remember(self, key: str) -> int:
         # Keys come from the data: the memory of them is bounded.

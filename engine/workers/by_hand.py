@@ -9,8 +9,10 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from engine.core.pause import Pause
 from engine.flow.overrides import Override
 from engine.runtime.override_file import OverrideFile
+from engine.runtime.pause_file import PauseFile
 from engine.workers.seat import Seat
 
 
@@ -19,7 +21,7 @@ class Standing:
     """What holds by hand just now: limits by partition, paused exporters, and paces by exporter."""
 
     overrides: Mapping[int, Override]
-    paused: frozenset[str]
+    paused: Mapping[str, Pause]
     paces: Mapping[str, float | None]
 
 
@@ -38,26 +40,27 @@ class ByHand:
         # two changes in the order in which these stand. Nobody waits for an answer with it.
         self._setting = Lock()
         self._overrides: dict[int, Override] = {}
-        # Also of those that go on again: whoever was told otherwise before has to hear it.
-        self._paused: dict[str, bool] = {}
+        self._pause_file = PauseFile(folder)
+        # None of those that go on again: whoever was told otherwise before has to hear it.
+        self._paused: dict[str, Pause | None] = {}
         self._paces: dict[str, float | None] = {}
 
     def recall(self) -> None:
         """Takes up what an earlier run kept; call when the folder is open, before anything is set."""
+        self._paused.update(self._pause_file.read())
         if self._file is not None:
             self._overrides = dict(self._file.read())
 
     def standing(self) -> Standing:
         with self._setting:
-            paused = frozenset(name for name, is_paused in self._paused.items() if is_paused)
-            return Standing(overrides=dict(self._overrides), paused=paused, paces=dict(self._paces))
+            return Standing(overrides=dict(self._overrides), paused=_held(self._paused), paces=dict(self._paces))
 
     def tell_again(self, seat: Seat) -> None:
         """What was set after the worker's order was written, and before it had opened its partitions."""
         with self._setting:
             seat.call("set_overrides", {n: self._overrides.get(n) for n in seat.share.partitions}, by=None)
-            for name, is_paused in self._paused.items():
-                seat.call("pause_exporter", name, paused=is_paused)
+            for name, pause in self._paused.items():
+                seat.call("set_exporter_pause", name, pause)
             for name, records_per_second in self._paces.items():
                 seat.call("pace_exporter", name, records_per_second)
 
@@ -76,11 +79,14 @@ class ByHand:
                     asked.append(seat.call("set_overrides", own, by=by))
         return asked
 
-    def pause(self, exporter: str, *, paused: bool) -> list[Future[Any]]:
+    def pause(self, exporter: str, pause: Pause | None) -> list[Future[Any]]:
         """Holds an exporter where it is, or lets it go on; what the workers answer when it is so."""
         with self._setting:
-            self._paused[exporter] = paused
-            return self._tell_all("pause_exporter", exporter, paused=paused)
+            after = {**self._paused, exporter: pause}
+            # Before anything changes, as with limits.
+            self._pause_file.write(_held(after))
+            self._paused = after
+            return self._tell_all("set_exporter_pause", exporter, pause)
 
     def pace(self, exporter: str, records_per_second: float | None) -> list[Future[Any]]:
         """Limits an exporter, or with None no longer; what the workers answer when it is so."""
@@ -90,3 +96,7 @@ class ByHand:
 
     def _tell_all(self, method: str, *arguments: Any, **keywords: Any) -> list[Future[Any]]:
         return [seat.call(method, *arguments, **keywords) for seat in self._seats if seat.is_open]
+
+
+def _held(pauses: Mapping[str, Pause | None]) -> dict[str, Pause]:
+    return {name: pause for name, pause in pauses.items() if pause is not None}

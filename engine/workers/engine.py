@@ -13,6 +13,7 @@ from engine.core.clock import NS_PER_SECOND, Clock, SystemClock
 from engine.core.errors import ConfigurationError, NotReadyError, PenstockError, TaskFailedError
 from engine.core.identity import stable_id
 from engine.core.interruptible import wait_for
+from engine.core.pause import Pause
 from engine.core.readiness import check_ready, check_running, check_takes_records
 from engine.core.snapshot import EngineSnapshot, EngineState, GatewaySnapshot, VertexBackPressure
 from engine.flow.episodes import Episode
@@ -426,10 +427,11 @@ class WorkerEngine:
         changes = (change for seat in self._crew.seats for change in seat.limit_changes)
         return tuple(sorted(changes, key=lambda change: change.wall_ns))
 
-    def pause_exporter(self, name: str, *, paused: bool) -> None:
-        """Holds a record exporter where it is, or lets it go on."""
+    def pause_exporter(self, name: str, *, paused: bool, soft: bool = False, by: str | None = None) -> None:
+        """As `Engine.pause_exporter`."""
         self._check_exporter(name)
-        self._roll_call.answers(self._by_hand.pause(name, paused=paused))
+        pause = Pause(soft=soft, since_wall_ns=self._clock.wall_ns(), by=by) if paused else None
+        self._roll_call.answers(self._by_hand.pause(name, pause))
 
     def pace_exporter(self, name: str, records_per_second: float | None) -> None:
         """Limits how fast each partition's instance of an exporter hands records over; None takes it away."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from engine.core.pause import Pause
 from engine.core.unit import ProgressBySource
 from engine.flow.gate import Refusal
 from engine.flow.overrides import Override
@@ -43,7 +44,7 @@ class PartOrder:
     flow_control: FlowControlSettings
     # What was set by hand and goes on.
     overrides: Mapping[int, Override]
-    paused: frozenset[str]
+    paused: Mapping[str, Pause]
     paces: Mapping[str, float | None]
 
 
@@ -104,9 +105,14 @@ class Part(Engine):
         }
         return {**self._partitions, **elsewhere}
 
+    def _kept_pauses(self) -> Mapping[str, Pause]:
+        return self._order.paused
+
+    def set_exporter_pause(self, name: str, pause: Pause | None) -> None:
+        """What the parent, who keeps it, was asked for."""
+        self._set_exporter_pause(name, pause)
+
     def _on_wired(self) -> None:
-        for name in self._order.paused:
-            self.pause_exporter(name, paused=True)
         for name, records_per_second in self._order.paces.items():
             self.pace_exporter(name, records_per_second)
 

@@ -42,7 +42,7 @@ _LOOKS = frozenset(
         "request_limiter_states",
         "throttling_episodes",
         "limit_changes",
-        "pause_exporter",
+        "set_exporter_pause",
         "pace_exporter",
     }
 )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from engine.core.clock import NS_PER_SECOND
 from engine.core.errors import AppendError, StoppedError
-from engine.core.records import Record, RecordType, WriteSource
+from engine.core.records import Record, RecordType, WriteSource, encode_record
+from engine.core.storable import UNSTORABLE
 from engine.core.unit import ProgressBySource, SourceProgress, Unit
 from engine.partition.partition import Partition
 from engine.partition.retention import DiskSpace
@@ -16,6 +18,9 @@ from engine.tasks.buffers import Buffer, InputGate, Parts, SourcePlace
 from engine.tasks.subtask import Subtask
 
 SOURCE_INTENT = "create"
+# Tells of values of a source, up to an offset, that the log cannot hold, each with why; raises itself where the policy
+# says stop.
+Unstorable = Callable[[str, int, Sequence[tuple[object, Exception]]], None]
 # A plain string: looking up and encoding a member of an enumeration costs more than the record around it.
 _COMMAND = RecordType.COMMAND.value
 
@@ -132,6 +137,7 @@ class LogWriterTask:
         in_order: bool,
         batch_records: int,
         value_type: str,
+        unstorable: Unstorable,
     ) -> None:
         """`stored` is how far the sources are, as their tasks are told too."""
         self._partition = partition
@@ -142,6 +148,7 @@ class LogWriterTask:
         self._order = None if in_order else BufferOrder()
         self._batch_records = batch_records
         self._value_type = value_type
+        self._unstorable = unstorable
         self._cursors = {name: _SourceCursor(progress) for name, progress in stored.items()}
         # Buffers whose values are not all stored, in order, and how far the first one is.
         self._pending: deque[Buffer] = deque()
@@ -257,9 +264,30 @@ class LogWriterTask:
             self._timer.busy()
             try:
                 self._partition.append(unit, permit)
+            except UNSTORABLE:
+                unit.records = records = self._storable(records, progress[0])
+                if not records:
+                    self._store(records, progress)
+                    return
             except AppendError:
                 if self._canceled or not self._partition.pause_after_failure():
                     raise StoppedError("the task is canceled") from None
             else:
                 self._meter.records_out += len(records)
                 return
+
+    def _storable(self, records: list[Record], progress: SourceProgress) -> list[Record]:
+        """Those that the log can hold; the others are set aside. Some source's place stands for that of them."""
+        good: list[Record] = []
+        bad: list[tuple[object, Exception]] = []
+        for record in records:
+            try:
+                encode_record(record)
+            except UNSTORABLE as error:
+                bad.append((record.value, error))
+            else:
+                good.append(record)
+        if not bad:
+            raise AssertionError("each record can be stored, and all of them cannot")
+        self._unstorable(progress.source, progress.offset, bad)
+        return good

@@ -2,54 +2,167 @@
 
 from __future__ import annotations
 
+import fcntl
+import logging
+import os
 import re
+from base64 import b64encode
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import msgspec
 
-from engine.core.clock import Clock
+from engine.core.clock import NS_PER_SECOND, Clock
+from engine.core.rarely import Rarely, and_more
+from engine.core.records import Record
+
+log = logging.getLogger("penstock.rejects")
 
 _VALUE_BYTES_MAX = 64 * 1024
 
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+_pack = msgspec.msgpack.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reject:
+    """One value that is set aside: where it came from, why, and all that is needed to try it again."""
+
+    # A source's name, or the partition.
+    source: str
+    # In the source, or the position.
+    offset: int
+    reason: str
+    value: Any
+    # Of a record of the log; its value is `value`.
+    partition: int | None = None
+    record: Record | None = None
+
 
 class RejectFile:
-    """Appends to `DATA/rejects/<task>.ndjson`; made on the first rejection. Any thread of the task may call it.
+    """Appends to `DATA/rejects/<culprit>.ndjson`; made on the first rejection. Any thread, and any worker, may call it.
 
-    After a restart the same values may be rejected, and written, again.
+    After a restart the same values may be rejected, and written, again. What is written is synced: nobody passes over
+    a value before that.
     """
 
-    def __init__(self, folder: Path, task: str, clock: Clock) -> None:
-        self.path = folder / f"{re.sub(r'[^A-Za-z0-9_.-]', '_', task)}.ndjson"
-        self._task = task
+    def __init__(self, folder: Path, culprit: str, clock: Clock) -> None:
+        self.path = folder / f"{file_name(culprit)}.ndjson"
+        self._culprit = culprit
         self._clock = clock
         self._lock = Lock()
+        # Guarded by the lock.
+        self._sayings = Rarely(clock)
 
-    def write(self, *, source: str, offset: int, reason: str, value: object) -> None:
-        line = msgspec.json.encode(
-            {
-                "task": self._task,
-                "source": source,
-                "offset": offset,
-                "reason": reason,
-                "value": _as_text(value),
-                "wallTimeNs": self._clock.wall_ns(),
-            }
-        )
+    def put(self, rejects: Sequence[Reject]) -> None:
+        """Raises `OSError` and has kept none, or some twice."""
+        text = b"".join(self._line(reject) for reject in rejects)
         with self._lock:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("ab") as file:
-                file.write(line + b"\n")
+            with locked(self.path.parent):
+                file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+                try:
+                    written = 0
+                    while written < len(text):
+                        written += os.write(file, text[written:])
+                    os.fsync(file)
+                finally:
+                    os.close(file)
+            self._say(rejects)
+
+    def _line(self, reject: Reject) -> bytes:
+        now_ns = self._clock.wall_ns()
+        value, packed = _said(reject.value)
+        line: dict[str, Any] = {
+            "task": self._culprit,
+            "source": reject.source,
+            "offset": reject.offset,
+            "reason": reject.reason,
+            "value": value,
+        }
+        if packed is not None:
+            line["packed"] = packed
+        if reject.record is not None:
+            record = reject.record
+            line |= {
+                "partition": reject.partition,
+                "position": record.position,
+                "timestampNs": record.timestamp_ns,
+                "recordType": record.record_type,
+                "valueType": record.value_type,
+                "intent": record.intent,
+                "key": record.key,
+                "sourcePosition": record.source_position,
+            }
+        line["time"] = datetime.fromtimestamp(now_ns / NS_PER_SECOND, UTC).isoformat(timespec="milliseconds")
+        line["wallTimeNs"] = now_ns
+        return _encode(line) + b"\n"
+
+    def _say(self, rejects: Sequence[Reject]) -> None:
+        count = self._sayings.more(len(rejects))
+        if count is None:
+            return
+        first = rejects[0]
+        log.warning(
+            "%s: %s at %d is kept aside in %s: %s%s",
+            self._culprit,
+            first.source,
+            first.offset,
+            self.path,
+            first.reason,
+            and_more(count),
+        )
+
+
+def file_name(culprit: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", culprit)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Holds the folder of rejects, against other processes too."""
+    file = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(file)
+
+
+def _said(value: object) -> tuple[Any, str | None]:
+    """The value as JSON, or as a person would want to read it; and packed, where JSON does not say all of it."""
+    # What a source could not read carries the beginning of it, and is not to be tried again.
+    excerpt = getattr(value, "excerpt", None)
+    if excerpt is not None:
+        return _as_text(excerpt), None
+    try:
+        text = _encode(value)
+        if _decode(text) == value and not isinstance(value, bytes | bytearray):
+            return msgspec.Raw(text), None
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        pass
+    try:
+        packed = b64encode(_pack(value)).decode()
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        packed = None
+    return _as_text(value), packed
 
 
 def _as_text(value: object) -> str:
-    """The value as a person would want to read it; cut where it is very long."""
-    # What a source could not read carries the beginning of it.
-    value = getattr(value, "excerpt", value)
     if isinstance(value, bytes | bytearray):
         text = bytes(value[:_VALUE_BYTES_MAX]).decode("utf-8", errors="backslashreplace")
     elif isinstance(value, str):
         text = value
     else:
-        text = repr(value)
-    return text[:_VALUE_BYTES_MAX]
+        try:
+            text = repr(value)
+        except RecursionError:
+            text = f"{type(value).__name__}, nested too deeply to be shown"
+    # Half a character may stand in a text, and not in a file.
+    return text[:_VALUE_BYTES_MAX].encode("utf-8", errors="backslashreplace").decode()

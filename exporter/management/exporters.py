@@ -1,4 +1,4 @@
-"""`/api/exporters`: how each record exporter is doing, and pausing one."""
+"""`/api/exporters`: how each record exporter is doing, and pausing one; `/actuator/exporting`: all, as Zeebe has it."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from engine.core.pause import Pause
 from engine.core.snapshot import EngineSnapshot, ExporterSnapshot, ExporterState, PartitionSnapshot
 from exporter.door import NS_PER_SECOND, ExportersDoor, check_ready, check_running
+from exporter.management.access import user_of
 from exporter.management.replies import json_reply, problem
 from exporter.management.workers import Workers
 
 PATH = "/api/exporters"
+ALL_PATH = "/actuator/exporting"
 # What all partitions of an exporter come to: the first of these that one of them is in.
 STATES_BY_CONCERN = (ExporterState.RETRYING, ExporterState.PAUSED, ExporterState.EXPORTING, ExporterState.CLOSED)
 Json = dict[str, object]
+_SOFT_IS = "soft is true or false"
 
 
 def routes(engine: ExportersDoor, workers: Workers) -> list[Route]:
@@ -26,11 +30,13 @@ def routes(engine: ExportersDoor, workers: Workers) -> list[Route]:
         Route(PATH, route.get, methods=["GET"]),
         Route(f"{PATH}/{{name}}/pause", route.pause, methods=["POST"]),
         Route(f"{PATH}/{{name}}/resume", route.resume, methods=["POST"]),
+        Route(f"{ALL_PATH}/pause", route.pause_all, methods=["POST"]),
+        Route(f"{ALL_PATH}/resume", route.resume_all, methods=["POST"]),
     ]
 
 
 class _ExportersRoute:
-    """GET is a pure look. Pausing what is paused already changes nothing; a pause ends with the run."""
+    """GET is a pure look. A pause holds until it is ended, over restarts too."""
 
     def __init__(self, engine: ExportersDoor, workers: Workers) -> None:
         self._engine = engine
@@ -45,9 +51,18 @@ class _ExportersRoute:
     async def resume(self, request: Request) -> Response:
         return await self._paused(request, paused=False)
 
+    async def pause_all(self, request: Request) -> Response:
+        return await self._all_paused(request, paused=True)
+
+    async def resume_all(self, request: Request) -> Response:
+        return await self._all_paused(request, paused=False)
+
     async def _paused(self, request: Request, *, paused: bool) -> Response:
         name = request.path_params["name"]
-        found = await self._workers.run(partial(self._pause, name, paused=paused))
+        soft = _is_soft(request)
+        if soft is None:
+            return problem(400, _SOFT_IS)
+        found = await self._workers.run(partial(self._pause, [name], paused=paused, soft=soft, by=user_of(request)))
         if not found:
             return problem(404, f"there is no exporter {name!r}")
         return json_reply({"exporter": name, "paused": paused}, 202)
@@ -57,13 +72,28 @@ class _ExportersRoute:
         check_ready(snapshot.state)
         return exporters_document(snapshot)
 
-    def _pause(self, name: str, *, paused: bool) -> bool:
+    async def _all_paused(self, request: Request, *, paused: bool) -> Response:
+        soft = _is_soft(request)
+        if soft is None:
+            return problem(400, _SOFT_IS)
+        await self._workers.run(partial(self._pause, None, paused=paused, soft=soft, by=user_of(request)))
+        return Response(status_code=204)
+
+    def _pause(self, names: list[str] | None, *, paused: bool, soft: bool, by: str | None) -> bool:
+        """Those of these names, or all; False where one is not there, and then nothing was done."""
         snapshot = self._engine.snapshot()
         check_running(snapshot.state)
-        if all(e.exporter != name for p in snapshot.partitions for e in p.exporters):
+        known = list(dict.fromkeys(e.exporter for p in snapshot.partitions for e in p.exporters))
+        if names is not None and not set(names) <= set(known):
             return False
-        self._engine.pause_exporter(name, paused=paused)
+        for name in known if names is None else names:
+            self._engine.pause_exporter(name, paused=paused, soft=soft, by=by)
         return True
+
+
+def _is_soft(request: Request) -> bool | None:
+    """None where it says neither."""
+    return {"": False, "false": False, "true": True}.get(request.query_params.get("soft", ""))
 
 
 def exporters_document(snapshot: EngineSnapshot) -> Json:
@@ -90,7 +120,7 @@ def _exporter(name: str, parts: list[tuple[PartitionSnapshot, ExporterSnapshot]]
 
 
 def _partition(partition: PartitionSnapshot, exporter: ExporterSnapshot, now_ns: int) -> Json:
-    at_ns = exporter.last_error_wall_ns
+    at_ns, pause = exporter.last_error_wall_ns, exporter.pause
     return {
         "partition": partition.partition,
         "state": exporter.state,
@@ -104,7 +134,12 @@ def _partition(partition: PartitionSnapshot, exporter: ExporterSnapshot, now_ns:
         "retries": exporter.retries,
         "lastError": exporter.last_error,
         "lastErrorAt": None if at_ns is None else at_ns / NS_PER_SECOND,
+        "pause": None if pause is None else _pause(pause),
     }
+
+
+def _pause(pause: Pause) -> Json:
+    return {"soft": pause.soft, "since": pause.since_wall_ns / NS_PER_SECOND, "by": pause.by}
 
 
 def _age_seconds(exporter: ExporterSnapshot, now_ns: int) -> float | None:

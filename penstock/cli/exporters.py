@@ -11,7 +11,8 @@ import msgspec
 from penstock.cli.management_client import ManagementClient, url_option
 
 PATH = "/api/exporters"
-_NAME = click.argument("name")
+ALL_PATH = "/actuator/exporting"
+_NAME = click.argument("name", required=False)
 
 
 @click.group()
@@ -36,24 +37,26 @@ def ls(url: str, as_json: bool) -> None:
 
 @exporters.command()
 @_NAME
+@click.option("--soft", is_flag=True, help="Go on exporting, and acknowledge nothing: for backups.")
 @url_option
-def pause(name: str, url: str) -> None:
-    """Hold the exporter NAME where it is.
+def pause(name: str | None, soft: bool, url: str) -> None:
+    """Hold the exporter NAME where it is, or all of them.
 
-    Its backlog grows and throttles writes, and its records are kept; the pause ends with the run.
+    Its backlog grows and throttles writes, and its records are kept, also over a restart, until it is resumed.
     """
-    _asked(url, name, "pause")
-    click.echo(f"{name} is paused")
+    _asked(url, name, "pause", "?soft=true" if soft else "")
+    click.echo(f"{name or 'exporting'} is {'softly ' if soft else ''}paused")
 
 
 @exporters.command()
 @_NAME
 @url_option
-def resume(name: str, url: str) -> None:
-    """Let the exporter NAME go on."""
+def resume(name: str | None, url: str) -> None:
+    """Let the exporter NAME go on, or all of them."""
     _asked(url, name, "resume")
-    click.echo(f"{name} goes on")
+    click.echo(f"{name or 'exporting'} goes on")
 
 
-def _asked(url: str, name: str, verb: str) -> Any:
-    return ManagementClient(url).post(f"{PATH}/{quote(name, safe='')}/{verb}")
+def _asked(url: str, name: str | None, verb: str, query: str = "") -> Any:
+    path = ALL_PATH if name is None else f"{PATH}/{quote(name, safe='')}"
+    return ManagementClient(url).post(f"{path}/{verb}{query}")

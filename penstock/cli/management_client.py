@@ -79,7 +79,8 @@ class ManagementClient:
         request = urllib.request.Request(address, data=content, headers=headers, method=method)
         try:
             with _opener().open(request, timeout=_TIMEOUT_SECONDS) as answer:
-                return msgspec.json.decode(answer.read(_ANSWER_BYTES_MAX))
+                said = answer.read(_ANSWER_BYTES_MAX)
+                return msgspec.json.decode(said) if said or answer.status != http.HTTPStatus.NO_CONTENT else None
         except urllib.error.HTTPError as error:
             raise _refusal(error) from None
         except msgspec.DecodeError:

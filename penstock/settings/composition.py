@@ -19,6 +19,7 @@ from penstock.settings.entries import Entries, Mistake, Place
 from penstock.settings.entries import Path as Keys
 from penstock.settings.exporter_kinds import ExporterKinds
 from penstock.settings.exporters import ExporterSection
+from penstock.settings.fitting import check_class, check_function
 from penstock.settings.schema import (
     GeneratorSection,
     LinesSection,
@@ -48,7 +49,7 @@ class Composer:
     """
 
     def __init__(self, entries: Entries, file: Path, *, imports_code: bool = True) -> None:
-        self._imports_code = imports_code
+        self.imports_code = imports_code
         self._entries = entries
         self._file = file
         self._folder = file.resolve().parent
@@ -70,13 +71,18 @@ class Composer:
                 self._add_step(pipeline, name, step, (*at, "transforms", i, name))
         if section.key is not None:
             key = section.key
-            pipeline.key_by(self.code(key, (*at, "key")) if ":" in key else key)
+            pipeline.key_by(self._key_function(key, (*at, "key")) if ":" in key else key)
         if section.processor is not None:
             self._add_processor(pipeline, section.processor, (*at, "processor"))
         kinds = ExporterKinds(self)
         for name, exporter in section.exporters.items():
             self._add_exporter(pipeline, kinds, name, exporter)
         return pipeline
+
+    def _key_function(self, reference: str, at: Keys) -> Callable[..., Any]:
+        function = self.code(reference, at)
+        self.placed(at, lambda: check_function(function, "a value"))
+        return function
 
     def path(self, written: str, at: Keys) -> Path:
         """A path of the file is relative to the file's folder, one of the environment to the working folder."""
@@ -144,12 +150,15 @@ class Composer:
             if kind is not None
         )
         function = self.code(kind, (*at, key))
+        self.placed((*at, key), lambda: check_function(function, "a value"))
         self.placed(at, lambda: add(name, function, parallelism=section.parallelism, on_error=section.on_error))
         times = f", {section.parallelism} subtasks" if section.parallelism > 1 else ""
         self.outline.append(TaskOutline("transform", name, f"{key} {kind}{times}"))
 
     def _add_processor(self, pipeline: Pipeline, section: ProcessorSection, at: Keys) -> None:
         factory = self.code(section.class_, (*at, "class"))
+        if self.imports_code:
+            self.placed((*at, "class"), lambda: check_class(factory, {"process": ("record", "context")}, {}))
         self.placed(
             at,
             lambda: pipeline.process(factory, name=section.name, on_error=section.on_error, attempts=section.attempts),
@@ -188,7 +197,7 @@ class Composer:
     # -- what the parts of a file need to know of it ---
 
     def code(self, reference: str, at: Keys) -> Callable[..., Any]:
-        if not self._imports_code:
+        if not self.imports_code:
             return _Elsewhere(reference)
         try:
             return load(reference, self._folder)
@@ -212,5 +221,5 @@ class _Elsewhere:
     def __init__(self, reference: str) -> None:
         self._reference = reference
 
-    def __call__(self, *_: Any) -> Any:
+    def __call__(self, *_: Any, **__: Any) -> Any:
         raise AssertionError(f"{self._reference} runs in the workers alone")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from engine.core.errors import ConfigurationError
 from engine.core.secrets import shown_address
 from engine.exporting.protocol import ExporterFactory
 from engine.exporting.rotation import Rotation
@@ -20,12 +18,17 @@ from penstock.settings.exporters import (
     JsonlSection,
     PostgresSection,
 )
+from penstock.settings.fitting import check_class
 
 T = TypeVar("T")
+_EXPORTER_METHODS = {"open": ("context",), "export": ("records",), "close": ()}
 
 
 class Surroundings(Protocol):
     """What is known of the file around the section: where things stand, and where code is."""
+
+    # Else what is written as module:name is only named.
+    imports_code: bool
 
     def path(self, written: str, at: Keys) -> Path: ...
 
@@ -87,6 +90,7 @@ class ExporterKinds:
             lambda: elasticsearch(
                 section.url,
                 section.index,
+                op_type=section.op_type,
                 username=section.username,
                 password=section.password,
                 api_key=section.api_key,
@@ -112,19 +116,9 @@ class ExporterKinds:
 
     def _user_class(self, reference: str, options: dict[str, Any], at: Keys) -> tuple[ExporterFactory, str]:
         made = self._around.code(reference, (*at, "class"))
-        self._around.placed(at, lambda: _check_options(made, options))
+        if self._around.imports_code:
+            self._around.placed(at, lambda: check_class(made, _EXPORTER_METHODS, options))
         return lambda: made(**options), reference
 
     def _file(self, written: str | None, at: Keys) -> Path | None:
         return None if written is None else self._around.path(written, at)
-
-
-def _check_options(made: Callable[..., Any], options: dict[str, Any]) -> None:
-    """Says before anything runs that a constructor does not take what it is to be given."""
-    try:
-        inspect.signature(made).bind(**options)
-    except TypeError as error:
-        raise ConfigurationError(f"options do not fit the class: {error}") from None
-    except ValueError:
-        # Something built in, which has no signature to look at.
-        return

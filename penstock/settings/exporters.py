@@ -46,6 +46,7 @@ class ElasticsearchSection(Section):
 
     url: str
     index: str = "penstock"
+    op_type: Literal["index", "create"] | None = None
     username: str | None = None
     password: str | None = None
     api_key: str | None = None
@@ -92,7 +93,7 @@ class ExporterSection(Section):
     start: Literal["beginning", "end"] = "beginning"
     max_records_per_second: Number | None = Field(default=None, gt=0)
     retry: RetrySection = RetrySection()
-    on_error: Literal["reject", "stop"] = "reject"
+    on_error: Literal["reject", "stop", "retry"] = "reject"
     attempts: WholeNumber = Field(default=3, ge=1)
 
     @field_validator("options", mode="before")

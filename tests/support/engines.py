@@ -41,6 +41,7 @@ class FakeEngine:
         self.sampled: list[str] = []
         # Exporters and whether they were paused (or let go on).
         self.paused: list[tuple[str, bool]] = []
+        self.softly: list[str] = []
         # Raised instead of answering, where one is set.
         self.snapshot_error: Exception | None = None
         self.apply_error: Exception | None = None
@@ -61,8 +62,9 @@ class FakeEngine:
         self.sampled.append(vertex_id)
         return self.sampled.count(vertex_id) == 1
 
-    def pause_exporter(self, name: str, *, paused: bool) -> None:
+    def pause_exporter(self, name: str, *, paused: bool, soft: bool = False, by: str | None = None) -> None:
         self.paused.append((name, paused))
+        self.softly += [name] if soft else []
 
     def flow_settings(self) -> Mapping[int, FlowControlSettings]:
         return dict(self.settings)

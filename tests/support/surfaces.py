@@ -57,8 +57,8 @@ class NotedEngine:
     def sample_back_pressure(self, vertex_id: str) -> bool:
         return self.running.sample_back_pressure(vertex_id)
 
-    def pause_exporter(self, name: str, *, paused: bool) -> None:
-        self.running.pause_exporter(name, paused=paused)
+    def pause_exporter(self, name: str, *, paused: bool, soft: bool = False, by: str | None = None) -> None:
+        self.running.pause_exporter(name, paused=paused, soft=soft, by=by)
 
     def flow_settings(self) -> Mapping[int, FlowControlSettings]:
         return self.running.flow_settings()

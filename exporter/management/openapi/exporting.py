@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.core.snapshot import ExporterState
-from exporter.management.exporters import PATH
+from exporter.management.exporters import ALL_PATH, PATH
 from exporter.management.openapi.operation import PROBLEM, Answer, Operation, Parameter, json
 from exporter.management.openapi.schema import (
     BOOLEAN,
@@ -21,6 +21,7 @@ from exporter.management.openapi.schema import (
 )
 
 _NAME = Parameter("name", "path", "the exporter's name", STRING)
+_SOFT = Parameter("soft", "query", "it exports, and acknowledges nothing: for backups", BOOLEAN)
 _AGE = nullable(
     said(
         NUMBER,
@@ -46,17 +47,36 @@ def operations() -> list[Operation]:
                 name=f"{verb}Exporter",
                 tag="exporting",
                 summary=summary,
-                parameters=(_NAME,),
+                parameters=(_NAME, _SOFT),
                 answers={
                     202: json(
                         "as asked; at the next batch at the latest", obj({"exporter": STRING, "paused": BOOLEAN})
                     ),
+                    400: Answer("soft is neither true nor false", {PROBLEM: component("Problem")}),
                     404: Answer("there is no such exporter", {PROBLEM: component("Problem")}),
                 },
             )
             for verb, summary in (
                 ("pause", "Holds an exporter where it is; its backlog and its records stay"),
                 ("resume", "Lets a paused exporter go on"),
+            )
+        ),
+        *(
+            Operation(
+                path=f"{ALL_PATH}/{verb}",
+                method="post",
+                name=f"{verb}Exporting",
+                tag="exporting",
+                summary=summary,
+                parameters=(_SOFT,),
+                answers={
+                    204: Answer("as asked; at the next batch at the latest"),
+                    400: Answer("soft is neither true nor false", {PROBLEM: component("Problem")}),
+                },
+            )
+            for verb, summary in (
+                ("pause", "Holds all exporters, as Zeebe's management API does"),
+                ("resume", "Lets all exporters go on"),
             )
         ),
     ]
@@ -77,6 +97,9 @@ def schemas() -> dict[str, Schema]:
             "retries": COUNT,
             "lastError": nullable(said(STRING, "also after it is over")),
             "lastErrorAt": nullable(unix_seconds()),
+            "pause": nullable(
+                obj({"soft": BOOLEAN, "since": unix_seconds(), "by": nullable(said(STRING, "where that is known"))})
+            ),
         }
     )
     exporter = obj(

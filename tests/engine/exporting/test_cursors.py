@@ -71,5 +71,5 @@ def test_it_is_retried_and_seen_while_all_others_go_on(
 
         assert wait_until(lambda: bad().errors >= 2)
         assert bad().last_error == f"TypeError: the cursor of an exporter is bytes or None, not {name}"
-        assert bad().acknowledged_position == 0
+        assert bad().acknowledged_position <= 1, "the engine's own record at most"
         engine.stop(drain=False)

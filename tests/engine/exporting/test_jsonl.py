@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from engine.core.errors import PenstockError
 from engine.core.records import Record, RecordType
 from engine.exporting.jsonl import JsonLines, jsonl
 from engine.exporting.protocol import ExporterContext
@@ -113,14 +112,19 @@ def test_without_a_cursor_the_file_is_cut_behind_the_acknowledged_position(
 
 
 @pytest.mark.parametrize(
-    "theirs", ["a letter\n", '{"name": "not ours"}\n', '{"position":1,"partition":2}\n', '{"position":1}\n']
+    "theirs", ["a letter\n", '{"name": "not ours"}\n', '{"position":1,"partition":2}\n', '{"position":1}\n', "no end"]
 )
-def test_a_file_of_somebody_else_is_refused_and_left_as_it_is(path: Path, theirs: str) -> None:
+def test_a_file_of_somebody_else_is_moved_aside_as_it_is(
+    path: Path, theirs: str, caplog: pytest.LogCaptureFixture
+) -> None:
     path.parent.mkdir()
     path.write_text(theirs)
-    with pytest.raises(PenstockError, match=r"delays\.ndjson holds lines that partition 1 .* did not write"):
-        opened(path)
-    assert path.read_text() == theirs
+    path.with_name("delays.ndjson.aside-1").write_text("stands there already")
+    opened(path).export([record(1)])
+    assert positions(path) == [1]
+    assert path.with_name("delays.ndjson.aside-1").read_text() == "stands there already"
+    assert path.with_name("delays.ndjson.aside-2").read_text() == theirs
+    assert f"{path}: {len(theirs)} bytes that this log cannot give again are moved to {path}.aside-2" in caplog.text
 
 
 def test_a_file_that_was_moved_away_begins_anew(path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -138,24 +142,24 @@ def test_a_write_that_fails_halfway_leaves_nothing_and_is_tried_again_whole(
 ) -> None:
     exporter = opened(path)
     exporter.export([record(1)])
-    really_write = os.pwrite
+    really_write = os.write
 
-    def disk_is_full(descriptor: int, text: bytes, offset: int) -> int:
-        really_write(descriptor, text[:10], offset)
+    def disk_is_full(descriptor: int, text: bytes) -> int:
+        really_write(descriptor, text[:10])
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(os, "pwrite", disk_is_full)
+    monkeypatch.setattr(os, "write", disk_is_full)
     with pytest.raises(OSError, match="No space left"):
         exporter.export([record(2)])
     assert positions(path) == [1]
-    monkeypatch.setattr(os, "pwrite", really_write)
+    monkeypatch.setattr(os, "write", really_write)
     exporter.export([record(2)])
     assert positions(path) == [1, 2]
 
 
 def test_a_short_write_is_completed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    really_write = os.pwrite
-    monkeypatch.setattr(os, "pwrite", lambda fd, text, offset: really_write(fd, text[:7], offset))
+    really_write = os.write
+    monkeypatch.setattr(os, "write", lambda fd, text: really_write(fd, text[:7]))
     opened(path).export([record(1), record(2)])
     assert positions(path) == [1, 2]
 

@@ -12,7 +12,7 @@ from engine import Pipeline
 from engine.core.clock import NS_PER_MS
 from engine.core.errors import RefusedRecordsError, TaskFailedError
 from engine.core.records import Record
-from engine.exporting.document import readable, sayable_lines
+from engine.exporting.document import sayable_lines
 from engine.exporting.elasticsearch import elasticsearch
 from engine.exporting.http import http
 from engine.exporting.jsonl import jsonl
@@ -54,11 +54,6 @@ def test_the_lines_leave_out_what_cannot_be_said_and_say_why(bad: Any) -> None:
     assert list(unsayable) == [2]
     assert unsayable[2].startswith("JSON cannot say its value: ")
     assert sayable_lines([record(1)], 1)[1] == {}
-
-
-@pytest.mark.parametrize(("bad", "shown"), [(PAIR, "a pair as a key"), (nested(100_000), "nested too deeply")])
-def test_a_person_can_read_it_all_the_same(bad: Any, shown: str) -> None:
-    assert shown in str(readable(record(2, bad), 1))
 
 
 def test_jsonl_keeps_the_others_and_tells_where_the_file_ends(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_every_value_is_processed_once_and_exported_in_the_order_of_its_partitio
     assert sorted(r.value["n"] for r in commands) == list(range(1000))
     assert sorted(exporter.values("doubled"), key=lambda v: v["n"]) == [{"n": 2 * n} for n in range(1000) if n != 13]
     for records in exporter.records.values():
-        assert [r.position for r in records] == list(range(1, len(records) + 1))
+        assert [r.position for r in records] == list(range(2, len(records) + 2))
     by_key: dict[str, list[int]] = {}
     for record in commands:
         by_key.setdefault(record.key, []).append(record.value["n"])
@@ -166,7 +166,8 @@ def test_a_record_whose_processing_raises_is_tried_again_and_then_rejected(tmp_p
     engine = ran(pipeline, tmp_path)
     (rejection,) = [r for r in exporter.records[1] if r.record_type == "rejection"]
     assert rejection.value == {"reason": "ValueError: 13 is not to my liking", "value": {"n": 13, "k": "key 3"}}
-    assert exporter.records[1][rejection.source_position - 1].value["n"] == 13
+    # The first record of a log is the engine's own.
+    assert exporter.records[1][rejection.source_position - 2].value["n"] == 13
     (processor,) = [task for task in engine.snapshot().tasks if task.kind is VertexKind.PROCESSOR]
     assert processor.rejected == {"error": 1, "processor": 0}
 
@@ -304,7 +305,7 @@ def test_state_that_cannot_be_read_stops_the_run_and_rejects_nobody(
             pytest.raises(TaskFailedError, match="state could not be read: disk I/O error"),
         ):
             engine.wait(WAIT_SECONDS)
-    assert [r for r in first.records[1] if r.record_type == "rejection"] == []
+    assert [r for r in first.records.get(1, []) if r.record_type == "rejection"] == []
     ran(pipeline(second), tmp_path)
     assert second.values("doubled") == [{"n": 2 * n} for n in range(10)]
 
@@ -430,7 +431,7 @@ def test_a_stop_in_front_of_a_stuck_exporter_ends_after_the_drain_time(tmp_path:
         exporter.closed = -1
         engine.stop()
     assert engine.state is EngineState.FINISHED
-    assert engine.snapshot().partitions[0].backlog_records == 5001
+    assert engine.snapshot().partitions[0].backlog_records == 5000
 
 
 def test_a_full_chain_blocks_up_to_the_source_and_every_second_is_accounted_for(tmp_path: Path) -> None:

@@ -53,6 +53,7 @@ class Bench:
             self.clock,
             key_text=self._key,
             failed=lambda buffer, index, error: self.failed.append(buffer.values[index]),
+            key_failed=lambda buffer, index, error: self.failed.append(buffer.values[index]),
             in_order=in_order,
             stored={} if stored is None else {"s": stored},
             part_records=PART_RECORDS,

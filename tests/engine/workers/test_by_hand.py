@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 
 from engine.core.errors import ConfigurationError
+from engine.core.pause import Pause
 from engine.flow.overrides import Override
 from engine.flow.settings import FlowControlSettings
 from engine.runtime.share import Share
@@ -19,6 +20,7 @@ from engine.workers.process import WorkerProcess
 from engine.workers.seat import Seat
 from tests.support.waiting import WAIT_SECONDS, wait_until
 
+HELD = Pause(since_wall_ns=1, by="test")
 SET = Override(settings=FlowControlSettings(), since_wall_ns=1, until_wall_ns=None, by="test")
 
 
@@ -72,16 +74,16 @@ def test_a_worker_that_was_away_is_told_all_that_stands_when_it_is_back(
     seats[0].is_open = False
     assert by_hand.override({1: SET, 3: SET}, by="me") == []
     by_hand.override({3: None}, by="me")
-    by_hand.pause("out", paused=True)
-    by_hand.pause("other", paused=True)
-    by_hand.pause("other", paused=False)
+    by_hand.pause("out", HELD)
+    by_hand.pause("other", HELD)
+    by_hand.pause("other", None)
     by_hand.pace("out", 7.0)
     processes[0].told.clear()
     by_hand.tell_again(seats[0])
     assert processes[0].told == [
         ("set_overrides", {1: SET, 3: None}, None),
-        ("pause_exporter", "out", True),
-        ("pause_exporter", "other", False),
+        ("set_exporter_pause", "out", HELD),
+        ("set_exporter_pause", "other", None),
         ("pace_exporter", "out", 7.0),
     ]
 
@@ -90,14 +92,14 @@ def test_a_worker_whose_order_said_paused_is_told_when_the_exporter_went_on_befo
     processes: tuple[PlayedProcess, PlayedProcess], seats: tuple[Seat, Seat], tmp_path: Path
 ) -> None:
     by_hand = ByHand(seats, tmp_path, persistent=False)
-    by_hand.pause("out", paused=True)
+    by_hand.pause("out", HELD)
     seats[0].is_open = False
     processes[0].told.clear()
-    assert by_hand.standing().paused == {"out"}, "so its order says"
-    assert len(by_hand.pause("out", paused=False)) == 1, "it is not there to be told"
+    assert by_hand.standing().paused == {"out": HELD}, "so its order says"
+    assert len(by_hand.pause("out", None)) == 1, "it is not there to be told"
     by_hand.tell_again(seats[0])
-    assert processes[0].told[-1] == ("pause_exporter", "out", False)
-    assert by_hand.standing().paused == frozenset()
+    assert processes[0].told[-1] == ("set_exporter_pause", "out", None)
+    assert by_hand.standing().paused == {}
 
 
 def test_every_worker_hears_of_pauses_and_paces_in_the_order_in_which_they_stand(
@@ -112,11 +114,11 @@ def test_every_worker_hears_of_pauses_and_paces_in_the_order_in_which_they_stand
         may_go_on.wait(WAIT_SECONDS)
 
     processes[0].before_call = keep_busy
-    first = threading.Thread(target=by_hand.pause, args=["out"], kwargs={"paused": True}, daemon=True)
+    first = threading.Thread(target=by_hand.pause, args=["out", HELD], daemon=True)
     first.start()
     assert is_telling.wait(WAIT_SECONDS)
     processes[0].before_call = None
-    second = threading.Thread(target=by_hand.pause, args=["out"], kwargs={"paused": False}, daemon=True)
+    second = threading.Thread(target=by_hand.pause, args=["out", None], daemon=True)
     second.start()
     third = threading.Thread(target=by_hand.pace, args=["out", 7.0], daemon=True)
     third.start()
@@ -124,11 +126,11 @@ def test_every_worker_hears_of_pauses_and_paces_in_the_order_in_which_they_stand
     may_go_on.set()
     for thread in (first, second, third):
         thread.join(WAIT_SECONDS)
-    assert by_hand.standing().paused == frozenset()
+    assert by_hand.standing().paused == {}
     for process in processes:
-        assert [told for told in process.told if told[0] == "pause_exporter"] == [
-            ("pause_exporter", "out", True),
-            ("pause_exporter", "out", False),
+        assert [told for told in process.told if told[0] == "set_exporter_pause"] == [
+            ("set_exporter_pause", "out", HELD),
+            ("set_exporter_pause", "out", None),
         ]
         assert ("pace_exporter", "out", 7.0) in process.told
 

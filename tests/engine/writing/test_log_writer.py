@@ -115,6 +115,7 @@ def a_writer(
         in_order=producers == 1,
         batch_records=batch_records,
         value_type="v",
+        unstorable=lambda source, offset, values: None,
     )
 
 
@@ -152,6 +153,7 @@ class World:
                 clock,
                 key_text=lambda value: self.key(value[1]),
                 failed=lambda buffer, index, error: None,
+                key_failed=lambda buffer, index, error: None,
                 in_order=self._lanes == 1,
                 stored={source: [log.stored(source).offset for log in self.logs] for source in SOURCES},
                 part_records=chance.choice([2, 5, 50]),

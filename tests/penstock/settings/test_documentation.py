@@ -52,7 +52,9 @@ def test_each_default_on_the_page_is_the_default(load: Load, key: str, default: 
 
 def test_the_file_at_the_top_of_the_page_is_read(load: Load, tmp_path: Path) -> None:
     (tmp_path / "flights.ndjson.gz").write_text("")
-    (tmp_path / "flights.py").write_text("def parse(line): ...\nclass DelayStatistics: ...\n")
+    (tmp_path / "flights.py").write_text(
+        "def parse(line): ...\nclass DelayStatistics:\n    def process(self, record, context): ...\n"
+    )
     block = re.search(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
     assert block is not None
     settings = load(pipeline=block[1])

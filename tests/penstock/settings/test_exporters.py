@@ -112,7 +112,7 @@ def test_a_password_may_stand_in_the_environment(load: Load) -> None:
         ("{class: 'theirs:Mina'}", "did you mean Mine?"),
         ("{jsonl: {path: x}, retry: {first: 2s, longest: 1s}}", "retry: longest must not be shorter than first"),
         ("{jsonl: {path: x}, attempts: 0}", "exporters.a.attempts must be at least 1, not 0"),
-        ("{jsonl: {path: x}, onError: ignore}", "exporters.a.onError must be one of reject, stop, not ignore"),
+        ("{jsonl: {path: x}, onError: ignore}", "exporters.a.onError must be one of reject, stop, retry, not ignore"),
     ],
 )
 def test_a_mistake_is_one_line_with_its_place(load: Load, code: None, written: str, said: str) -> None:
@@ -180,7 +180,7 @@ def test_a_mistake_of_the_gateway_is_one_line(load: Load, text: str, said: str) 
 
 @pytest.mark.parametrize("page", ["exporters.md", "gateway.md"])
 def test_the_settings_on_the_pages_are_read(load: Load, tmp_path: Path, page: str) -> None:
-    (tmp_path / "mymodule.py").write_text("class ToQueue:\n    def __init__(self, address): ...\n")
+    (tmp_path / "mymodule.py").write_text(USER_CODE.replace("Mine", "ToQueue").replace("where", "address"))
     text = (Path(__file__).parents[3] / "docs" / page).read_text()
     blocks = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
     assert blocks

@@ -1,0 +1,73 @@
+"""What is set aside is in a file as a person wants to read it, and is said, once and then rarely."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.core.clock import ManualClock
+from engine.writing.rejects import Reject, RejectFile
+from tests.support.nesting import nested
+from tests.support.records import record
+
+
+def reject(value: Any, offset: int = 7) -> Reject:
+    return Reject(source="lines", offset=offset, reason="no", value=value)
+
+
+def lines(file: RejectFile) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.path.read_bytes().splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown", "is_packed"),
+    [
+        ({"a": [1, None]}, {"a": [1, None]}, False),
+        ("Zürich", "Zürich", False),
+        (b"caf\xe9", "caf\\xe9", True),
+        ("cut \ud83d", "cut \\ud83d", False),
+        ({("a", "pair"): 1}, "{('a', 'pair'): 1}", True),
+        (2**64, 2**64, False),
+        (nested(100_000), "list, nested too deeply to be shown", False),
+    ],
+)
+def test_a_value_is_json_where_it_is_json_and_readable_where_not(
+    tmp_path: Path, value: Any, shown: Any, is_packed: bool
+) -> None:
+    file = RejectFile(tmp_path / "rejects", "step", ManualClock())
+    file.put([reject(value)])
+    (line,) = lines(file)
+    assert line["value"] == shown
+    assert ("packed" in line) is is_packed
+    assert (line["task"], line["source"], line["offset"], line["reason"]) == ("step", "lines", 7, "no")
+
+
+def test_a_record_of_the_log_is_kept_with_all_that_belongs_to_it(tmp_path: Path) -> None:
+    file = RejectFile(tmp_path, "search", ManualClock())
+    one = record(3, {"n": 1})
+    file.put([Reject(source="partition 2", offset=3, reason="no", value=one.value, partition=2, record=one)])
+    (line,) = lines(file)
+    assert line["value"] == {"n": 1}
+    assert (line["partition"], line["position"], line["sourcePosition"]) == (2, 3, 2)
+    assert line["timestampNs"] == one.timestamp_ns
+
+
+def test_the_first_is_said_with_the_file_and_then_one_line_in_ten_seconds_with_the_count(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = ManualClock()
+    file = RejectFile(tmp_path, "step", clock)
+    with caplog.at_level(logging.WARNING, "penstock.rejects"):
+        for offset in range(5000):
+            file.put([reject({"n": offset}, offset)])
+        clock.advance(10)
+        file.put([reject({"n": 1}, 5000)])
+    assert [one.getMessage() for one in caplog.records] == [
+        f"step: lines at 0 is kept aside in {file.path}: no",
+        f"step: lines at 5000 is kept aside in {file.path}: no (and 4,999 more)",
+    ]
+    assert len(lines(file)) == 5001
