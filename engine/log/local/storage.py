@@ -271,10 +271,11 @@ class LocalLogStorage:
             # The log has it; the floor is only lower than it could be.
             log.warning("%s: %s", self._floor.path, error.strerror)
 
-    def _secured(self) -> None:
-        """All of the log is on the disk. Raises `OSError`."""
+    def _secure(self, writer: SegmentWriter) -> None:
+        """All of the log is on the disk, and then the floor that says so. Raises `OSError`."""
         if not self._syncs:
-            self._raise_floor()
+            writer.sync()
+            self._floor.raise_to(self._acknowledged)
         self._floor.sync()
 
     def _check_open(self) -> None:
@@ -288,7 +289,7 @@ class LocalLogStorage:
             return writer
         # Also where commits are not synced: only the last segment may have an end that is not safe.
         writer.seal()
-        self._secured()
+        self._secure(writer)
         full = self._segments[-1]
         following = self._begin_segment()
         with self._turning:
@@ -322,7 +323,8 @@ class LocalLogStorage:
                     gone += 1
                 if gone:
                     self._acknowledged = self._acknowledged._replace(oldest_position=self._oldest_position)
-                    self._raise_floor()
+                    if self._syncs:
+                        self._raise_floor()
                 self._delete_segments()
             except OSError as error:
                 raise _storage_error(self._folder, error) from error
@@ -344,10 +346,13 @@ class LocalLogStorage:
                 return
             if following.first_commit > self._applier.applied_commit + 1:
                 return
-            # First it is said, for good: a segment that is gone without a word is lost.
+            assert self._writer is not None, "it was looked for"
+            # First it is said, for good, behind what everybody has said who is done with it: a segment that is gone
+            # without a word is lost.
             self._acknowledged = self._acknowledged._replace(oldest_commit=following.first_commit)
-            self._floor.raise_to(self._acknowledged)
-            self._floor.sync()
+            if self._syncs:
+                self._floor.raise_to(self._acknowledged)
+            self._secure(self._writer)
             self._disk.remove(oldest.path)
             self._segments = self._segments[1:]
 
@@ -414,10 +419,10 @@ class LocalLogStorage:
 
     def _close_files(self) -> None:
         if self._writer is not None:
+            with suppress(OSError):
+                self._secure(self._writer)
             self._writer.close()
             self._writer = None
-            with suppress(OSError):
-                self._secured()
         self._floor.close()
         self._connections.close(checkpoints=self._applier.is_summed)
 
