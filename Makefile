@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 ARGS  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install check lint types imports generated generate test format demo crash crash-workers soak bench clean
+.PHONY: help install check lint types imports generated generate test reference format demo crash crash-workers soak bench clean
 
 help: ## say what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -46,14 +46,22 @@ imports: install ## who may import whom
 
 generated: install ## generated files are what their sources say
 	$(BIN)/python -m exporter.catalogue.docs --check
-	$(BIN)/python -m dashboards check
+	$(BIN)/penstock dashboards check
 
 generate: install ## write the generated files anew
 	$(BIN)/python -m exporter.catalogue.docs
-	$(BIN)/python -m dashboards build
+	$(BIN)/penstock dashboards build
 
 test: install ## the tests
 	$(BIN)/python -m pytest $(ARGS)
+
+reference: .reference/classes ## fetch and compile the libraries that the limiters are compared with (Java 17, Maven)
+
+.reference/classes: $(shell find tests/support/reference -name '*.java' -o -name pom.xml)
+	mvn -q -B -f tests/support/reference/pom.xml dependency:copy-dependencies \
+	  -DoutputDirectory=$(CURDIR)/.reference/lib -DincludeScope=runtime
+	javac -cp '.reference/lib/*' -d $@ $(filter %.java,$^)
+	@touch $@
 
 format: install ## put the format right
 	$(BIN)/ruff check --fix .
@@ -77,6 +85,6 @@ bench: install ## every goal against its limit or peer (ARGS="--quick", "--only 
 	$(BIN)/python -m benchmarks $(ARGS)
 
 clean: ## remove what was made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist build *.egg-info
+	rm -rf $(VENV) .reference .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist build *.egg-info
 	rm -rf examples/*/data examples/*/out
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

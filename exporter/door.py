@@ -21,6 +21,7 @@ from engine import (
     GradientSettings,
     LegacyVegasSettings,
     Mark,
+    NotReadyError,
     Override,
     PenstockError,
     Place,
@@ -44,6 +45,8 @@ from engine import (
     parse_duration_ns,
 )
 from engine.core.measures import AGE_BOUNDS_SECONDS, LATENCY_BOUNDS_SECONDS, Histogram
+from engine.core.readiness import check_ready, check_running
+from engine.core.secrets import Secrets, named_address, shown_address
 from engine.core.snapshot import EngineSnapshot, GatewaySnapshot, Outcome, VertexBackPressure
 
 __all__ = [
@@ -90,11 +93,17 @@ __all__ = [
     "LATENCY_BOUNDS_SECONDS",
     "NS_PER_MS",
     "NS_PER_SECOND",
+    "NotReadyError",
     "PenstockError",
+    "Secrets",
     "SystemClock",
     "WriteSource",
+    "check_ready",
+    "check_running",
     "format_duration",
+    "named_address",
     "parse_duration_ns",
+    "shown_address",
 ]
 
 NS_PER_SECOND = 1_000_000_000
@@ -130,7 +139,10 @@ class ExportersDoor(SnapshotSource, Protocol):
 
 
 class EngineDoor(BackPressureDoor, ExportersDoor, Protocol):
-    """An engine as the management port knows it. Every method may be called from any thread."""
+    """An engine as the management port knows it. Every method may be called from any thread.
+
+    Those about limits raise `NotReadyError` until the engine is ready, and changes once it is no more.
+    """
 
     def flow_settings(self) -> Mapping[int, FlowControlSettings]:
         """The settings in force, by partition."""

@@ -2,27 +2,62 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import socket
+from collections.abc import Callable
 from threading import Event
 
 import uvicorn
 
+from exporter.acceptor import Acceptor
+from exporter.crowd import Crowd, Guest
 from exporter.door import PenstockError
 
 _PORT_MAX = 65535
 
 
 class HttpServer(uvicorn.Server):
-    """uvicorn in a thread of the caller's, telling when it has started or given up."""
+    """uvicorn in a thread of the caller's, with an entrance of our own, telling when it has started or given up."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        crowd: Crowd,
+        protocol: Callable[..., asyncio.Protocol],
+        *,
+        turned_away: Callable[[], None] | None = None,
+    ) -> None:
+        """`protocol` makes one for a connection, from what uvicorn gives its own and from the `guest`.
+
+        `turned_away` is called for each connection that found no place.
+        """
         super().__init__(config)
         self.settled = Event()
+        self._crowd = crowd
+        self._protocol = protocol
+        self._turned_away = turned_away
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        # Everything but listening.
+        await super().startup([])
+        for listener in sockets or ():
+            acceptor = Acceptor(
+                listener,
+                self._crowd,
+                protocol=self._protocol_of,
+                tls=self.config.ssl,
+                turned_away=self._turned_away,
+            )
+            acceptor.open()
+            # uvicorn closes whatever stands here.
+            self.servers.append(acceptor)  # type: ignore[arg-type]
         self.settled.set()
+
+    def _protocol_of(self, guest: Guest) -> asyncio.Protocol:
+        return self._protocol(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state, guest=guest
+        )
 
     def serve_on(self, listener: socket.socket) -> None:
         """Serves until `should_exit` is set, and closes the socket."""

@@ -16,6 +16,7 @@ from exporter.catalogue import (
     SCRAPE_BOUNDS_SECONDS,
     SCRAPE_METRICS,
     AnyMetric,
+    PortSnapshot,
     Sample,
     ScrapeSnapshot,
     series_count,
@@ -57,10 +58,12 @@ class Scraper:
         *,
         clock: Clock | None = None,
         pushes: Callable[[], Mapping[str, int]] | None = None,
+        port: Callable[[], PortSnapshot] | None = None,
     ) -> None:
-        """`pushes` says how pushes ended, where there are any."""
+        """`pushes` says how pushes ended, where there are any, and `port` who came to the management port."""
         self._source = source
         self._pushes = pushes
+        self._port = port
         self._clock = clock or SystemClock()
         self._lock = Lock()
         # Both written under the lock.
@@ -111,6 +114,7 @@ class Scraper:
         with self._lock:
             duration, errors = self._duration.snapshot(), self._errors
         pushes = {} if self._pushes is None else self._pushes()
+        port = None if self._port is None else self._port()
 
         def families(series: int) -> list[Family]:
             scrape = ScrapeSnapshot(
@@ -123,6 +127,7 @@ class Scraper:
                 series=series,
                 success=success,
                 pushes=pushes,
+                port=port,
             )
             read = (Family(metric, tuple(metric.read(scrape))) for metric in SCRAPE_METRICS)
             return [family for family in read if family.samples]

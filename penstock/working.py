@@ -14,5 +14,5 @@ def pipeline_of_file(file: str) -> PipelineDescription:
     from penstock.settings import load_settings
 
     settings = load_settings(Path(file), os.environ)
-    configure(settings.logging)
+    configure(settings.logging, settings.secrets)
     return settings.pipeline

@@ -30,6 +30,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "yaml": ("penstock/settings/", "dashboards/", "exporter/web_config/"),
     "click": ("penstock/cli/", "penstock/demo/"),
     "rich": ("penstock/cli/", "penstock/demo/"),
+    "backports": ("engine/sources/packings.py",),
     "msgspec": ("engine/", "exporter/", "penstock/"),
 }
 
@@ -127,8 +128,8 @@ def test_an_outside_library_is_imported_only_in_its_home(path: Path) -> None:
     outside = {
         module.split(".")[0]
         for module in imported(parse(path))
-        # _typeshed exists for the type checker alone.
-        if module.split(".")[0] not in (*sys.stdlib_module_names, *PACKAGES, "_typeshed")
+        # _typeshed exists for the type checker alone, compression from Python 3.14 on.
+        if module.split(".")[0] not in (*sys.stdlib_module_names, *PACKAGES, "_typeshed", "compression")
     }
     assert outside <= set(HOMES), f"{outside - set(HOMES)} has no home; name it in HOMES, with pyproject.toml's reason"
     strangers = {library for library in outside if not name(path).startswith(HOMES[library])}
@@ -145,6 +146,7 @@ def test_each_library_of_pyproject_has_a_home_and_each_home_a_library() -> None:
         "pyyaml": "yaml",
         "opentelemetry_sdk": "opentelemetry",
         "opentelemetry_exporter_otlp_proto_http": "opentelemetry",
+        "backports.zstd": "backports",
     }
     import_names = {renamed.get(library, library) for library in import_names}
     # pydantic brings pydantic_core along.
@@ -164,7 +166,6 @@ _DEFINING = (
 )
 # Calls that stand alone at the top level and only put together what the module defines.
 _COMPOSING = {
-    "dashboards/__main__.py": {"sys.exit"},
     "penstock/__main__.py": {"main"},
     "penstock/cli/main.py": {"commands.add_command"},
 }
@@ -230,7 +231,29 @@ def test_a_test_never_sleeps(path: Path) -> None:
     assert not sleeps + from_time, f"{name(path)} sleeps on lines {sleeps + from_time}"
 
 
+def test_help_loads_neither_the_engine_nor_what_it_needs() -> None:
+    program = """
+import sys
+from penstock.cli.main import commands
+commands.main(["--help"], standalone_mode=False)
+heavy = {"pydantic", "yaml", "starlette", "rich", "httpx", "engine.runtime.engine"} & set(sys.modules)
+sys.exit(f"loaded {sorted(heavy)}" if heavy else 0)
+"""
+    found = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
+
+
 @pytest.mark.parametrize("module", ["click", "engine", "pydantic", "yaml", "starlette", "rich"])
 def test_penstock_itself_imports_nothing_until_it_is_asked(module: str) -> None:
     program = f"import penstock, sys; sys.exit({module!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode == 0
+
+
+def test_the_door_of_the_engine_opens_each_name_where_the_type_checker_sees_it() -> None:
+    import engine
+
+    (guarded,) = (node for node in parse(ROOT / "engine" / "__init__.py").body if isinstance(node, ast.If))
+    seen = {a.name: node.module for node in guarded.body if isinstance(node, ast.ImportFrom) for a in node.names}
+    assert seen == engine._MODULES
+    assert set(seen) == set(engine.__all__)
+    assert all(getattr(engine, name) is not None for name in seen)

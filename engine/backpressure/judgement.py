@@ -7,16 +7,13 @@ knowledge decides, and everywhere else the stack, which has not changed since.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from enum import Enum
 
 from engine.backpressure.markers import Look
 from engine.backpressure.window import Verdict
 from engine.core.snapshot import BlockReason
-from engine.tasks.timers import TaskState
-
-Transitions = deque[tuple[int, TaskState]]
+from engine.tasks.transitions import TaskState, Transition
 
 
 class NoVerdict(Enum):
@@ -38,12 +35,12 @@ def verdict_of_look(look: Look, state: TaskState | None) -> Verdict:
     return _IDLE if state == "idle" or look is _WAITS_FOR_INPUT else _BUSY
 
 
-def verdict_at(transitions: Sequence[tuple[int, TaskState]], kept_max: int | None, at_ns: int) -> Verdict | NoVerdict:
-    """By the transitions (since when, which state; oldest first), of which no more than `kept_max` are kept."""
+def verdict_at(transitions: Sequence[Transition], is_cut: bool, at_ns: int) -> Verdict | NoVerdict:
+    """By the transitions, oldest first; `is_cut` says whether older ones are forgotten."""
     for since_ns, state in reversed(transitions):
         if since_ns <= at_ns:
             return verdict_of_state(state)
-    return NoVerdict.FORGOTTEN if len(transitions) == kept_max else NoVerdict.NOT_STARTED
+    return NoVerdict.FORGOTTEN if is_cut else NoVerdict.NOT_STARTED
 
 
 def verdict_of_state(state: TaskState) -> Verdict:

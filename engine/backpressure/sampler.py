@@ -57,11 +57,12 @@ class SampleBook:
             self.last = verdict_of_look(look, None)
             self.window.add(self.last)
             return
-        if not transitions:
+        # Read after the stacks, so that no change before them is overlooked.
+        last = transitions.last
+        if last is None:
             # Its thread has been made and has not begun.
             return
-        # Read after the stacks, so that no change before them is overlooked.
-        since_ns, state = transitions[-1]
+        since_ns, state = last
         if since_ns <= looked_ns and (look is _HELD_BACK) != isinstance(state, BlockReason):
             self._disagreements += 1
         self.last = verdict = verdict_of_look(look, state)
@@ -70,7 +71,7 @@ class SampleBook:
                 self._by_stack += 1
                 self.window.add(verdict)
                 continue
-            match verdict_at(tuple(transitions), transitions.maxlen, deadline_ns):
+            match verdict_at(*transitions.read(), deadline_ns):
                 case NoVerdict.FORGOTTEN:
                     self._discarded += 1
                 case NoVerdict.NOT_STARTED:

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from types import CodeType, FrameType
 from typing import Any, Protocol
 
-from engine.backpressure.judgement import Transitions
 from engine.backpressure.markers import Look, Markers
 from engine.core.errors import ConfigurationError
 from engine.core.snapshot import TaskStatus
 from engine.tasks.subtask import Subtask
+from engine.tasks.transitions import Transitions
 
 # Stacks by thread, as `sys._current_frames()` gives them.
 Frames = Mapping[int, FrameType]
@@ -48,7 +48,7 @@ class SubtaskSubject:
     def __init__(self, subtask: Subtask, markers: Markers) -> None:
         self._subtask = subtask
         self._look_at_frames = markers.look_at_frames
-        self.transitions: Transitions | None = subtask.timer.ring
+        self.transitions: Transitions | None = subtask.timer.transitions
 
     @property
     def is_over(self) -> bool:

@@ -16,7 +16,7 @@ from engine.backpressure.markers import Function, Markers
 from engine.backpressure.recent import READING_EVERY_SECONDS, RecentBook
 from engine.backpressure.sampler import SampleBook, Sampler
 from engine.backpressure.settings import BackPressureMode, BackPressureSettings
-from engine.backpressure.stacks import current_frames
+from engine.backpressure.stacks import check_interpreter, current_frames
 from engine.backpressure.subjects import CoroutineSubject, Frames, Subject, ThreadSubject
 from engine.backpressure.vertices import of_books
 from engine.backpressure.window import Verdict
@@ -115,6 +115,7 @@ class Watcher:
         clock: Clock | None = None,
         stacks: Callable[[], Frames] = current_frames,
     ) -> None:
+        check_interpreter()
         self._program = program or Path(sys.argv[0]).stem or "python"
         self._settings = settings or BackPressureSettings()
         if self._settings.mode is not BackPressureMode.CONTINUOUS:

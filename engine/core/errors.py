@@ -104,6 +104,19 @@ class RetryLaterError(PenstockError):
         self.after_ns = after_ns
 
 
+class DamagedInputError(PenstockError):
+    """An input ends too early, or goes on in a way that nobody can read; all that came before is good."""
+
+
+class NotReadyError(PenstockError):
+    """What was asked for needs an engine that runs, and this one does not, or not all of it."""
+
+    def __init__(self, why: str, *, after_seconds: int = 1) -> None:
+        super().__init__(why)
+        # When it is worth asking again.
+        self.after_seconds = after_seconds
+
+
 class StoppedError(PenstockError):
     """A wait ended because the engine, the partition or the channel is stopping."""
 

@@ -362,8 +362,11 @@ class GatewaySnapshot:
     # In the log because of them.
     records: int
     received_bytes: int
-    # Open at this moment.
+    # Open at this moment; and those that found no place, or lost it to another.
     connections: int
+    refused_connections: int = 0
+    # What came in and was no request.
+    malformed_requests: int = 0
     duration: HistogramSnapshot
 
 

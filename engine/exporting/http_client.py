@@ -12,6 +12,7 @@ import httpx
 
 from engine.core.clock import NS_PER_SECOND
 from engine.core.errors import ConfigurationError, PenstockError, RetryLaterError, TargetError
+from engine.core.secrets import Secrets, named_address, shown_address
 
 # The target does not like what it was sent: the same again will not do.
 NOT_LIKED = frozenset({400, 413, 415, 422})
@@ -41,10 +42,14 @@ class HttpClient:
     ) -> None:
         try:
             self._url = httpx.URL(url)
-        except httpx.InvalidURL as error:
-            raise ConfigurationError(f"{url} is no URL: {error}") from None
+        except httpx.InvalidURL:
+            # What is wrong with it is not repeated: it may be part of a password.
+            raise ConfigurationError(f"{named_address(url)} is no URL; one is https://host:port/path") from None
         if self._url.scheme not in ("http", "https") or not self._url.host:
-            raise ConfigurationError(f"{url} is no URL that begins with http:// or https://")
+            raise ConfigurationError(f"{named_address(url)} is no URL that begins with http:// or https://")
+        # The address without what may be a password.
+        self.shown = shown_address(url)
+        self._secrets = Secrets.together((Secrets.of_address(url), Secrets.of_headers(headers or {})))
         if ca_file is not None and not ca_file.is_file():
             raise ConfigurationError(f"{ca_file} with certificates is not there")
         self._client = httpx.Client(
@@ -56,11 +61,6 @@ class HttpClient:
             trust_env=False,
         )
 
-    @property
-    def shown(self) -> str:
-        """The address without what may be a password."""
-        return str(self._url.copy_with(username=None, password=None, query=None))
-
     def post(self, body: bytes, *, path: str = "", headers: Mapping[str, str]) -> bytes:
         """The body of a 2xx answer. Raises `NotLikedError`, `RetryLaterError` or `TargetError` for all else."""
         url = self._url.copy_with(path=self._url.path.rstrip("/") + path) if path else self._url
@@ -69,10 +69,11 @@ class HttpClient:
         except httpx.TimeoutException as error:
             raise TargetError(f"{self.shown} does not answer in time ({type(error).__name__})") from error
         except (httpx.TransportError, httpx.InvalidURL) as error:
-            raise TargetError(f"{self.shown} cannot be reached: {error}") from error
+            raise TargetError(f"{self.shown} cannot be reached: {self._secrets.hide(str(error))}") from error
         if answer.is_success:
             return answer.content
-        said = " ".join(answer.text.split())[:_ANSWER_SHOWN_MAX]
+        # Some targets repeat what they were sent.
+        said = self._secrets.hide(" ".join(answer.text.split()))[:_ANSWER_SHOWN_MAX]
         why = f"{self.shown} answers {answer.status_code}{f': {said}' if said else ''}"
         if answer.status_code in NOT_LIKED:
             raise NotLikedError(answer.status_code, why)

@@ -15,6 +15,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from engine.core.clock import NS_PER_SECOND
 from engine.core.errors import ConfigurationError, TargetError
 from engine.core.records import Record
+from engine.core.secrets import Secrets
 from engine.exporting.delivered import Delivered
 from engine.exporting.document import UNSAYABLE, encoded_value, why_unsayable
 from engine.exporting.protocol import ExporterContext
@@ -87,6 +88,9 @@ class Postgres:
 
     def __init__(self, url: str, table: sql.Identifier, timeout_seconds: float) -> None:
         self._url = url
+        self._secrets = Secrets.together(
+            (Secrets.of_address(url), Secrets.of(str(conninfo_to_dict(url).get("password") or "")))
+        )
         self._table = table
         self._timeout_seconds = timeout_seconds
         self._partition = 0
@@ -186,7 +190,7 @@ class Postgres:
             raise
         except psycopg.Error as error:
             self._drop()
-            raise TargetError(f"PostgreSQL: {_words(error)}") from error
+            raise TargetError(f"PostgreSQL: {self._secrets.hide(_words(error))}") from error
         except BaseException:
             self._drop()
             raise

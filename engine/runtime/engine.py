@@ -11,11 +11,13 @@ from typing import Any, Self
 
 from engine.backpressure.markers import Markers
 from engine.backpressure.monitor import BackPressureMonitor
+from engine.backpressure.stacks import check_interpreter
 from engine.core.clock import NS_PER_SECOND, Clock, SystemClock
-from engine.core.errors import ConfigurationError, PenstockError, TaskFailedError
+from engine.core.errors import ConfigurationError, DamagedInputError, PenstockError, TaskFailedError
 from engine.core.identity import stable_id
 from engine.core.interruptible import wait_for
 from engine.core.observing import BatchObserver
+from engine.core.readiness import check_ready, check_running, check_takes_records
 from engine.core.snapshot import EngineSnapshot, EngineState, GatewaySnapshot, VertexBackPressure, VertexKind
 from engine.exporting.task import ExportingTask
 from engine.flow.episodes import Episode
@@ -79,6 +81,7 @@ class Engine:
         `share` is what of the pipeline runs in this process; without one, all of it.
         """
         check(pipeline)
+        check_interpreter()
         self.pipeline = pipeline
         self._flow_control = flow_control or FlowControlSettings()
         self._options = options or EngineOptions()
@@ -103,6 +106,8 @@ class Engine:
         self._wake = threading.Condition()
         self._state = EngineState.STARTING
         self._failure: TaskFailedError | None = None
+        # An input that ends too early: the run fails by it once all that came before has got through.
+        self._damage: TaskFailedError | None = None
         self._stop_requested = False
         self._drain = True
         # The tasks in front of the log, while the end of a run is awaited that ends by itself.
@@ -260,10 +265,13 @@ class Engine:
 
     def _on_failed(self, task: str, error: BaseException) -> None:
         text = str(error) if isinstance(error, PenstockError) else f"{type(error).__name__}: {error}"
+        failure = TaskFailedError(f"task {task} stopped the run: {text}")
+        failure.__cause__ = error
         with self._wake:
-            if self._failure is None:
-                self._failure = TaskFailedError(f"task {task} stopped the run: {text}")
-                self._failure.__cause__ = error
+            if isinstance(error, DamagedInputError):
+                self._damage = self._damage or failure
+            else:
+                self._failure = self._failure or failure
             self._wake.notify_all()
 
     def _on_progress(self) -> None:
@@ -291,14 +299,22 @@ class Engine:
                 self._close_all()
             finally:
                 with self._wake:
+                    self._failure = self._failure or self._damage
                     self._state = EngineState.FAILED if self._failure is not None else EngineState.FINISHED
                 self._ended.set()
 
     def _await_end(self) -> bool:
-        """True when everything that bounded sources brought is read, processed and acknowledged."""
+        """True when everything that bounded sources brought is read, processed and acknowledged.
+
+        Behind a damaged input the others end where they are, or who never ends would keep the damage from being said.
+        """
         in_front = self._await_in_front()
         with self._wake:
             while not self._stop_requested and self._failure is None:
+                if self._damage is not None:
+                    if not in_front or self._wired.front is None:
+                        return False
+                    self._wired.front.stop_sources()
                 if in_front and all(s.is_over for s in in_front) and self._is_quiescent():
                     return True
                 # Ends of tasks are not told; they are looked for.
@@ -341,22 +357,25 @@ class Engine:
     def snapshot(self) -> EngineSnapshot:
         """Everything an outsider may see, at this moment."""
         disk_free = None if self._ticker is None else self._ticker.disk_free_bytes
+        partitions = self._partitions.values()
+        # Some partitions alone would look like all.
+        is_starting = self._state is EngineState.STARTING
         snapshot = EngineSnapshot(
             pipeline=self.pipeline.name,
             job_id=stable_id(self.pipeline.name),
             state=self._state,
-            failure=None if self._failure is None else str(self._failure),
+            failure=None if (failure := self._failure or self._damage) is None else str(failure),
             started_wall_ns=self._started_wall_ns,
             taken_wall_ns=self._clock.wall_ns(),
             taken_monotonic_ns=self._clock.monotonic_ns(),
             vertices=tuple(self._wired.vertices),
             edges=tuple(self._wired.edges),
-            partitions=tuple(p.snapshot(disk_free_bytes=disk_free) for p in self._partitions.values()),
-            tasks=tuple(subtask.snapshot() for subtask in self._wired.subtasks),
+            partitions=() if is_starting else tuple(p.snapshot(disk_free_bytes=disk_free) for p in partitions),
+            tasks=() if is_starting else tuple(subtask.snapshot() for subtask in self._wired.subtasks),
             observed={} if self._observer is None else self._observer.counts(),
             gateway=None if self._gateway is None else self._gateway(),
         )
-        return snapshot if self._monitor is None else self._monitor.completed(snapshot)
+        return snapshot if is_starting or self._monitor is None else self._monitor.completed(snapshot)
 
     def look_at_back_pressure(self, vertex_id: str) -> VertexBackPressure:
         """The back pressure of one vertex; on demand, being looked at is what starts a measurement."""
@@ -381,14 +400,17 @@ class Engine:
         Returns once they are durable, or with the refusal of a limit, and then nothing was written. Raises
         `WrongRecordError` and `WriteFailedError`.
         """
+        check_takes_records(self._state)
         return self._intake.write(values, partition=partition)
 
     def flow_settings(self) -> Mapping[int, FlowControlSettings]:
-        """The settings in force, by partition."""
+        """The settings in force, by partition; raises `NotReadyError` as all about limits until it has started."""
+        check_ready(self._state)
         return {number: partition.gate.settings for number, partition in self._partitions.items()}
 
     def request_limiter_states(self) -> Mapping[int, RequestLimiterState | None]:
         """What each partition's request limiter has come to; None while it is disabled."""
+        check_ready(self._state)
         return {n: partition.gate.request_limiter_state() for n, partition in self._partitions.items()}
 
     @property
@@ -398,6 +420,7 @@ class Engine:
 
     def flow_overrides(self) -> Mapping[int, Override | None]:
         """What was set by hand, by partition; None where the configured settings hold."""
+        check_ready(self._state)
         return {number: partition.in_force.override for number, partition in self._partitions.items()}
 
     def apply_flow_control(
@@ -405,7 +428,7 @@ class Engine:
     ) -> None:
         """Sets the limits of the named partitions by hand, at once; after `ttl_ns` the configured ones come back.
 
-        Raises `ConfigurationError` and changes none.
+        Raises `ConfigurationError`, or `NotReadyError` unless it runs, and changes none.
         """
         now_ns = self._clock.wall_ns()
         until_ns = None if ttl_ns is None else now_ns + ttl_ns
@@ -419,9 +442,11 @@ class Engine:
 
     def revert_flow_control(self, partitions: Iterable[int] | None = None, *, by: str | None = None) -> None:
         """Brings the configured limits back, on all partitions or those named. Raises as `apply_flow_control`."""
+        check_ready(self._state)
         self._override(dict.fromkeys(self._partitions if partitions is None else partitions), by=by)
 
     def _override(self, overrides: Mapping[int, Override | None], *, by: str | None) -> None:
+        check_running(self._state)
         unknown = sorted(set(overrides) - set(self._partitions))
         if unknown:
             raise ConfigurationError(f"there is no partition {unknown[0]}")
@@ -433,6 +458,7 @@ class Engine:
 
     def throttling_episodes(self) -> tuple[Episode, ...]:
         """The throttling episodes of all partitions by their start; those that still run have no end."""
+        check_ready(self._state)
         episodes = (episode for partition in self._partitions.values() for episode in partition.gate.episodes())
         return tuple(sorted(episodes, key=lambda episode: (episode.start_wall_ns, episode.partition)))
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import logging
 import os
-import re
-from collections.abc import Iterator
 from pathlib import Path
 from zlib import crc32
 
@@ -14,61 +12,67 @@ import msgspec
 
 from engine.core.clock import NS_PER_SECOND, Clock, SystemClock
 from engine.core.errors import ConfigurationError, PenstockError
-from engine.sources.line_file import check_file
+from engine.sources.byte_stream import ByteStream, CountedStream, DecodedStream, PlainStream
+from engine.sources.file_shape import check_file, encoding_name, encoding_of, opened_stream, refuse_no_text
 from engine.sources.line_splitter import LINE_BYTES_MAX, LineSplitter
 from engine.sources.protocol import SourceBatch, SourceStart
+from engine.sources.rotation import TOLD_BY_BYTES, Found, Place, content, find, opened, rotated_after
 
 log = logging.getLogger("penstock.source")
 
-_BLOCK_BYTES = 256 * 1024
-_HEAD_BYTES = 256
 # A file that was moved away is left when it has not grown for so long: its writer may not have noticed yet.
 _QUIET_NS = 2 * NS_PER_SECOND
-# What rotation puts behind a name: .1, -20240131, .2024-01-31T10:00. No .gz: what was packed cannot be continued.
-_ROTATED = re.compile(r"[.\-_]\d[\dTZ.:_\-]*")
-
-
-class _Place(msgspec.Struct, frozen=True):
-    """Where the next line begins: in which file, at which byte. The cursor, as JSON.
-
-    An inode alone does not tell a file, for the system gives its number out again: `head` is the CRC-32 of its first
-    `head_bytes` bytes.
-    """
-
-    inode: int
-    byte: int
-    head_bytes: int
-    head: int
+# Blocks of nothing but NULs that are passed over at a time.
+_HOLE_BLOCKS = 64
 
 
 class FollowedFile:
-    """Gives every whole line that is ever written to `path`, as bytes without its end, and never ends.
+    """Gives every whole line that is ever written to `path`, as bytes of UTF-8 without its end, and never ends.
 
     - A line counts when its end is written; the offset numbers the lines of all files ever read, from 1.
     - Rotation by renaming: the old file is read to its end (two quiet seconds, for its writer may be late), then the
-      one that `path` names now. After a restart the old file is looked for beside `path` (`path.1`, `path-20240131`);
-      what was rotated after it is read in between, oldest first. One that is gone is said in the log.
-    - Truncation: a file that is shorter than it was, or begins differently, is read from its beginning; what was
-      written since the last look, a fraction of a second before, is lost.
+      one that `path` names now. After a restart the old file is looked for in its folder, by inode and content, under
+      any name and also packed; what was rotated after it is read in between, oldest first. One that is gone is said in
+      the log. A `path` that is a link is followed to wherever it leads.
+    - Truncation: of a file that is shorter than it was, or begins differently, the copy is looked for and read to its
+      end (`copytruncate`), then the file from its beginning. A hole of NULs in front of a line, left by a writer that
+      goes on at its old place, is no part of the line.
     - The file need not exist yet; its folder must.
     """
 
     prompt = True
 
-    def __init__(self, path: Path, *, line_bytes_max: int = LINE_BYTES_MAX, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        line_bytes_max: int = LINE_BYTES_MAX,
+        encoding: str | None = None,
+        clock: Clock | None = None,
+    ) -> None:
         self._path = path
         self._line_bytes_max = line_bytes_max
+        self._encoding = None if encoding is None else encoding_name(encoding)
         self._clock = clock or SystemClock()
         self._begin(line=1)
 
     def _begin(self, line: int) -> None:
-        self._splitter = LineSplitter(self._line_bytes_max, line=line)
-        # The file that is open, and what to open when it is None.
-        self._file: io.FileIO | None = None
-        self._next = self._path
-        # The file that the splitter's lines are of; it may be closed already.
-        self._inode = 0
+        self._splitter = LineSplitter(self._line_bytes_max, name=str(self._path), line=line)
+        # What is open, and what comes next, unless that is what `path` names.
+        self._found: Found | None = None
+        self._stream: ByteStream | None = None
+        self._following: Found | None = None
+        # Whether what is open has been read to its end, and the next one is waited for.
+        self._is_left = False
+        # The name of the log itself: of what `path` led to when it was opened.
+        self._real = ""
         self._head = b""
+        # The last bytes that were read, up to byte `_read_until` of the text.
+        self._recent = b""
+        self._read_until = 0
+        self._written_ns = 0
+        # What was read behind a hole, for the time when the lines in front of it are taken.
+        self._held = b""
         # Since when the file has been moved away and not grown; None while it is where it should be.
         self._quiet_since_ns: int | None = None
 
@@ -78,6 +82,11 @@ class FollowedFile:
     def check(self) -> None:
         if self._path.exists():
             check_file(self._path)
+            found = opened(self._path)
+            try:
+                self._refuse(found)
+            finally:
+                found.file.close()
         elif not self._path.parent.is_dir():
             raise ConfigurationError(f"{self._path.parent}: no such folder")
 
@@ -87,7 +96,7 @@ class FollowedFile:
         if start.cursor is None:
             self._open_next()
         else:
-            self._continue_at(msgspec.json.decode(start.cursor, type=_Place))
+            self._continue_at(msgspec.json.decode(start.cursor, type=Place))
 
     def read(self, max_values: int) -> SourceBatch | None:
         if self._splitter.is_empty:
@@ -101,43 +110,136 @@ class FollowedFile:
         return SourceBatch(first, values, msgspec.json.encode(self._place()))
 
     def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        for found in (self._found, self._following):
+            if found is not None:
+                found.file.close()
+        self._found = self._following = self._stream = None
 
     # -- reading on ---
 
     def _look(self) -> None:
         """Reads a block, or finds out why there is none."""
-        file = self._file or self._open_next()
-        if file is None:
+        if self._held:
+            block, self._held = self._held, b""
+            self._feed(block)
             return
-        if self._was_truncated(file):
-            log.warning("%s was truncated; it is read from its beginning", self._path)
-            self._leave(self._path)
-        elif block := file.read(_BLOCK_BYTES):
+        if self._found is None or self._is_left:
+            self._open_next()
+        found, stream = self._found, self._stream
+        if found is None or stream is None or self._is_left:
+            return
+        if found.packing is None and self._was_truncated(found.file):
+            self._leave_truncated()
+            return
+        for _ in range(_HOLE_BLOCKS):
+            block = stream.read()
+            if not block:
+                self._leave_at_end(found)
+                return
             self._quiet_since_ns = None
-            self._splitter.feed(block)
-            self._remember_head(file)
-        elif self._was_moved(file):
-            self._leave_when_quiet(file)
+            self._remember(block)
+            if self._feed(block):
+                return
 
-    def _open_next(self) -> io.FileIO | None:
+    def _feed(self, block: bytes) -> bool:
+        """Takes a block but for holes; False when it was nothing else."""
+        if b"\0" in block:
+            if not self._splitter.has_rest:
+                behind = block.lstrip(b"\0")
+                self._splitter.pass_over(len(block) - len(behind))
+                block = behind
+            hole = block.find(b"\n\0")
+            if hole >= 0:
+                block, self._held = block[: hole + 1], block[hole + 1 :]
+        if block:
+            self._splitter.feed(block)
+        return bool(block)
+
+    def _open_next(self) -> None:
         """Begins with the first byte of the next file, if it is there; line numbers go on."""
-        try:
-            file = self._file = self._next.open("rb", buffering=0)
-        except FileNotFoundError:
-            # A rotated one may be gone again before its turn.
-            self._next = self._path
-            return None
-        self._splitter = LineSplitter(self._line_bytes_max, line=self._splitter.line)
-        self._inode = os.fstat(file.fileno()).st_ino
-        self._head = b""
-        return file
+        found, self._following = self._following, None
+        if found is None:
+            try:
+                found = opened(self._path)
+            except FileNotFoundError:
+                return
+        self._refuse(found)
+        self._enter(found, Place(inode=0, byte=0, head_bytes=0, head=0))
+
+    def _enter(self, found: Found, place: Place) -> None:
+        """Reads on at a place of a file, in place of the one that was open."""
+        self.close()
+        self._found = found
+        self._is_left = False
+        if os.path.realpath(found.path) == (real := os.path.realpath(self._path)):
+            self._real = real
+        else:
+            # One that has been rotated still bears the log's own name here.
+            self._real = place.path or self._real or real
+        self._head = content(found, 0, place.head_bytes)
+        self._recent = content(found, place.byte - place.tail_bytes, place.tail_bytes)
+        self._read_until, self._held = place.byte, b""
+        self._written_ns = os.fstat(found.file.fileno()).st_mtime_ns
+        self._quiet_since_ns = None
+        stream: ByteStream
+        if found.packing is None:
+            stream = PlainStream(found.file, (place.byte,))
+        else:
+            stream = CountedStream(opened_stream(found.file, found.packing, (0, place.byte)), place.byte)
+        encoding = self._encoding_of(found)
+        if encoding is not None:
+            stream = DecodedStream(stream, encoding, place.passed, grows=found.packing is None)
+        self._stream = stream
+        self._splitter = LineSplitter(
+            self._line_bytes_max,
+            name=str(self._path),
+            line=self._splitter.line,
+            mark_may_come=place.byte == 0 and place.passed == 0,
+        )
 
     def _was_truncated(self, file: io.FileIO) -> bool:
+        """Whether what was read is not there any more: it is shorter, begins differently, or a hole has come."""
         descriptor = file.fileno()
-        return os.fstat(descriptor).st_size < file.tell() or os.pread(descriptor, len(self._head), 0) != self._head
+        status = os.fstat(descriptor)
+        recent = self._recent[-TOLD_BY_BYTES:]
+        if (
+            status.st_size < file.tell()
+            or os.pread(descriptor, len(self._head), 0) != self._head
+            or os.pread(descriptor, len(recent), self._read_until - len(recent)) != recent
+        ):
+            return True
+        self._written_ns = status.st_mtime_ns
+        return False
+
+    def _leave_truncated(self) -> None:
+        """Goes on in a copy, where there is one with more than was read; else with what was written since."""
+        place = self._place()
+        copy = find(place, self._path)
+        if copy is None:
+            log.warning("%s was truncated; it is read from its beginning", self._path)
+            following = rotated_after(place, self._path, None) if place.is_telling else None
+        elif copy.packing is not None or _size(copy.file) > self._read_until or self._splitter.has_rest:
+            log.info("%s was truncated; what was copied of it before is read to its end in %s", self._path, copy.path)
+            self._enter(copy, place)
+            return
+        else:
+            written = msgspec.structs.replace(
+                place, inode=os.fstat(copy.file.fileno()).st_ino, written_ns=os.fstat(copy.file.fileno()).st_mtime_ns
+            )
+            following = rotated_after(written, self._path, copy.path)
+            copy.file.close()
+        self._leave(following)
+
+    def _leave_at_end(self, found: Found) -> None:
+        """Leaves a file that gets no more: one that was moved away, or that is packed."""
+        if found.packing is not None:
+            self._leave_for_following()
+        elif self._was_moved(found.file):
+            now_ns = self._clock.monotonic_ns()
+            if self._quiet_since_ns is None:
+                self._quiet_since_ns = now_ns
+            elif now_ns - self._quiet_since_ns >= _QUIET_NS:
+                self._leave_for_following()
 
     def _was_moved(self, file: io.FileIO) -> bool:
         try:
@@ -146,77 +248,97 @@ class FollowedFile:
             # Moved away, and nothing has come in its place: it may still grow.
             return False
 
-    def _leave_when_quiet(self, file: io.FileIO) -> None:
-        now_ns = self._clock.monotonic_ns()
-        if self._quiet_since_ns is None:
-            self._quiet_since_ns = now_ns
-        elif now_ns - self._quiet_since_ns >= _QUIET_NS:
-            self._leave(self._rotated_after(os.fstat(file.fileno())))
+    def _leave_for_following(self) -> None:
+        assert self._found is not None
+        self._leave(rotated_after(self._place(at_end=True), self._path, self._found.path))
 
-    def _leave(self, following: Path) -> None:
-        """Closes the file; what stands behind its last line end is a line of its own."""
-        self.close()
-        self._next = following
-        self._quiet_since_ns = None
+    def _leave(self, following: Found | None) -> None:
+        """What stands behind the last line end of the file is a line of its own."""
+        self._is_left = True
+        self._following = following
         if self._splitter.has_rest:
             self._splitter.finish()
 
     # -- places ---
 
-    def _place(self) -> _Place:
-        return _Place(self._inode, self._splitter.byte, len(self._head), crc32(self._head))
-
-    def _remember_head(self, file: io.FileIO) -> None:
-        if len(self._head) < _HEAD_BYTES:
-            self._head = os.pread(file.fileno(), min(_HEAD_BYTES, file.tell()), 0)
-
-    def _continue_at(self, place: _Place) -> None:
-        """Goes to a place of an earlier run, wherever its file was moved since."""
-        for path in (self._path, *self._rotated()):
-            file = _opened_at(path, place)
-            if file is not None:
-                self._file = file
-                self._inode = place.inode
-                self._head = os.pread(file.fileno(), place.head_bytes, 0)
-                self._splitter = LineSplitter(self._line_bytes_max, line=self._splitter.line, byte=place.byte)
-                return
-        log.warning(
-            "%s: the file of this name, read up to byte %d, is gone or was truncated; the one there now is read "
-            "from its beginning",
-            self._path,
-            place.byte,
+    def _place(self, *, at_end: bool = False) -> Place:
+        """Where the next line begins; with `at_end`, where reading has come to."""
+        if self._found is None or self._stream is None:
+            return Place(inode=0, byte=0, head_bytes=0, head=0)
+        byte, *passed = self._stream.mark(self._splitter.byte)
+        if at_end:
+            byte, passed = self._read_until, []
+        tail = self._in_front_of(byte)
+        return Place(
+            inode=os.fstat(self._found.file.fileno()).st_ino,
+            byte=byte,
+            head_bytes=len(self._head),
+            head=crc32(self._head),
+            tail_bytes=len(tail),
+            tail=crc32(tail),
+            passed=passed[0] if passed else 0,
+            path=self._real,
+            written_ns=self._written_ns,
         )
 
-    def _rotated(self) -> Iterator[Path]:
-        """Files beside `path` that bear its name and what rotation puts behind it."""
-        name = self._path.name
-        for path in self._path.parent.iterdir():
-            if path.name.startswith(name) and _ROTATED.fullmatch(path.name[len(name) :]):
-                yield path
+    def _in_front_of(self, byte: int) -> bytes:
+        """What was read there, from memory: the file may have been truncated since."""
+        end = len(self._recent) - (self._read_until - byte)
+        return self._recent[max(0, end - TOLD_BY_BYTES) : end] if end > 0 else b""
 
-    def _rotated_after(self, left: os.stat_result) -> Path:
-        """What comes behind the file just left: the oldest that was rotated later, else the one of the name."""
-        later: list[tuple[int, Path]] = []
-        for path in self._rotated():
-            try:
-                found = path.stat()
-            except FileNotFoundError:
-                continue
-            if found.st_mtime_ns >= left.st_mtime_ns and found.st_ino != left.st_ino:
-                later.append((found.st_mtime_ns, path))
-        return min(later)[1] if later else self._path
+    def _remember(self, block: bytes) -> None:
+        """Keeps what tells the file and its places from others; of a text that is decoded, by a look at the file."""
+        assert self._found is not None
+        if isinstance(self._stream, DecodedStream):
+            self._head = b"" if self._found.packing else os.pread(self._found.file.fileno(), TOLD_BY_BYTES, 0)
+            self._read_until = self._stream.mark(self._splitter.byte)[0]
+            return
+        if len(self._head) < TOLD_BY_BYTES and self._read_until <= len(self._head):
+            self._head = (self._head[: self._read_until] + block)[:TOLD_BY_BYTES]
+        self._recent = self._recent[-TOLD_BY_BYTES:] + block
+        self._read_until += len(block)
+
+    def _continue_at(self, place: Place) -> None:
+        """Goes to a place of an earlier run, wherever its file was moved since."""
+        if not place.inode:
+            self._open_next()
+            return
+        found = find(place, self._path)
+        if found is not None:
+            self._enter(found, place)
+            return
+        following = rotated_after(place, self._path, None)
+        self._following = following
+        log.warning(
+            "%s: the file of this name, read up to byte %d, is gone or was truncated; %s is read from its beginning",
+            self._path,
+            place.byte,
+            "the one there now" if following is None else following.path,
+        )
+
+    # -- what cannot be followed ---
+
+    def _refuse(self, found: Found) -> None:
+        """Raises `ConfigurationError` for what does not grow by lines, unless rotation has packed it."""
+        if found.packing is not None:
+            if found.path == self._path:
+                raise ConfigurationError(
+                    f"{self._path} is packed by {found.packing.name} and does not grow by lines; leave follow out, or "
+                    "follow the file that it is made of"
+                )
+            return
+        head = os.pread(found.file.fileno(), 2 * TOLD_BY_BYTES, 0)
+        refuse_no_text(found.path, head)
+        wide = encoding_of(found.path, head, self._encoding)
+        if wide is not None and self._encoding is None:
+            raise ConfigurationError(f"{self._path} is {wide.upper()}; set encoding: {wide.removesuffix('-le')}")
+
+    def _encoding_of(self, found: Found) -> str | None:
+        if self._encoding is None:
+            return None
+        head = b"" if found.packing is not None else os.pread(found.file.fileno(), 2 * TOLD_BY_BYTES, 0)
+        return encoding_of(found.path, head, self._encoding)
 
 
-def _opened_at(path: Path, place: _Place) -> io.FileIO | None:
-    """The file at `path`, at its place, if it is the one the place speaks of."""
-    try:
-        file = path.open("rb", buffering=0)
-    except FileNotFoundError:
-        return None
-    found = os.fstat(file.fileno())
-    head = os.pread(file.fileno(), place.head_bytes, 0)
-    if found.st_ino == place.inode and found.st_size >= place.byte and crc32(head) == place.head:
-        file.seek(place.byte)
-        return file
-    file.close()
-    return None
+def _size(file: io.FileIO) -> int:
+    return os.fstat(file.fileno()).st_size

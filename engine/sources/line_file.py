@@ -1,45 +1,47 @@
-"""The lines of a file, plain or gzip: NDJSON, logs, anything with one record a line."""
+"""The lines of a file, plain, packed or in another encoding: NDJSON, logs, anything with one record a line."""
 
 from __future__ import annotations
 
-import gzip
-import io
-import os
-import zlib
 from pathlib import Path
+from typing import Any
 
-from engine.core.errors import ConfigurationError, PenstockError
-from engine.sources.line_splitter import LINE_BYTES_MAX, LineSplitter
+from engine.core.errors import DamagedInputError, PenstockError
+from engine.sources.byte_stream import ByteStream, DecodedStream
+from engine.sources.file_shape import FileShape, check_file, encoding_name, read_mark, shape_of, write_mark
+from engine.sources.line_splitter import LINE_BYTES_MAX, LineSplitter, shown
 from engine.sources.protocol import SourceBatch, SourceStart
-
-_BLOCK_BYTES = 256 * 1024
-_GZIP_MAGIC = b"\x1f\x8b"
+from engine.sources.unreadable import Unreadable
 
 
 class Lines:
-    r"""Reads a file line by line; a value is the line's bytes without its end (`\n` or `\r\n`).
+    r"""Reads a file line by line; a value is the line's bytes, as UTF-8, without its end (`\n`, `\r\n`, or `\r` alone).
 
     The offset is the line number, from 1. Empty lines are counted but give no value: a batch ends in front
-    of one, so that offsets stay line numbers. A line longer than `line_bytes_max` gives an `Unreadable`. The
-    last line needs no end, and a UTF-8 byte order mark is no part of the first.
+    of one, so that offsets stay line numbers. A line longer than `line_bytes_max` gives an `Unreadable`, as does one
+    that is none of `encoding`. The last line needs no end, and a byte order mark is no part of the first.
 
-    gzip is told by the file's first bytes, not by its name; after a restart it is read through again up to
-    the offset. A plain file is continued where it stood (the cursor: the place of the next line's first byte,
-    in decimal digits). Between runs a plain file may grow by whole lines; any other change breaks the promise
-    of a source.
+    gzip, zstd, bzip2 and xz are told by the file's first bytes, not by its name, and so is UTF-16 by its mark. A file
+    is continued where it stood: a plain one at that byte, a packed one at its member (the cursor: a mark of the
+    stream). Between runs a plain file may grow by whole lines; any other change breaks the promise of a source.
+    What is damaged or cut off gives all whole lines in front of the damage, then raises `DamagedInputError`.
     """
 
     prompt = True
 
-    def __init__(self, path: Path, *, line_bytes_max: int = LINE_BYTES_MAX) -> None:
+    def __init__(
+        self, path: Path, *, line_bytes_max: int = LINE_BYTES_MAX, encoding: str | None = None, quote: str = ""
+    ) -> None:
+        """Inside of `quote` a line end tells nothing about the line ends of the file."""
         self._path = path
         self._line_bytes_max = line_bytes_max
-        self._begin(LineSplitter(line_bytes_max))
+        self._encoding = None if encoding is None else encoding_name(encoding)
+        self._quote = quote
+        self._begin(LineSplitter(line_bytes_max, name=str(path)))
 
     def _begin(self, splitter: LineSplitter) -> None:
         self._splitter = splitter
-        self._file: gzip.GzipFile | io.FileIO | None = None
-        self._is_gzip = False
+        self._shape: FileShape | None = None
+        self._stream: ByteStream | None = None
         self._at_end = False
 
     def describe(self) -> str:
@@ -47,20 +49,17 @@ class Lines:
 
     def check(self) -> None:
         check_file(self._path)
+        shape_of(self._path, self._encoding, self._quote)
 
     def open(self, start: SourceStart) -> None:
-        self.check()
-        self._begin(LineSplitter(self._line_bytes_max))
-        with self._path.open("rb") as file:
-            self._is_gzip = file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
-        if self._is_gzip:
-            self._file = gzip.GzipFile(self._path, "rb")
+        check_file(self._path)
+        self._begin(LineSplitter(self._line_bytes_max, name=str(self._path)))
+        self._shape = shape_of(self._path, self._encoding, self._quote)
+        mark = None if start.cursor is None or not start.offset else read_mark(start.cursor)
+        if mark is not None and self._shape.is_mark(mark):
+            self._continue_at(start.offset + 1, self._shape, mark)
         else:
-            # Unbuffered: whole blocks are read anyway, and a buffer would copy them once more.
-            self._file = self._path.open("rb", buffering=0)
-        if start.offset and start.cursor is not None and not self._is_gzip:
-            self._continue_at(start.offset + 1, int(start.cursor))
-        else:
+            self._stream = self._shape.open(self._path)
             self._pass_over(start.offset)
 
     def read(self, max_values: int) -> SourceBatch | None:
@@ -68,39 +67,72 @@ class Lines:
             self._read_block()
         if self._splitter.is_empty and self._at_end:
             return None
+        assert self._stream is not None, "open() comes before read()"
         first, values = self._splitter.take(max_values)
-        return SourceBatch(first, values, None if self._is_gzip else b"%d" % self._splitter.byte)
+        if isinstance(self._stream, DecodedStream) and self._stream.has_strange:
+            values = self._without_strange(first, values)
+        return SourceBatch(first, values, write_mark(self._stream.mark(self._splitter.byte)))
 
     def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        if self._stream is not None:
+            self._stream.close()
 
     def _read_block(self) -> None:
-        assert self._file is not None, "open() comes before read()"
+        assert self._stream is not None, "open() comes before read()"
+        assert self._shape is not None, "a stream has a shape"
         try:
-            block = self._file.read(_BLOCK_BYTES)
-        except (OSError, EOFError, zlib.error) as error:
-            raise PenstockError(
-                f"{self._path} cannot be read behind line {self._splitter.line - 1}: {error}"
-            ) from error
+            block = self._stream.read()
+        except DamagedInputError as error:
+            raise DamagedInputError(self._damage(error)) from error
         if block:
-            self._splitter.feed(block)
+            # As long as it was, so that places stay right.
+            self._splitter.feed(block.replace(b"\r", b"\n") if self._shape.returns else block)
         else:
             self._at_end = True
             self._splitter.finish()
 
-    def _continue_at(self, line: int, byte: int) -> None:
+    def _damage(self, error: DamagedInputError) -> str:
+        line = self._splitter.line
+        rest = f"; of line {line} there is {shown(self._splitter.rest)}" if self._splitter.has_rest else ""
+        return (
+            f"{self._path} cannot be read behind line {line - 1}: {error}{rest}. All lines in front of it are read; "
+            "with the whole file in its place the next run goes on behind them"
+        )
+
+    def _without_strange(self, first: int, values: list[Any]) -> list[Any]:
+        encoding = self._encoding or (self._shape and self._shape.encoding)
+        return [
+            Unreadable(f"{self._path}, line {number}: it is no {encoding} text: {shown(value)}; set encoding", value)
+            if type(value) is bytes and b"\xef\xbf\xbd" in value
+            else value
+            for number, value in enumerate(values, start=first)
+        ]
+
+    def _continue_at(self, line: int, shape: FileShape, mark: tuple[int, ...]) -> None:
         """Goes to a place of an earlier run, after a look that a line really begins there."""
-        assert self._file is not None
-        size = self._path.stat().st_size
-        self._file.seek(max(0, min(byte, size) - 1))
-        before = self._file.read(1)
-        if byte > size or (byte < size and before != b"\n"):
+        where = ", ".join(map(str, mark))
+        try:
+            stream = self._stream = shape.open(self._path, mark)
+        except DamagedInputError:
+            raise
+        except PenstockError as error:
             raise PenstockError(
-                f"{self._path} is not the file that was read before: line {line} does not begin at byte {byte}"
+                f"{self._path} is not the file that was read before: line {line} does not begin at byte {where}: "
+                f"{error}"
+            ) from error
+        # At the end of a last line without an end there is none.
+        if stream.before not in (b"", b"\n", b"\r" if shape.returns else b"\n") and not self._is_end_at(shape, mark):
+            raise PenstockError(
+                f"{self._path} is not the file that was read before: line {line} does not begin at byte {where}"
             )
-        self._splitter = LineSplitter(self._line_bytes_max, line=line, byte=byte)
+        self._splitter = LineSplitter(self._line_bytes_max, line=line, name=str(self._path), mark_may_come=line == 1)
+
+    def _is_end_at(self, shape: FileShape, mark: tuple[int, ...]) -> bool:
+        ahead = shape.open(self._path, mark)
+        try:
+            return not ahead.read()
+        finally:
+            ahead.close()
 
     def _pass_over(self, count: int) -> None:
         """Reads past the first `count` lines."""
@@ -113,13 +145,3 @@ class Lines:
                     )
                 self._read_block()
             self._splitter.drop(count - self._splitter.line + 1)
-
-
-def check_file(path: Path) -> None:
-    """Raises `ConfigurationError` when `path` is no file that can be read."""
-    if not path.exists():
-        raise ConfigurationError(f"{path}: no such file")
-    if not path.is_file():
-        raise ConfigurationError(f"{path} is not a file")
-    if not os.access(path, os.R_OK):
-        raise ConfigurationError(f"{path} may not be read by this user")

@@ -12,6 +12,13 @@ LINE_BYTES_MAX = 1024 * 1024
 _EXCERPT_BYTES = 200
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _EMPTY = (b"", b"\r")
+_SHOWN_BYTES = 60
+
+
+def shown(line: bytes) -> str:
+    """The beginning of a line, short enough for a sentence."""
+    text = line[:_SHOWN_BYTES].decode("utf-8", "backslashreplace")
+    return f"{text!r}" + ("…" if len(line) > _SHOWN_BYTES else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +39,24 @@ class LineSplitter:
     r"""Takes blocks, gives lines: bytes without their end (`\n` or `\r\n`).
 
     Empty lines are counted and give no value. A line longer than `line_bytes_max` gives an `Unreadable`. A UTF-8
-    byte order mark in front of byte 0 is no part of the first line.
+    byte order mark in front of the first line is no part of it.
     Invariant: the next line to be taken has the number `line`, and its first byte stands at `byte`.
     """
 
-    def __init__(self, line_bytes_max: int = LINE_BYTES_MAX, *, line: int = 1, byte: int = 0) -> None:
+    def __init__(
+        self,
+        line_bytes_max: int = LINE_BYTES_MAX,
+        *,
+        name: str,
+        line: int = 1,
+        byte: int = 0,
+        mark_may_come: bool | None = None,
+    ) -> None:
+        """`name` is what is read, for people. Without a word about the mark it may come at byte 0."""
         if line_bytes_max < 1:
             raise ConfigurationError(f"maxLineBytes must be at least 1, not {line_bytes_max}")
         self._line_bytes_max = line_bytes_max
+        self._name = name
         self.line = line
         self.byte = byte
         # Lines cut and not yet taken: those from `_at` on.
@@ -50,7 +67,7 @@ class LineSplitter:
         # The beginning of a line whose end has not come yet; once too long, only its length and first bytes.
         self._rest = b""
         self._long: _LongLine | None = None
-        self._mark_may_come = byte == 0
+        self._mark_may_come = byte == 0 if mark_may_come is None else mark_may_come
         self._last_has_no_end = False
 
     @property
@@ -63,16 +80,22 @@ class LineSplitter:
         """Whether the beginning of a line waits for its end."""
         return bool(self._rest or self._long)
 
+    @property
+    def rest(self) -> bytes:
+        """The beginning of a line that waits for its end; of a line that is too long, not all."""
+        return self._long.excerpt if self._long else self._rest
+
+    def pass_over(self, count: int) -> None:
+        """Moves the place behind `count` bytes that are no part of any line; not within one."""
+        assert self.is_empty, "lines are taken before bytes are passed over"
+        assert not self.has_rest, "a line has begun"
+        self.byte += count
+
     def feed(self, block: bytes) -> None:
         """Takes the next bytes; not empty, and not before all lines are taken."""
         assert self.is_empty, "lines are taken before the next block"
         self._at = 0
-        if self._mark_may_come:
-            self._mark_may_come = False
-            if block.startswith(_BYTE_ORDER_MARK):
-                block = block[len(_BYTE_ORDER_MARK) :]
-                self.byte += len(_BYTE_ORDER_MARK)
-        self._lines = self._split(block)
+        self._lines = self._split(self._behind_mark(block) if self._mark_may_come else block)
 
     def finish(self) -> None:
         """Says that nothing more will come: a last line needs no end."""
@@ -97,17 +120,32 @@ class LineSplitter:
             found = found[: next(i for i, line in enumerate(found) if line in _EMPTY)]
         first = self.line
         self._advance(found)
-        values: list[Any] = found if self._are_values else [self._value(line) for line in found]
+        values: list[Any] = found
+        if not self._are_values:
+            values = [self._value(line, number) for number, line in enumerate(found, start=first)]
         return first, values
 
     def drop(self, lines_max: int) -> None:
         """Passes over up to `lines_max` of the lines that wait."""
         self._advance(self._lines[self._at : self._at + lines_max])
 
-    def _value(self, line: _Line) -> bytes | Unreadable:
+    def _behind_mark(self, block: bytes) -> bytes:
+        """The block without the byte order mark; while it may still become one, as it is."""
+        block = self._rest + block
+        self._rest = b""
+        if len(block) < len(_BYTE_ORDER_MARK) and _BYTE_ORDER_MARK.startswith(block):
+            return block
+        self._mark_may_come = False
+        if block.startswith(_BYTE_ORDER_MARK):
+            self.byte += len(_BYTE_ORDER_MARK)
+            return block[len(_BYTE_ORDER_MARK) :]
+        return block
+
+    def _value(self, line: _Line, number: int) -> bytes | Unreadable:
         if isinstance(line, _LongLine):
             return Unreadable(
-                f"the line is {line.length} bytes long, more than maxLineBytes ({self._line_bytes_max})",
+                f"{self._name}, line {number}: it is {line.length} bytes long, more than maxLineBytes "
+                f"({self._line_bytes_max}): {shown(line.excerpt)}",
                 line.excerpt,
             )
         return line[:-1] if line.endswith(b"\r") else line

@@ -2,43 +2,75 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from engine.core.errors import ConfigurationError
+from engine.sources.csv_dialect import ColumnNames, CsvDialect
 from engine.sources.csv_rows import CsvRows
 from engine.sources.followed_file import FollowedFile
+from engine.sources.json_lines import JsonLines
 from engine.sources.line_file import Lines
 from engine.sources.line_splitter import LINE_BYTES_MAX
 from engine.sources.protocol import Source
 from engine.sources.standard_input import StandardInput
 
 STANDARD_INPUT = "-"
-LineFormat = Literal["lines", "csv"]
+LineFormat = Literal["lines", "csv", "json"]
 
 
 def lines(
     path: str | Path,
     *,
     format: LineFormat = "lines",
-    delimiter: str = ",",
+    delimiter: str | None = None,
+    quote: str = '"',
+    escape: str | None = None,
+    lazy_quotes: bool = False,
+    columns: Sequence[str] | None = None,
+    column_names: ColumnNames = "refuse",
+    encoding: str | None = None,
     follow: bool = False,
     line_bytes_max: int = LINE_BYTES_MAX,
 ) -> Source:
     """The source for `Pipeline.source`: each line of the file at `path`, as bytes without its end.
 
-    `format="csv"` makes each row a dictionary of text, under the names in the first line. `path="-"` is standard
-    input. `follow=True` goes on with a file that grows, is rotated or truncated, and never ends by itself.
+    `format="csv"` makes each row a dictionary of text, under the names in the first line or in `columns`; the options
+    from `delimiter` to `column_names` say how it is written. `format="json"` decodes each line. Text in another
+    `encoding` becomes UTF-8. `path="-"` is standard input. `follow=True` goes on with a file that grows, is rotated or
+    truncated, and never ends by itself.
     """
     if follow and format == "csv":
         raise ConfigurationError("a CSV file cannot be followed: behind a rotation a header looks like a row")
+    dialect = CsvDialect(
+        delimiter=delimiter,
+        quote=quote,
+        escape=escape,
+        lazy_quotes=lazy_quotes,
+        columns=None if columns is None else tuple(columns),
+        column_names=column_names,
+    )
+    if format != "csv" and dialect != CsvDialect():
+        raise ConfigurationError("delimiter, quote, escape, lazyQuotes, columns and columnNames are for format: csv")
     source: Source
     if str(path) == STANDARD_INPUT:
         if follow:
             raise ConfigurationError("standard input is read to its end anyway; only a file can be followed")
         source = StandardInput(line_bytes_max=line_bytes_max)
     elif follow:
-        source = FollowedFile(Path(path), line_bytes_max=line_bytes_max)
+        source = FollowedFile(Path(path), line_bytes_max=line_bytes_max, encoding=encoding)
     else:
-        source = Lines(Path(path), line_bytes_max=line_bytes_max)
-    return CsvRows(source, delimiter=delimiter, row_bytes_max=line_bytes_max) if format == "csv" else source
+        source = Lines(
+            Path(path),
+            line_bytes_max=line_bytes_max,
+            encoding=encoding,
+            quote=dialect.quote if format == "csv" else "",
+        )
+    match format:
+        case "csv":
+            return CsvRows(source, dialect=dialect, row_bytes_max=line_bytes_max)
+        case "json":
+            return JsonLines(source)
+        case _:
+            return source

@@ -17,16 +17,20 @@ class SourceStart:
 
 @dataclass(slots=True)
 class SourceBatch:
-    """Values in the order of the source. `values[i]` stands at offset `first_offset + i`."""
+    """Values in the order of the source.
+
+    `values[i]` stands at offset `first_offset + i`, or at `offsets[i]` where `offsets` is given; these rise.
+    """
 
     first_offset: int
     values: list[Any]
     # For a restart right behind this batch; may be None where offset alone is enough.
     cursor: bytes | None = None
+    offsets: list[int] | None = None
 
     @property
     def last_offset(self) -> int:
-        return self.first_offset + len(self.values) - 1
+        return self.offsets[-1] if self.offsets else self.first_offset + len(self.values) - 1
 
 
 class Source(Protocol):
@@ -36,7 +40,7 @@ class Source(Protocol):
     after a failure; after `close` it may be opened again, for a worker's death makes all sources begin anew. The source
     promises: the same values at the same offsets on every run (what comes after a restart must not differ), and a
     `read` that returns within a second, empty-handed (`values == []`) if need be; it is asked again soon, and need not
-    wait itself. Offsets may leap from batch to batch, inside of one they do not.
+    wait itself. Offsets may leap from batch to batch, inside of one only where the batch says each.
 
     A source that cannot be read again (a pipe) has an attribute `restartable = False`: it is opened behind the
     highest offset that any partition has stored, and gives new values from there. One whose `read` never waits for

@@ -28,7 +28,7 @@ class StandardInput:
         """`descriptor` is what to read instead of standard input."""
         self._line_bytes_max = line_bytes_max
         self._descriptor = descriptor
-        self._splitter = LineSplitter(line_bytes_max)
+        self._splitter = LineSplitter(line_bytes_max, name=self.describe())
         self._at_end = False
 
     def describe(self) -> str:
@@ -40,7 +40,7 @@ class StandardInput:
 
     def open(self, start: SourceStart) -> None:
         self.check()
-        self._splitter = LineSplitter(self._line_bytes_max, line=start.offset + 1)
+        self._splitter = LineSplitter(self._line_bytes_max, line=start.offset + 1, name=self.describe())
         self._at_end = False
 
     def read(self, max_values: int) -> SourceBatch | None:

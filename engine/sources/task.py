@@ -7,6 +7,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from engine.core.clock import NS_PER_SECOND
+from engine.core.errors import DamagedInputError
 from engine.sources.protocol import Source, SourceBatch, SourceStart, is_prompt
 from engine.sources.unreadable import Unreadable, UnreadableError
 from engine.tasks.buffers import Buffer
@@ -81,6 +82,10 @@ class SourceTask:
                     self._pause(min(pause_seconds, self._outlet.look() / NS_PER_SECOND))
                     pause_seconds = min(2 * pause_seconds, _PAUSE_MAX_SECONDS)
                 offset = max(offset, batch.last_offset)
+        except DamagedInputError:
+            # All in front of it is good, and is to get through before the run ends.
+            self._outlet.end()
+            raise
         finally:
             self._source.close()
         self._outlet.end()
@@ -101,7 +106,9 @@ class SourceTask:
 
     def _send(self, batch: SourceBatch, sequence: int) -> None:
         self._meter.records_in += len(batch.values)
-        buffer = Buffer(self._name, sequence, batch.first_offset, batch.last_offset, batch.values, cursor=batch.cursor)
+        buffer = Buffer(
+            self._name, sequence, batch.first_offset, batch.last_offset, batch.values, batch.offsets, batch.cursor
+        )
         if Unreadable in {*map(type, batch.values)}:
             self._leave_out_unreadable(buffer)
         count = len(buffer.values)
@@ -126,5 +133,7 @@ def _check_place(batch: SourceBatch) -> None:
     first, cursor = batch.first_offset, batch.cursor
     if type(first) is not int or not 0 <= first <= _OFFSET_MAX - len(batch.values):
         raise ValueError(f"an offset of a source is a whole number from 1 to {_OFFSET_MAX}, not {first!r}")
+    if batch.offsets is not None and len(batch.offsets) != len(batch.values):
+        raise ValueError(f"a source gave {len(batch.values)} values and {len(batch.offsets)} offsets")
     if cursor is not None and type(cursor) is not bytes:
         raise TypeError(f"the cursor of a source is bytes or None, not {type(cursor).__name__}")

@@ -154,11 +154,11 @@ class LocalBufferPool:
         # Where this channel is not full, the pool is empty: whoever holds most of it is waited for.
         self._blocked_on = channel if self._channels[channel].qsize() == 0 else self._fullest_channel()
         self._timer.blocked(BlockReason.BUFFER)
-        since_ns, _ = self._timer.ring[-1]
+        since_ns = self._timer.since_ns
         self._take(self._channels[channel])
         self._take(self._free)
         self._timer.busy()
-        until_ns, _ = self._timer.ring[-1]
+        until_ns = self._timer.since_ns
         self._blocked_by_channel_ns[self._blocked_on] += until_ns - since_ns
 
     def _fullest_channel(self) -> int:

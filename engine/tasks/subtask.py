@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from engine.core.clock import Clock
-from engine.core.errors import StoppedError
+from engine.core.errors import DamagedInputError, StoppedError
 from engine.core.snapshot import BlockReason, TaskSnapshot, TaskStatus, VertexSnapshot
 from engine.tasks.buffers import LocalBufferPool
 from engine.tasks.timers import TaskTimer
@@ -90,7 +90,9 @@ class Subtask:
             status = TaskStatus.CANCELED
         except BaseException as error:
             status = TaskStatus.FAILED
-            log.exception("task %s failed", self.name)
+            # Whose input is damaged needs no trace of ours.
+            is_ours = not isinstance(error, DamagedInputError)
+            log.error("task %s failed: %s", self.name, error, exc_info=is_ours)
             self._failed(self.name, error)
         finally:
             self.timer.stop()

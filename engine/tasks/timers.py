@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from engine.core.clock import Clock
 from engine.core.snapshot import BlockReason
+from engine.tasks.transitions import TaskState, Transitions
 
-TaskState = Literal["busy", "idle"] | BlockReason
-
-# Enough transitions to judge a sample that was taken a few switch intervals late.
-_RING_LENGTH = 64
 _NOTHING: dict[TaskState, int] = {"busy": 0, "idle": 0, **dict.fromkeys(BlockReason, 0)}
 
 
@@ -52,20 +48,20 @@ class TaskTimer:
     spans a reading is extrapolated in that reading and counted for good when it ends, so nothing counts twice.
     """
 
-    __slots__ = ("_clock", "_published", "ring")
+    __slots__ = ("_clock", "_published", "transitions")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._published = _Published("idle", 0, False, _NOTHING, 0)
-        # (since, state), newest last: a late stack sample is judged by the state at its deadline.
-        self.ring: deque[tuple[int, TaskState]] = deque(maxlen=_RING_LENGTH)
+        # A late stack sample is judged by the state at its deadline.
+        self.transitions = Transitions()
 
     def start(self) -> None:
         """Begins to count, as busy; after a `stop`, goes on."""
         now_ns = self._clock.monotonic_ns()
         before = self._published
         self._published = _Published("busy", now_ns, True, before.totals, before.longest_blocked_ns)
-        self.ring.append((now_ns, "busy"))
+        self.transitions.add(now_ns, "busy")
 
     def busy(self) -> None:
         self._enter("busy", True)
@@ -92,7 +88,12 @@ class TaskTimer:
             if isinstance(before.state, BlockReason):
                 longest_ns = max(longest_ns, elapsed_ns)
         self._published = _Published(state, now_ns, running, totals, longest_ns)
-        self.ring.append((now_ns, state))
+        self.transitions.add(now_ns, state)
+
+    @property
+    def since_ns(self) -> int:
+        """When the present state began; for the task's own thread."""
+        return self._published.since_ns
 
     def read(self) -> TaskTimes:
         now_ns = self._clock.monotonic_ns()

@@ -10,9 +10,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from engine.core.clock import NS_PER_SECOND, Clock, SystemClock
-from engine.core.errors import ConfigurationError, PenstockError, TaskFailedError
+from engine.core.errors import ConfigurationError, NotReadyError, PenstockError, TaskFailedError
 from engine.core.identity import stable_id
 from engine.core.interruptible import wait_for
+from engine.core.readiness import check_ready, check_running, check_takes_records
 from engine.core.snapshot import EngineSnapshot, EngineState, GatewaySnapshot, VertexBackPressure
 from engine.flow.episodes import Episode
 from engine.flow.events import LimitChanged
@@ -329,7 +330,8 @@ class WorkerEngine:
             workers=tuple(seat.snapshot() for seat in self._crew.seats),
             gateway=None if self._gateway is None else self._gateway(),
         )
-        return merged(whole, known)
+        # Some workers' partitions alone would look like all.
+        return whole if self._state is EngineState.STARTING else merged(whole, known)
 
     def attach_gateway(self, snapshot: Callable[[], GatewaySnapshot]) -> None:
         """From now on snapshots tell of this gateway; `snapshot` may be called from any thread, also when it closed."""
@@ -349,15 +351,17 @@ class WorkerEngine:
 
     def write(self, values: Sequence[Any], *, partition: int | None = None) -> Written | Refusal:
         """Writes values from outside as user commands, as `Engine.write` does."""
+        check_takes_records(self._state)
         return self._intake.write(values, partition=partition)
 
     def flow_settings(self) -> Mapping[int, FlowControlSettings]:
-        """The settings in force, by partition."""
+        """The settings in force, by partition; raises `NotReadyError` as all about limits until it has started."""
         overrides = self.flow_overrides()
         return {n: self._flow_control if o is None else o.settings for n, o in overrides.items()}
 
     def request_limiter_states(self) -> Mapping[int, RequestLimiterState | None]:
         """What each partition's request limiter has come to; None while it is disabled, or its worker is away."""
+        check_ready(self._state)
         return dict.fromkeys(self._partitions, None) | self._roll_call.by_partition("request_limiter_states")
 
     @property
@@ -367,6 +371,7 @@ class WorkerEngine:
 
     def flow_overrides(self) -> Mapping[int, Override | None]:
         """What was set by hand, by partition; None where the configured settings hold."""
+        check_ready(self._state)
         kept = self._by_hand.standing().overrides
         known: dict[int, Override | None] = {number: kept.get(number) for number in self._partitions}
         # The workers know when the time of one is over.
@@ -377,7 +382,8 @@ class WorkerEngine:
     ) -> None:
         """Sets the limits of the named partitions by hand, at once; after `ttl_ns` the configured ones come back.
 
-        Raises `ConfigurationError` and changes none. A worker that is away has them when it is back.
+        Raises `ConfigurationError`, or `NotReadyError` unless it runs and all the partitions' workers are there, and
+        changes none. It is one too when a worker dies or is silent meanwhile; that one has them when it is back.
         """
         now_ns = self._clock.wall_ns()
         until_ns = None if ttl_ns is None else now_ns + ttl_ns
@@ -391,16 +397,25 @@ class WorkerEngine:
 
     def revert_flow_control(self, partitions: Iterable[int] | None = None, *, by: str | None = None) -> None:
         """Brings the configured limits back, on all partitions or those named. Raises as `apply_flow_control`."""
+        check_ready(self._state)
         self._override(dict.fromkeys(self._partitions if partitions is None else partitions), by=by)
 
     def _override(self, overrides: Mapping[int, Override | None], *, by: str | None) -> None:
+        check_running(self._state)
         unknown = sorted(set(overrides) - set(self._partitions))
         if unknown:
             raise ConfigurationError(f"there is no partition {unknown[0]}")
-        self._roll_call.answers(self._by_hand.override(overrides, by=by), _CHANGE_SECONDS)
+        concerned = [seat for seat in self._crew.seats if not overrides.keys().isdisjoint(seat.share.partitions)]
+        away = [str(seat.number) for seat in concerned if not seat.is_open]
+        if away:
+            raise NotReadyError(f"worker {', '.join(away)} is away and is started again; no limit was changed")
+        answers = self._roll_call.answers(self._by_hand.override(overrides, by=by), _CHANGE_SECONDS)
+        if len(answers) < len(concerned) or not all(answers):
+            raise NotReadyError("not all workers have confirmed the change; the others take it when they are back")
 
     def throttling_episodes(self) -> tuple[Episode, ...]:
         """The throttling episodes of all partitions by their start; those that still run have no end."""
+        check_ready(self._state)
         self._roll_call.take_histories()
         episodes = (episode for seat in self._crew.seats for episode in seat.episodes)
         return tuple(sorted(episodes, key=lambda episode: (episode.start_wall_ns, episode.partition)))

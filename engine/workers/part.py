@@ -80,6 +80,8 @@ class Part(Engine):
         # What the parent had admitted, by the number it gave; guarded by the lock.
         self._reserving = Lock()
         self._reserved: dict[int, Reserved] = {}
+        # What was in the log at the last look behind a damaged input.
+        self._written_at_damage: tuple[int, ...] | None = None
         # None while the front stands still. Replaced as a whole; the links' readers look at it.
         self._epoch: Epoch | None = None
 
@@ -115,16 +117,26 @@ class Part(Engine):
         look_seconds = END_LOOK_SECONDS if self._await_in_front() else None
         told: tuple[int, ...] | None = None
         while not (self._stop_requested or self._failure is not None):
+            self._await_what_came_before_damage()
             with self._wake:
                 standing = None if look_seconds is None else self._done_with()
                 if standing == told and not (self._stop_requested or self._failure is not None):
-                    self._wake.wait(look_seconds)
+                    self._wake.wait(look_seconds if self._damage is None else END_LOOK_SECONDS)
                     continue
             # The parent is spoken to without a lock in hand.
             told = standing
             if told is not None:
                 self._caught_up()
         return False
+
+    def _await_what_came_before_damage(self) -> None:
+        """An input that ends too early ends the run as soon as nothing is left to do in this worker's partitions."""
+        partitions = self._partitions.values()
+        if self._damage is not None and all(partition.is_quiescent() for partition in partitions):
+            # Seen twice: a part of it may have been on its way from the source's task to the log.
+            if self._written_at_damage == (written := tuple(partition.last_written for partition in partitions)):
+                self._failure = self._damage
+            self._written_at_damage = written
 
     def _done_with(self) -> tuple[int, ...] | None:
         """What was written, where nothing of it is left to do."""
@@ -184,9 +196,10 @@ class Part(Engine):
             last_written=tuple(partition.last_written for partition in partitions),
         )
 
-    def set_overrides(self, overrides: Mapping[int, Override | None], *, by: str | None) -> None:
-        """Limits set by hand, or with None the configured ones."""
+    def set_overrides(self, overrides: Mapping[int, Override | None], *, by: str | None) -> bool:
+        """Limits set by hand, or with None the configured ones. True: they are in force."""
         self._override(overrides, by=by)
+        return True
 
     # -- writes from outside of which other workers have a part ---
 

@@ -24,7 +24,7 @@ from exporter.catalogue.labels import (
     SPAN_OUTCOMES,
 )
 from exporter.catalogue.metric import Combine, Kind, Label, Metric, Sample, Stability, Unit, series_count
-from exporter.catalogue.scrape import SCRAPE_BOUNDS_SECONDS, ScrapeSnapshot
+from exporter.catalogue.scrape import SCRAPE_BOUNDS_SECONDS, PortSnapshot, ScrapeSnapshot
 
 __all__ = [
     # looking up
@@ -46,6 +46,7 @@ __all__ = [
     "ENGINE_METRICS",
     "SCRAPE_METRICS",
     "SCRAPE_BOUNDS_SECONDS",
+    "PortSnapshot",
     "ScrapeSnapshot",
     "GATEWAY_BOUNDS_SECONDS",
     "GATEWAY_CODES",

@@ -66,6 +66,25 @@ GATEWAY_CONNECTIONS: Metric[EngineSnapshot] = Metric(
     combine=Combine.SUM,
     read=_of_gateway(lambda gateway: gateway.connections),
 )
+GATEWAY_REFUSED: Metric[EngineSnapshot] = Metric(
+    name="penstock_gateway_refused_connections_total",
+    kind=Kind.COUNTER,
+    unit=Unit.NONE,
+    labels=(PIPELINE,),
+    help="Connections to the gateway that found no place, or lost theirs to another while they rested. Absent without "
+    "a gateway.",
+    combine=Combine.SUM,
+    read=_of_gateway(lambda gateway: gateway.refused_connections),
+)
+GATEWAY_MALFORMED: Metric[EngineSnapshot] = Metric(
+    name="penstock_gateway_malformed_requests_total",
+    kind=Kind.COUNTER,
+    unit=Unit.REQUESTS,
+    labels=(PIPELINE,),
+    help="What came to the gateway and was no HTTP, or had too long a head. Absent without a gateway.",
+    combine=Combine.SUM,
+    read=_of_gateway(lambda gateway: gateway.malformed_requests),
+)
 GATEWAY_DURATION: Metric[EngineSnapshot] = Metric(
     name="penstock_gateway_request_duration_seconds",
     kind=Kind.HISTOGRAM,
@@ -83,5 +102,7 @@ METRICS: tuple[Metric[EngineSnapshot], ...] = (
     GATEWAY_RECORDS,
     GATEWAY_BYTES,
     GATEWAY_CONNECTIONS,
+    GATEWAY_REFUSED,
+    GATEWAY_MALFORMED,
     GATEWAY_DURATION,
 )

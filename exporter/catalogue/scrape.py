@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from engine.core.snapshot import HistogramSnapshot
@@ -12,6 +12,16 @@ from exporter.catalogue.reading import seconds
 
 # From a handful of series to a hundred thousand, and the second at which a scrape is a nuisance.
 SCRAPE_BOUNDS_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortSnapshot:
+    """Who came to the management port."""
+
+    connections: int
+    # Those that found no place, or lost it to another.
+    refused: int
+    malformed: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +40,8 @@ class ScrapeSnapshot:
     success: Mapping[str, bool]
     # By outcome; empty where nothing is pushed.
     pushes: Mapping[str, int]
+    # None where there is no port.
+    port: PortSnapshot | None = None
 
 
 def _collector_success(scrape: ScrapeSnapshot) -> Iterable[Sample]:
@@ -40,6 +52,11 @@ def _collector_success(scrape: ScrapeSnapshot) -> Iterable[Sample]:
 def _pushes(scrape: ScrapeSnapshot) -> Iterable[Sample]:
     for outcome, pushes in scrape.pushes.items():
         yield (scrape.pipeline, outcome), pushes
+
+
+def _of_port(value: Callable[[PortSnapshot], int]) -> Callable[[ScrapeSnapshot], Iterable[Sample]]:
+    """One series, where there is a port."""
+    return lambda scrape: [] if scrape.port is None else [((scrape.pipeline,), value(scrape.port))]
 
 
 BUILD_INFO: Metric[ScrapeSnapshot] = Metric(
@@ -108,6 +125,35 @@ PUSHES: Metric[ScrapeSnapshot] = Metric(
     read=_pushes,
 )
 
+PORT_CONNECTIONS: Metric[ScrapeSnapshot] = Metric(
+    name="penstock_management_connections",
+    kind=Kind.GAUGE,
+    unit=Unit.NONE,
+    labels=(PIPELINE,),
+    help="Connections to the management port that are open. Absent without the port.",
+    combine=Combine.SUM,
+    read=_of_port(lambda port: port.connections),
+)
+PORT_REFUSED: Metric[ScrapeSnapshot] = Metric(
+    name="penstock_management_refused_connections_total",
+    kind=Kind.COUNTER,
+    unit=Unit.NONE,
+    labels=(PIPELINE,),
+    help="Connections to the management port that found no place, or lost theirs to another while they rested. Absent "
+    "without the port.",
+    combine=Combine.SUM,
+    read=_of_port(lambda port: port.refused),
+)
+PORT_MALFORMED: Metric[ScrapeSnapshot] = Metric(
+    name="penstock_management_malformed_requests_total",
+    kind=Kind.COUNTER,
+    unit=Unit.REQUESTS,
+    labels=(PIPELINE,),
+    help="What came to the management port and was no HTTP, or had too long a head. Absent without the port.",
+    combine=Combine.SUM,
+    read=_of_port(lambda port: port.malformed),
+)
+
 METRICS: tuple[Metric[ScrapeSnapshot], ...] = (
     BUILD_INFO,
     SNAPSHOT_AGE,
@@ -116,4 +162,7 @@ METRICS: tuple[Metric[ScrapeSnapshot], ...] = (
     COLLECTOR_SUCCESS,
     SERIES,
     PUSHES,
+    PORT_CONNECTIONS,
+    PORT_REFUSED,
+    PORT_MALFORMED,
 )

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import logging
-import resource
 from functools import partial
 from threading import Thread
+from time import monotonic
 from types import TracebackType
 from typing import Self
 
 import uvicorn
 
 from engine.core.snapshot import GatewaySnapshot
+from exporter.crowd import Crowd
+from exporter.descriptors import places
 from exporter.door import NS_PER_SECOND, Clock, IntakeDoor, PenstockError, SystemClock
+from exporter.gateway.answers import come_back
 from exporter.gateway.app import GatewayApp
-from exporter.gateway.connection import Connection, Door
+from exporter.gateway.connection import Connection, House
 from exporter.gateway.settings import GatewaySettings
 from exporter.gateway.tally import Tally
 from exporter.http_server import HttpServer, listen, url_of
 from exporter.management.workers import Workers
+from exporter.seldom import seldom_logger
 from exporter.web_config import Access
 
 # Each holds one request while it is parsed and committed. They mostly wait for the disk, and those who wait together
@@ -31,9 +34,9 @@ _KEEP_ALIVE_SECONDS = 75
 _GRACE_SECONDS = 2
 _START_SECONDS_MAX = 10
 _STOP_SECONDS_MAX = 4
-# Descriptors that are left to the engine when clients want all of them.
-_DESCRIPTORS_KEPT = 256
-_log = logging.getLogger("penstock.gateway")
+# How long a client that was answered keeps its place when others want it.
+_KEPT_SECONDS = 5.0
+_TURNED_AWAY = come_back(503, "too many connections", 1)
 
 
 class GatewayServer:
@@ -57,6 +60,7 @@ class GatewayServer:
         self._access = access or Access()
         self._tls = self._access.config.tls()
         self._tally = Tally(clock or SystemClock())
+        self._crowd = Crowd(self.settings.connections_max, kept_seconds=_KEPT_SECONDS, now=monotonic)
         self._server: HttpServer | None = None
         self._thread: Thread | None = None
         self._workers: tuple[Workers, ...] = ()
@@ -69,19 +73,24 @@ class GatewayServer:
     def start(self) -> Self:
         """Returns once requests are answered. Raises `PenstockError` if the port cannot be had."""
         assert self._thread is None, "started once"
-        listener = listen(self.settings.host, self.port, _BACKLOG)
+        room = places("gateway", connections=self.settings.connections_max, backlog=_BACKLOG)
+        listener = listen(self.settings.host, self.port, room.backlog)
         self.port = listener.getsockname()[1]
-        connections_max = _affordable(self.settings.connections_max)
-        writers = Workers("gateway", threads=_WRITING_AT_ONCE, waiting_max=connections_max)
+        self._crowd = crowd = Crowd(room.connections, kept_seconds=_KEPT_SECONDS, now=monotonic)
+        writers = Workers("gateway", threads=_WRITING_AT_ONCE, waiting_max=room.connections)
         checks = Workers("gateway-passwords", threads=_CHECKS_AT_ONCE, waiting_max=_CHECKS_WAITING_MAX)
         self._workers = (writers, checks)
         tls = self._tls
-        door = Door(connections_max, self.settings.request_timeout_ns / NS_PER_SECOND, self._tally)
+        house = House(
+            crowd=crowd,
+            request_seconds_max=self.settings.request_timeout_ns / NS_PER_SECOND,
+            tally=self._tally,
+            logger=seldom_logger("penstock.gateway.http"),
+        )
         config = uvicorn.Config(
             GatewayApp(self._engine, self.settings, self._access, writers, checks, self._tally),
             loop="uvloop",
-            # uvicorn calls what it is given with the arguments of its own protocol.
-            http=partial(Connection, door=door),  # type: ignore[arg-type]
+            http=Connection,
             interface="asgi3",
             lifespan="off",
             ws="none",
@@ -93,7 +102,12 @@ class GatewayServer:
             timeout_graceful_shutdown=_GRACE_SECONDS,
             ssl_context_factory=None if tls is None else lambda _config, _default: tls,
         )
-        self._server = server = HttpServer(config)
+        self._server = server = HttpServer(
+            config,
+            crowd,
+            partial(Connection, house=house),
+            turned_away=lambda: self._tally.answered(_TURNED_AWAY),
+        )
         self._thread = Thread(target=server.serve_on, args=(listener,), name="penstock-gateway", daemon=True)
         self._thread.start()
         if not server.settled.wait(_START_SECONDS_MAX) or not server.started:
@@ -105,8 +119,10 @@ class GatewayServer:
 
     def snapshot(self) -> GatewaySnapshot:
         """What it has done, also when it is closed again. From any thread."""
-        server = self._server
-        return self._tally.snapshot(connections=0 if server is None else len(server.server_state.connections))
+        crowd = self._crowd
+        return self._tally.snapshot(
+            connections=0 if self._server is None else len(crowd), refused=crowd.refused, malformed=crowd.malformed
+        )
 
     def stop(self) -> None:
         """Closes the port; what is being written is answered first. Does nothing when it is closed."""
@@ -128,16 +144,3 @@ class GatewayServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-
-
-def _affordable(connections: int) -> int:
-    """As many connections as this process may have descriptors for, and leave some to the engine."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY:
-        return connections
-    affordable = max(soft // 4, soft - _DESCRIPTORS_KEPT)
-    if connections > affordable:
-        _log.warning(
-            "at most %d connections instead of %d: the limit of open files is %d", affordable, connections, soft
-        )
-    return min(connections, affordable)

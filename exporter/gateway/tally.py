@@ -33,11 +33,13 @@ class Tally:
         if began_ns is not None:
             self._duration.observe(self._clock.monotonic_ns() - began_ns)
 
-    def snapshot(self, *, connections: int) -> GatewaySnapshot:
+    def snapshot(self, *, connections: int, refused: int = 0, malformed: int = 0) -> GatewaySnapshot:
         return GatewaySnapshot(
             requests=dict(self._requests),
             records=self._records,
             received_bytes=self._received_bytes,
             connections=connections,
+            refused_connections=refused,
+            malformed_requests=malformed,
             duration=self._duration.snapshot(),
         )

@@ -15,7 +15,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from exporter.door import Clock, EngineDoor, SystemClock
+from exporter.catalogue import PortSnapshot
+from exporter.door import Clock, EngineDoor, NotReadyError, SystemClock
 from exporter.history import HistorySampler
 from exporter.management import back_pressure, events, exporters, flink, history
 from exporter.management.access import AccessCheck, Audit
@@ -28,7 +29,7 @@ from exporter.management.metrics import MetricsRoute
 from exporter.management.openapi import PATH as OPENAPI_PATH
 from exporter.management.openapi import openapi_document
 from exporter.management.page import Page, asset
-from exporter.management.replies import json_reply, problem
+from exporter.management.replies import json_reply, problem, retry_after
 from exporter.management.rights import PATH as RIGHTS_PATH
 from exporter.management.rights import RightsRoute
 from exporter.management.workers import OverloadedError, Workers
@@ -55,6 +56,7 @@ def management_app(
     names: HostNames,
     access: Access | None = None,
     pushes: Callable[[], Mapping[str, int]] | None = None,
+    port: Callable[[], PortSnapshot] | None = None,
     clock: Clock | None = None,
 ) -> Starlette:
     """The application for one engine. Its threads live from the start of its lifespan to the end.
@@ -72,7 +74,7 @@ def management_app(
         for workers in (scrapes, calls, checks):
             workers.stop()
 
-    metrics = MetricsRoute(Exposer(engine, clock=clock, pushes=pushes), scrapes)
+    metrics = MetricsRoute(Exposer(engine, clock=clock, pushes=pushes, port=port), scrapes)
     health = HealthRoutes(engine, calls, clock)
     limits = Limits(engine)
     app = Starlette(
@@ -107,6 +109,7 @@ def management_app(
         ],
         exception_handlers={
             HTTPException: _http_error,
+            NotReadyError: _not_ready,
             OverloadedError: _overloaded,
         },
         lifespan=lifespan,
@@ -182,6 +185,11 @@ async def _http_error(request: Request, error: Exception) -> Response:
     return _error(request, error.status_code, detail, headers)
 
 
+async def _not_ready(request: Request, raised: Exception) -> Response:
+    assert isinstance(raised, NotReadyError)
+    return _error(request, 503, str(raised), dict(retry_after(raised)))
+
+
 async def _overloaded(request: Request, _raised: Exception) -> Response:
     return _error(request, 503, "too many requests at once", {"Retry-After": "1"})
 
@@ -189,4 +197,6 @@ async def _overloaded(request: Request, _raised: Exception) -> Response:
 def _error(request: Request, status: int, detail: str, headers: dict[str, str]) -> Response:
     if request.url.path == flow_control.PATH:
         return flow_control.failure(status, detail, headers=headers)
+    if flink.is_its(request.url.path):
+        return flink.errors(status, detail, headers=headers)
     return problem(status, detail, headers=headers)

@@ -20,7 +20,7 @@ from engine.core.snapshot import (
     VertexBackPressure,
     VertexSnapshot,
 )
-from exporter.door import NS_PER_SECOND, BackPressureDoor
+from exporter.door import NS_PER_SECOND, BackPressureDoor, check_ready, check_running
 from exporter.management.replies import json_reply, problem
 from exporter.management.workers import Workers
 
@@ -44,7 +44,7 @@ class _BackPressureRoute:
         self._workers = workers
 
     async def get(self, _request: Request) -> Response:
-        return json_reply(await self._workers.run(lambda: back_pressure_document(self._engine.snapshot())))
+        return json_reply(await self._workers.run(self._document))
 
     async def sample(self, request: Request) -> Response:
         vertex_id = request.path_params["vertexid"]
@@ -53,8 +53,15 @@ class _BackPressureRoute:
             return problem(404, f"there is no task with the id {vertex_id!r}")
         return json_reply({"started": started}, 202)
 
+    def _document(self) -> Json:
+        snapshot = self._engine.snapshot()
+        check_ready(snapshot.state)
+        return back_pressure_document(snapshot)
+
     def _sample(self, vertex_id: str) -> bool | None:
-        if all(vertex.vertex_id != vertex_id for vertex in self._engine.snapshot().vertices):
+        snapshot = self._engine.snapshot()
+        check_running(snapshot.state)
+        if all(vertex.vertex_id != vertex_id for vertex in snapshot.vertices):
             return None
         return self._engine.sample_back_pressure(vertex_id)
 

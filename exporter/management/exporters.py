@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from engine.core.snapshot import EngineSnapshot, ExporterSnapshot, ExporterState, PartitionSnapshot
-from exporter.door import NS_PER_SECOND, ExportersDoor
+from exporter.door import NS_PER_SECOND, ExportersDoor, check_ready, check_running
 from exporter.management.replies import json_reply, problem
 from exporter.management.workers import Workers
 
@@ -37,7 +37,7 @@ class _ExportersRoute:
         self._workers = workers
 
     async def get(self, _request: Request) -> Response:
-        return json_reply(await self._workers.run(lambda: exporters_document(self._engine.snapshot())))
+        return json_reply(await self._workers.run(self._document))
 
     async def pause(self, request: Request) -> Response:
         return await self._paused(request, paused=True)
@@ -52,8 +52,15 @@ class _ExportersRoute:
             return problem(404, f"there is no exporter {name!r}")
         return json_reply({"exporter": name, "paused": paused}, 202)
 
+    def _document(self) -> Json:
+        snapshot = self._engine.snapshot()
+        check_ready(snapshot.state)
+        return exporters_document(snapshot)
+
     def _pause(self, name: str, *, paused: bool) -> bool:
-        if all(e.exporter != name for p in self._engine.snapshot().partitions for e in p.exporters):
+        snapshot = self._engine.snapshot()
+        check_running(snapshot.state)
+        if all(e.exporter != name for p in snapshot.partitions for e in p.exporters):
             return False
         self._engine.pause_exporter(name, paused=paused)
         return True

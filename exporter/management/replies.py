@@ -8,6 +8,8 @@ from http import HTTPStatus
 import msgspec
 from starlette.responses import Response
 
+from exporter.door import NotReadyError
+
 NO_STORE = {"Cache-Control": "no-store"}
 
 
@@ -24,6 +26,15 @@ def json_reply(
         media_type=media_type,
         headers={**NO_STORE, **(headers or {})},
     )
+
+
+def not_ready(error: NotReadyError) -> Response:
+    """503: what was asked for needs an engine that runs; `Retry-After` says when to come again."""
+    return problem(503, str(error), headers=retry_after(error))
+
+
+def retry_after(error: NotReadyError) -> Mapping[str, str]:
+    return {"Retry-After": str(error.after_seconds)}
 
 
 def problem(

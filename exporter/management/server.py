@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from threading import Thread
+from time import monotonic
 from types import TracebackType
 from typing import Self
 
 import uvicorn
 
-from exporter.door import Clock, EngineDoor, PenstockError
+from exporter.catalogue import PortSnapshot
+from exporter.crowd import Crowd
+from exporter.descriptors import places
+from exporter.discreet import without
+from exporter.door import Clock, EngineDoor, PenstockError, Secrets
 from exporter.history import HistorySampler
 from exporter.http_server import HttpServer, listen, url_of
 from exporter.management.app import management_app
-from exporter.management.connection import Connection
+from exporter.management.connection import Connection, House
 from exporter.management.hosts import HostNames
+from exporter.seldom import seldom_logger
 from exporter.web_config import Access
 
 _BACKLOG = 128
 # Longer than the usual scrape interval, so that a scraper keeps its connection.
 _KEEP_ALIVE_SECONDS = 75
-# Beside those who watch, a few scrapers and browsers; what comes on top is told to come back.
+# Beside those who watch, a few scrapers and browsers. More than may work at the same time, so that one of them rests.
 _CONNECTIONS_MAX = 256
 # How long an answer in progress may take to end once the server stops.
 _GRACE_SECONDS = 1
@@ -33,7 +40,8 @@ class ManagementServer:
 
     Open as long as it was started and not stopped; the engine need not run. Port 0 takes a free one, which
     `port` tells from `start` on. `access` brings TLS and users; without it the port is plain and open to everybody
-    who can reach it. `pushes` tells how pushes to a collector ended, so that `/metrics` can tell it.
+    who can reach it. `pushes` tells how pushes to a collector ended, so that `/metrics` can tell it. Nothing that is
+    answered holds one of `secrets`.
     """
 
     def __init__(
@@ -45,11 +53,12 @@ class ManagementServer:
         allowed_hosts: Iterable[str] = (),
         access: Access | None = None,
         pushes: Callable[[], Mapping[str, int]] | None = None,
+        secrets: Secrets | None = None,
         clock: Clock | None = None,
     ) -> None:
         self.host = host
         self.port = port
-        self._engine = engine
+        self._engine = engine if secrets is None else without(secrets, engine)
         self._names = HostNames(host, allowed_hosts)
         self._access = access or Access()
         self._tls = self._access.config.tls()
@@ -68,15 +77,18 @@ class ManagementServer:
     def start(self) -> Self:
         """Returns once requests are answered. Raises `PenstockError` if the port cannot be had."""
         assert self._thread is None, "started once"
-        listener = listen(self.host, self.port, _BACKLOG)
+        room = places("management port", connections=_CONNECTIONS_MAX, backlog=_BACKLOG)
+        listener = listen(self.host, self.port, room.backlog)
         self.port = listener.getsockname()[1]
         self.history = HistorySampler(self._engine, clock=self._clock)
+        crowd = Crowd(room.connections, kept_seconds=0, now=monotonic)
         app = management_app(
             self._engine,
             self.history,
             names=self._names,
             access=self._access,
             pushes=self._pushes,
+            port=lambda: PortSnapshot(connections=len(crowd), refused=crowd.refused, malformed=crowd.malformed),
             clock=self._clock,
         )
         tls = self._tls
@@ -91,12 +103,12 @@ class ManagementServer:
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            limit_concurrency=_CONNECTIONS_MAX,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=_GRACE_SECONDS,
             ssl_context_factory=None if tls is None else lambda _config, _default: tls,
         )
-        self._server = server = HttpServer(config)
+        house = House(crowd=crowd, logger=seldom_logger("penstock.management.http"))
+        self._server = server = HttpServer(config, crowd, partial(Connection, house=house))
         self._thread = Thread(target=server.serve_on, args=(listener,), name="penstock-management", daemon=True)
         self._thread.start()
         if not server.settled.wait(_START_SECONDS_MAX) or not server.started:

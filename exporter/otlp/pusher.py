@@ -17,7 +17,7 @@ from opentelemetry.sdk.resources import Resource
 from exporter.catalogue import PUSH_OUTCOMES
 from exporter.door import NS_PER_SECOND, Clock, SnapshotSource, SystemClock
 from exporter.otlp.points import metrics_data, resource
-from exporter.otlp.settings import OtlpSettings
+from exporter.otlp.settings import OtlpSettings, secrets_of
 from exporter.otlp.standing import Standing, overheard
 from exporter.scraper import Scraper
 
@@ -48,7 +48,9 @@ class OtlpPusher:
         )
         # Written by the pushing thread alone.
         self._outcomes: Counter[str] = Counter(dict.fromkeys(PUSH_OUTCOMES, 0))
-        self._standing = Standing("metrics", settings.url, consequence="it is tried again and again")
+        self._standing = Standing(
+            "metrics", settings.url, consequence="it is tried again and again", secrets=secrets_of(settings)
+        )
         self._resource: Resource | None = None
         self._stop = Event()
         self._thread = Thread(target=self._run, name="penstock-otlp", daemon=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
 
-from exporter.door import NS_PER_SECOND, SettingError
+from exporter.door import NS_PER_SECOND, Secrets, SettingError, named_address
 
 INTERVAL_NS = 15 * NS_PER_SECOND
 TIMEOUT_NS = 10 * NS_PER_SECOND
@@ -28,7 +28,7 @@ class OtlpSettings:
     and attributes of the resource come from the environment, under the names that OpenTelemetry documents.
     """
 
-    endpoint: str
+    endpoint: str = field(repr=False)
     interval_ns: int = INTERVAL_NS
     timeout_ns: int = TIMEOUT_NS
     compression: Compression = "gzip"
@@ -53,7 +53,7 @@ class TraceSettings:
     `endpoint` is as for metrics; what ends in their standard path is taken for the collector's.
     """
 
-    endpoint: str
+    endpoint: str = field(repr=False)
     timeout_ns: int = TIMEOUT_NS
     compression: Compression = "gzip"
     # Names with values; may hold secrets.
@@ -79,6 +79,11 @@ class TraceSettings:
         return _with_path(self.endpoint, _TRACES_PATH)
 
 
+def secrets_of(settings: OtlpSettings | TraceSettings) -> Secrets:
+    """What of them nobody may read."""
+    return Secrets.together((Secrets.of_address(settings.endpoint), Secrets.of_headers(settings.headers)))
+
+
 def _with_path(endpoint: str, standard: str) -> str:
     path = urlsplit(endpoint).path
     return endpoint.rstrip("/") + standard if path in ("", "/") else endpoint
@@ -91,7 +96,7 @@ def _check(endpoint: str, timeout_ns: int, headers: Mapping[str, str]) -> None:
     except ValueError:
         is_url = False
     if not is_url or endpoint.strip() != endpoint:
-        raise SettingError("endpoint", "must be a URL such as http://collector:4318", repr(endpoint))
+        raise SettingError("endpoint", "must be a URL such as http://collector:4318", repr(named_address(endpoint)))
     if timeout_ns <= 0:
         raise SettingError("timeout", "must be longer than 0", f"{timeout_ns / NS_PER_SECOND}s")
     for name, value in headers.items():

@@ -6,6 +6,8 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from exporter.door import Secrets, shown_address
+
 _NO_ANSWER = "no answer in time"
 _log = logging.getLogger("penstock.otlp")
 
@@ -13,10 +15,11 @@ _log = logging.getLogger("penstock.otlp")
 class Standing:
     """Whether pushes of `what` to `url` arrive. For the pushing thread alone."""
 
-    def __init__(self, what: str, url: str, *, consequence: str) -> None:
+    def __init__(self, what: str, url: str, *, consequence: str, secrets: Secrets) -> None:
         """`consequence` ends the line that says that pushes fail."""
         self._what = what
-        self._url = url
+        self._url = shown_address(url)
+        self._secrets = secrets
         self._consequence = consequence
         self._failures_in_a_row = 0
 
@@ -32,7 +35,8 @@ class Standing:
     def failed(self, reason: str) -> None:
         self._failures_in_a_row += 1
         if self._failures_in_a_row == 1:
-            _log.warning("%s cannot be pushed to %s: %s; %s", self._what, self._url, reason, self._consequence)
+            said = self._secrets.hide(reason)
+            _log.warning("%s cannot be pushed to %s: %s; %s", self._what, self._url, said, self._consequence)
 
 
 @contextmanager

@@ -14,8 +14,8 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.trace.export import SpanExportResult
 
 from exporter.catalogue import SPAN_OUTCOMES
-from exporter.door import NS_PER_SECOND, Mark, ProcessedBatch
-from exporter.otlp.settings import TraceSettings
+from exporter.door import NS_PER_SECOND, Mark, ProcessedBatch, shown_address
+from exporter.otlp.settings import TraceSettings, secrets_of
 from exporter.otlp.spans import Identity, span_of, tracing_resource
 from exporter.otlp.standing import Standing, overheard
 
@@ -63,12 +63,14 @@ class BatchTracer:
         self._closed = Event()
         # Set when a push is due before its time.
         self._due = Event()
-        self._standing = Standing("spans", settings.url, consequence="those of pushes that fail are lost")
+        self._standing = Standing(
+            "spans", settings.url, consequence="those of pushes that fail are lost", secrets=secrets_of(settings)
+        )
         self._thread = Thread(target=self._run, name="penstock-traces", daemon=True)
 
     def start(self) -> Self:
         self._thread.start()
-        _log.info("spans of processed batches are pushed to %s", self._settings.url)
+        _log.info("spans of processed batches are pushed to %s", shown_address(self._settings.url))
         return self
 
     # -- as an observer ---

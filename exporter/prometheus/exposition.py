@@ -6,6 +6,7 @@ import gzip
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from exporter.catalogue import PortSnapshot
 from exporter.door import Clock, SnapshotSource
 from exporter.prometheus.formats import accepts_gzip, negotiate
 from exporter.prometheus.writer import ExpositionWriter
@@ -34,9 +35,10 @@ class Exposer:
         *,
         clock: Clock | None = None,
         pushes: Callable[[], Mapping[str, int]] | None = None,
+        port: Callable[[], PortSnapshot] | None = None,
     ) -> None:
-        """`pushes` says how pushes to elsewhere ended, where there are any."""
-        self._scraper = Scraper(engine, clock=clock, pushes=pushes)
+        """`pushes` says how pushes to elsewhere ended, where there are any, and `port` who came to the port."""
+        self._scraper = Scraper(engine, clock=clock, pushes=pushes, port=port)
         self._writer = ExpositionWriter()
 
     def expose(self, *, accept: str, accept_encoding: str, names: Sequence[str] = ()) -> Exposition:

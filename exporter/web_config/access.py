@@ -6,7 +6,6 @@ import logging
 from collections.abc import Mapping
 from enum import StrEnum
 
-from exporter.door import ConfigurationError
 from exporter.web_config.config import WebConfig
 from exporter.web_config.users import Known
 
@@ -30,10 +29,8 @@ class Access:
         """Raises `ConfigurationError` for rights where there are no users."""
         self.config = config or WebConfig()
         self._rights = dict(rights or {})
-        names = self.config.user_names
-        if self._rights and not names:
-            raise ConfigurationError("rights need users: basic_auth_users in the web config")
-        for name in sorted(self._rights.keys() - names):
+        self.config.check_rights(self._rights)
+        for name in sorted(self._rights.keys() - self.config.user_names):
             _log.warning("user %s has a right and no password; the web config does not name it", name)
 
     @property

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import ssl
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from threading import Lock
 
 from exporter.door import ConfigurationError
 from exporter.web_config.document import WebConfigDocument, read_web_config
+from exporter.web_config.loss import check_loss
 from exporter.web_config.tls import NewestContext, tls_context
 from exporter.web_config.users import Known, Users
 
@@ -21,8 +23,8 @@ _Mark = tuple[int, int, int] | None
 class WebConfig:
     """TLS, headers and users of our ports. Any thread may ask; each question looks whether the file has changed.
 
-    A changed file that cannot be used is logged once, and what held before goes on to hold. Whether there is TLS at
-    all is decided at the start: a port does not change its language while it is open.
+    A changed file that cannot be used, or that would open a port (`loss`), is logged once, and what held before goes
+    on to hold; its certificates are renewed all the same.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -44,6 +46,10 @@ class WebConfig:
     def headers(self) -> Mapping[str, str]:
         """Headers that every answer shall have unless it has its own."""
         return self._newest().headers
+
+    def check_rights(self, users: Collection[str]) -> None:
+        """Raises `ConfigurationError` for rights of `users` where there is nobody."""
+        check_loss(self._newest(), rights=users)
 
     @property
     def user_names(self) -> frozenset[str]:
@@ -79,27 +85,41 @@ class WebConfig:
             return self._document
 
     def _read_again(self, path: Path) -> None:
+        held = self._document
         try:
             document = self._read(path)
-            if (document.tls is None) != (self._context is None):
-                raise ConfigurationError(f"{path}: TLS is turned on or off by a restart only")
-            if document.tls is not None:
-                self._context = tls_context(document.tls)
+            check_loss(document, before=held)
+            context = None if document.tls is None else tls_context(document.tls)
         except ConfigurationError as error:
-            _log.error("%s; what held before goes on to hold", error)
+            text = str(error)
+            _log.error(
+                "%s; what held before goes on to hold", text if text.startswith(str(path)) else f"{path}: {text}"
+            )
+            self._watch(*(() if held.tls is None else held.tls.files))
+            self._renew(held)
             return
-        self._document = document
+        self._document, self._context = document, context
         _log.info("%s is read again", path)
+
+    def _renew(self, held: WebConfigDocument) -> None:
+        """The newest certificates for what holds; those that cannot be used are as if they had not come."""
+        if held.tls is not None:
+            with contextlib.suppress(ConfigurationError):
+                self._context = tls_context(held.tls)
 
     def _read(self, path: Path) -> WebConfigDocument:
         # Marked before they are read: a change in between is seen at the next look. The same faulty files are
         # not complained about twice.
-        self._files, self._marks = (path,), (_mark(path),)
+        self._files, self._marks = (), ()
+        self._watch(path)
         document = read_web_config(path)
         if document.tls is not None:
-            self._files += document.tls.files
-            self._marks = (*self._marks, *map(_mark, document.tls.files))
+            self._watch(*document.tls.files)
         return document
+
+    def _watch(self, *files: Path) -> None:
+        self._files += files
+        self._marks = (*self._marks, *map(_mark, files))
 
 
 def _mark(path: Path) -> _Mark:

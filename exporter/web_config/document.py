@@ -75,7 +75,8 @@ def read_web_config(path: Path) -> WebConfigDocument:
         raise ConfigurationError(f"{path}: is longer than {_FILE_BYTES_MAX} bytes")
     try:
         root = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    # Some values that only look like numbers or times are more than the parser's own errors.
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark is not None else ""
         raise ConfigurationError(f"{path}: is not YAML{where}") from None

@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+if TYPE_CHECKING:
+    from dashboards.places import Places
+
 _FOLDER = click.argument("folder", type=click.Path(file_okay=False, path_type=Path), required=False)
+
+
+def _addresses(command: Callable[..., Any]) -> Callable[..., Any]:
+    grafana = click.option("--grafana-url", metavar="URL", help="Where alerts send their readers.")
+    runbooks = click.option("--runbooks-url", metavar="URL", help="Where the folder docs/runbooks is served.")
+    return grafana(runbooks(command))
+
+
+def _places(grafana_url: str | None, runbooks_url: str | None) -> Places:
+    from dashboards.places import DEFAULT_PLACES, Places
+
+    return Places(
+        grafana=DEFAULT_PLACES.grafana if grafana_url is None else grafana_url.rstrip("/"),
+        runbooks=DEFAULT_PLACES.runbooks if runbooks_url is None else runbooks_url.rstrip("/"),
+    )
 
 
 @click.group()
@@ -19,12 +40,13 @@ def dashboards() -> None:
 
 @dashboards.command()
 @_FOLDER
-def build(folder: Path | None) -> None:
-    """Write the files into FOLDER and take away what no longer belongs there."""
+@_addresses
+def build(folder: Path | None, grafana_url: str | None, runbooks_url: str | None) -> None:
+    """Write the files of the bundle into FOLDER. Nothing else there is touched."""
     from dashboards import build as bundle
 
     target = folder or bundle.GENERATED
-    changed = bundle.build(target)
+    changed = bundle.build(target, _places(grafana_url, runbooks_url))
     for path in changed:
         click.echo(target / path)
     click.echo(f"{len(bundle.files())} files in {target}, {len(changed)} changed")
@@ -32,17 +54,21 @@ def build(folder: Path | None) -> None:
 
 @dashboards.command()
 @_FOLDER
-def check(folder: Path | None) -> None:
-    """Say which files of FOLDER differ from what would be written; exit code 1 if any does."""
+@_addresses
+def check(folder: Path | None, grafana_url: str | None, runbooks_url: str | None) -> None:
+    """Say which files of the bundle are in FOLDER not as they would be written; exit code 1 if any is.
+
+    Name the same addresses as for build.
+    """
     from dashboards import build as bundle
     from penstock.cli.ending import RunFailed
 
     target = folder or bundle.GENERATED
-    differences = bundle.check(target)
+    differences = bundle.check(target, _places(grafana_url, runbooks_url))
     for difference in differences:
         click.echo(difference)
     if differences:
-        raise RunFailed(
-            f"{target} is out of date ({len(differences)} of {len(bundle.files())} files); "
-            "run penstock dashboards build"
-        )
+        named = {"--grafana-url": grafana_url, "--runbooks-url": runbooks_url}
+        words = [*([] if folder is None else [str(folder)]), *(w for k, v in named.items() if v for w in (k, v))]
+        command = shlex.join(["penstock", "dashboards", "build", *words])
+        raise RunFailed(f"{target} is out of date ({len(differences)} of {len(bundle.files())} files); run {command}")

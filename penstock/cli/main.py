@@ -8,6 +8,7 @@ import click
 
 import penstock
 from engine.runtime.arenas import keep_few_arenas
+from exporter.descriptors import raise_limit
 from penstock.cli.back_pressure import back_pressure
 from penstock.cli.check import check
 from penstock.cli.dashboards import dashboards
@@ -47,4 +48,5 @@ commands.add_command(dashboards)
 def main() -> None:
     """Runs the command that the shell asked for, and exits."""
     keep_few_arenas()
+    raise_limit()
     sys.exit(ended(lambda: commands.main(prog_name="penstock", standalone_mode=False)))

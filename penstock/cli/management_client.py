@@ -14,6 +14,7 @@ import click
 import msgspec
 
 from engine.core.errors import ConfigurationError
+from engine.core.secrets import named_address
 from penstock.cli.ending import RunFailed
 
 DEFAULT_URL = "http://127.0.0.1:9600"
@@ -43,9 +44,12 @@ class ManagementClient:
             parts = urlsplit(url)
             port = f":{parts.port}" if parts.port is not None else ""
         except ValueError:
-            raise click.UsageError(f"--url {url} is no address") from None
+            # It may hold a password.
+            raise click.UsageError("--url is no address; it is written as https://user:password@host:9600") from None
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise click.UsageError(f"--url must begin with http:// or https:// and name a host, not {url}")
+            raise click.UsageError(
+                f"--url must begin with http:// or https:// and name a host, not {named_address(url)}"
+            )
         host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
         self._base = urlunsplit((parts.scheme, host + port, parts.path.rstrip("/"), "", ""))
         self._headers = {"Accept": "application/json", **_authorization(parts)}

@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from engine.core.secrets import shown_address
+
 if TYPE_CHECKING:
     from engine.runtime.engine import Engine
     from engine.workers.engine import WorkerEngine
+    from exporter.web_config import Access
     from penstock.settings import RunSettings
 
 # How pushes ended, by outcome.
@@ -50,7 +53,7 @@ def run(file: Path, data: Path | None, port: int | None, no_management: bool) ->
             management, enabled=not no_management, port=management.port if port is None else port
         )
     settings = dataclasses.replace(settings, data=data or settings.data, management=management)
-    configure(settings.logging)
+    configure(settings.logging, settings.secrets)
     for warning in settings.warnings:
         log.warning(warning)
     _run(settings)
@@ -63,12 +66,13 @@ def _run(settings: RunSettings) -> None:
     from penstock.cli.summary import summary
 
     engine = _engine(settings)
+    access = _access(settings)
     began = time.monotonic()
     # The port first: one that is in use is said before anything runs.
     with (
         _pushes(engine, settings) as pushes,
-        _management(engine, settings, pushes),
-        _gateway(engine, settings),
+        _management(engine, settings, access, pushes),
+        _gateway(engine, settings, access),
         stopped_by_signals(engine),
     ):
         engine.start()
@@ -76,7 +80,7 @@ def _run(settings: RunSettings) -> None:
         try:
             engine.wait()
         except TaskFailedError as error:
-            raise RunFailed(str(error)) from error
+            raise RunFailed(settings.secrets.hide(str(error))) from error
         finally:
             click.echo(summary(engine.snapshot(), time.monotonic() - began))
 
@@ -106,22 +110,37 @@ def _pushes(engine: Engine | WorkerEngine, settings: RunSettings) -> Iterator[Pu
     from exporter.otlp.pusher import OtlpPusher
 
     with OtlpPusher(engine, settings.otlp) as pusher:
-        log.info("metrics are pushed to %s", settings.otlp.url)
+        log.info("metrics are pushed to %s", shown_address(settings.otlp.url))
         yield lambda: pusher.outcomes
 
 
+def _access(settings: RunSettings) -> Access | None:
+    """One for both ports; None where none is open."""
+    if not settings.management.enabled and settings.gateway is None:
+        return None
+    from penstock.serving import access_of
+
+    return access_of(settings.management.web_config, settings.management.access)
+
+
 @contextmanager
-def _management(engine: Engine | WorkerEngine, settings: RunSettings, pushes: Pushes | None) -> Iterator[None]:
+def _management(
+    engine: Engine | WorkerEngine, settings: RunSettings, access: Access | None, pushes: Pushes | None
+) -> Iterator[None]:
     if not settings.management.enabled:
         yield
         return
     from exporter.management import ManagementServer
-    from penstock.serving import access_of
 
     where = settings.management
-    access = access_of(where.web_config, where.access)
     server = ManagementServer(
-        engine, host=where.host, port=where.port, allowed_hosts=where.hosts, access=access, pushes=pushes
+        engine,
+        host=where.host,
+        port=where.port,
+        allowed_hosts=where.hosts,
+        access=access,
+        pushes=pushes,
+        secrets=settings.secrets,
     )
     server.start()
     log.info("%s shows what happens", server.url)
@@ -132,14 +151,12 @@ def _management(engine: Engine | WorkerEngine, settings: RunSettings, pushes: Pu
 
 
 @contextmanager
-def _gateway(engine: Engine | WorkerEngine, settings: RunSettings) -> Iterator[None]:
+def _gateway(engine: Engine | WorkerEngine, settings: RunSettings, access: Access | None) -> Iterator[None]:
     if settings.gateway is None:
         yield
         return
     from exporter.gateway.server import GatewayServer
-    from penstock.serving import access_of
 
-    access = access_of(settings.management.web_config, settings.management.access)
     with GatewayServer(engine, settings.gateway, access=access) as server:
         log.info("%s/v1/records takes records", server.url)
         yield

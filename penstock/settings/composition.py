@@ -105,7 +105,13 @@ class Composer:
             lambda: lines(
                 path,
                 format=section.format,
+                encoding=section.encoding,
                 delimiter=section.delimiter,
+                quote=section.quote,
+                escape=section.escape,
+                lazy_quotes=section.lazy_quotes,
+                columns=section.columns,
+                column_names=section.column_names,
                 follow=section.follow,
                 line_bytes_max=section.max_line_bytes,
             ),

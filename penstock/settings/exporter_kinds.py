@@ -6,9 +6,9 @@ import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
-from urllib.parse import urlsplit
 
 from engine.core.errors import ConfigurationError
+from engine.core.secrets import shown_address
 from engine.exporting.protocol import ExporterFactory
 from engine.exporting.rotation import Rotation
 from penstock.settings.entries import Mistake, Place
@@ -77,7 +77,7 @@ class ExporterKinds:
         from engine.exporting.postgres import postgres
 
         factory = self._around.placed(at, lambda: postgres(section.url, section.table, timeout_ns=section.timeout))
-        return factory, f"postgres to table {section.table} at {_shown(section.url)}"
+        return factory, f"postgres to table {section.table} at {shown_address(section.url)}"
 
     def _elasticsearch(self, section: ElasticsearchSection, at: Keys) -> tuple[ExporterFactory, str]:
         from engine.exporting.elasticsearch import elasticsearch
@@ -94,7 +94,7 @@ class ExporterKinds:
                 ca_file=self._file(section.ca_file, (*at, "caFile")),
             ),
         )
-        return factory, f"elasticsearch to index {section.index} at {_shown(section.url)}"
+        return factory, f"elasticsearch to index {section.index} at {shown_address(section.url)}"
 
     def _http(self, section: HttpSection, at: Keys) -> tuple[ExporterFactory, str]:
         from engine.exporting.http import http
@@ -108,7 +108,7 @@ class ExporterKinds:
                 ca_file=self._file(section.ca_file, (*at, "caFile")),
             ),
         )
-        return factory, f"http to {_shown(section.url)}"
+        return factory, f"http to {shown_address(section.url)}"
 
     def _user_class(self, reference: str, options: dict[str, Any], at: Keys) -> tuple[ExporterFactory, str]:
         made = self._around.code(reference, (*at, "class"))
@@ -128,14 +128,3 @@ def _check_options(made: Callable[..., Any], options: dict[str, Any]) -> None:
     except ValueError:
         # Something built in, which has no signature to look at.
         return
-
-
-def _shown(url: str) -> str:
-    """An address without what may be a password."""
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname
-        port = f":{parts.port}" if parts.port else ""
-    except ValueError:
-        return "the configured address"
-    return f"{parts.scheme}://{host}{port}{parts.path}" if host else "the configured address"

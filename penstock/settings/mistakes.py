@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from penstock.settings.entries import Entries, Mistake, Path, Place
+from penstock.settings.secrets import WHAT_STANDS_THERE, may_be_secret
 from penstock.settings.sections import BrokenRule
 from penstock.settings.spelling import all_paths, keys_of, section_for, variable
 
@@ -59,7 +60,9 @@ def mistake_of(error: ValidationError, entries: Entries, file: str) -> Mistake:
 
 def mistake_of_rule(error: BrokenRule, entries: Entries, file: str) -> Mistake:
     """The mistake of a value that breaks a rule of the engine."""
-    return Mistake(_place(entries, error.path, file), f"{error.error.rule}, not {_shown(error.error.value)}")
+    return Mistake(
+        _place(entries, error.path, file), f"{error.error.rule}, not {_shown(error.path, error.error.value)}"
+    )
 
 
 def _place(entries: Entries, path: Path, file: str) -> Place:
@@ -75,13 +78,16 @@ def _said(details: ErrorDetails, path: Path, place: Place) -> str:
     # Of a whole section or of nothing there is no value to show.
     if kind in _RULES_WITHOUT_VALUE or (kind == "value_error" and isinstance(value, dict | list)):
         return rule
-    return rule if rule.startswith(":") else f"{rule}, not {_shown(value)}"
+    return rule if rule.startswith(":") else f"{rule}, not {_shown(path, value)}"
 
 
 def _rule(details: ErrorDetails, path: Path) -> str:
     kind, context = details["type"], details.get("ctx", {})
     if kind == "value_error":
         rule = str(context["error"])
+        # Some rules repeat the value.
+        if str(details["input"]) in rule and may_be_secret(path, details["input"]):
+            return f"cannot be {WHAT_STANDS_THERE}"
         return rule if rule.startswith("must") else f": {rule}"
     if kind == "literal_error":
         return f"must be one of {', '.join(map(str, typing.get_args(section_for(path))))}"
@@ -115,7 +121,9 @@ def _dotted(path: tuple[Any, ...]) -> str:
     return Place(None, path).name
 
 
-def _shown(value: object) -> str:
+def _shown(path: Path, value: object) -> str:
+    if may_be_secret(path, value) and not isinstance(value, dict | list | bool | None):
+        return WHAT_STANDS_THERE
     text = "nothing" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
     text = " ".join(text.split()) or "nothing"
     if isinstance(value, dict | list):

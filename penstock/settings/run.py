@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from engine.backpressure.settings import BackPressureSettings
 from engine.core.errors import SettingError
 from engine.core.observing import BatchObserver, ObserverFactory
+from engine.core.secrets import Secrets
 from engine.flow.settings import FlowControlSettings
 from engine.options import EngineOptions
 from engine.runtime.pipeline import Pipeline
@@ -23,6 +24,7 @@ from penstock.settings.entries import Mistake, Place
 from penstock.settings.environment import read_environment
 from penstock.settings.mistakes import mistake_of, mistake_of_rule
 from penstock.settings.schema import GatewaySection, OtlpSection, Root
+from penstock.settings.secrets import secrets_of
 from penstock.settings.sections import BrokenRule, settings_of
 from penstock.settings.spelling import understand
 
@@ -72,6 +74,8 @@ class RunSettings:
     # None where nothing is traced; else the pipeline observes itself so.
     traces: TraceSettings | None
     logging: LoggingSettings
+    # What of all this nobody may read.
+    secrets: Secrets = field(default=Secrets(), repr=False)
     # One sentence each, for the log.
     warnings: tuple[str, ...]
 
@@ -105,6 +109,7 @@ def load_settings(file: Path, environment: Mapping[str, str], *, leave_code_to_w
         raise Mistake(place, f"must not exceed the number of partitions ({pipeline.partitions}), not {root.workers}")
     return RunSettings(
         file=file,
+        secrets=secrets_of(root, environment),
         pipeline=pipeline,
         workers=root.workers,
         outline=tuple(composer.outline),

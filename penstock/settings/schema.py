@@ -9,7 +9,9 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from engine.backpressure.settings import BackPressureSettings
 from engine.flow.settings import FlowControlSettings
 from engine.options import EngineOptions, StorageKind
+from engine.sources.csv_dialect import ColumnNames
 from engine.sources.line_splitter import LINE_BYTES_MAX
+from engine.sources.lines import LineFormat
 from engine.sources.traffic import BURST_NS, PERIOD_NS, Shape
 from exporter.gateway.settings import GatewaySettings
 from exporter.otlp.settings import INTERVAL_NS as OTLP_INTERVAL_NS
@@ -33,11 +35,17 @@ else:
 
 
 class LinesSection(Section):
-    """`lines`: the lines of a file, plain or gzip, of a growing one, of standard input; or rows of CSV."""
+    """`lines`: the lines of files, packed or growing ones, of standard input; or rows of CSV, or JSON."""
 
     path: str = Field(min_length=1)
-    format: Literal["lines", "csv"] = "lines"
-    delimiter: str = Field(default=",", min_length=1)
+    format: LineFormat = "lines"
+    encoding: str | None = Field(default=None, min_length=1)
+    delimiter: str | None = Field(default=None, min_length=1)
+    quote: str = '"'
+    escape: str | None = Field(default=None, min_length=1)
+    lazy_quotes: bool = False
+    columns: list[str] | None = Field(default=None, min_length=1)
+    column_names: ColumnNames = "refuse"
     follow: bool = False
     max_line_bytes: WholeNumber = Field(default=LINE_BYTES_MAX, ge=1)
 

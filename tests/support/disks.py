@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Event
 
 from engine.log.local.disk import Disk
-from engine.log.local.floor import floor_path
+from tests.support.logs import copy_log
 
 
 class FaultyDisk(Disk):
@@ -93,10 +92,8 @@ class PhotographedDisk(Disk):
     def photograph(self) -> None:
         self._count += 1
         image = self._images / str(self._count)
-        # The applier's are replaced by another thread meanwhile.
-        shutil.copytree(self._folder, image, ignore=shutil.ignore_patterns("*.tmp"))
-        # The floor beside it too.
-        shutil.copy(floor_path(self._folder), floor_path(image))
+        self._images.mkdir(exist_ok=True)
+        copy_log(self._folder, image)
         self._taken(image)
 
     def write(self, file: int, parts: Sequence[bytes], offset: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +44,36 @@ def local_log(folder: Path, **options: Any) -> LocalLogStorage:
 
 
 def copy_log(folder: Path, into: Path) -> Path:
-    """As it lies there at this moment, with its floor."""
-    shutil.copytree(folder, into)
-    if floor_path(folder).exists():
-        shutil.copy(floor_path(folder), floor_path(into))
-    return into
+    """As a process that is killed at this moment leaves it, with its floor.
+
+    A copy takes time, in which the applier may go on: it is made again until that has stood still. The floor comes
+    first, for the log behind it is never shorter than it says.
+    """
+    while True:
+        before = _state_files(folder)
+        into.parent.mkdir(parents=True, exist_ok=True)
+        if floor_path(folder).exists():
+            shutil.copy(floor_path(folder), floor_path(into))
+        try:
+            shutil.copytree(folder, into, ignore=shutil.ignore_patterns("*.tmp"))
+        except shutil.Error:
+            # A file that was replaced, or deleted, meanwhile.
+            shutil.rmtree(into)
+            continue
+        if _state_files(folder) == before:
+            return into
+        shutil.rmtree(into)
+
+
+def _state_files(folder: Path) -> set[tuple[str, int, int, int]]:
+    found = set()
+    for file in folder.glob("state.*"):
+        with suppress(FileNotFoundError):
+            stat = file.stat()
+            # A reader changes the index in memory alone.
+            if not file.name.endswith("-shm"):
+                found.add((file.name, stat.st_ino, stat.st_mtime_ns, stat.st_size))
+    return found
 
 
 def move_log(folder: Path, to: Path) -> None:

@@ -24,7 +24,11 @@ def batches(source: Source, start: SourceStart = BEGINNING, size: int = 1000) ->
 
 
 def numbered(found: list[SourceBatch]) -> list[tuple[int, Any]]:
-    return [(batch.first_offset + i, value) for batch in found for i, value in enumerate(batch.values)]
+    return [
+        (batch.first_offset + i if batch.offsets is None else batch.offsets[i], value)
+        for batch in found
+        for i, value in enumerate(batch.values)
+    ]
 
 
 def what_is_there(source: Source, size: int = 1000) -> list[SourceBatch]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import deque
 from random import Random
 
-from engine.backpressure.judgement import Transitions
 from engine.backpressure.markers import Look
 from engine.backpressure.sampler import SampleBook, Sampler
 from engine.backpressure.subjects import Frames
 from engine.core.clock import ManualClock
 from engine.tasks.timers import TaskState
+from engine.tasks.transitions import Transitions
 
 
 class PlayedSubject:
@@ -20,7 +19,7 @@ class PlayedSubject:
         self.shown = look
         self.looks = 0
         self.over = False
-        self.transitions: Transitions | None = None if own is None else deque(own, maxlen=4)
+        self.transitions: Transitions | None = None if own is None else Transitions(own)
 
     @property
     def is_over(self) -> bool:

@@ -11,6 +11,7 @@ from engine.flow.settings import GradientSettings
 _MAX = 1000
 _SMOOTHING = 0.2
 _QUEUE_MIN = 4
+_BACK_OFF = 0.9
 # The shortest round trip is measured afresh after this many samples, and up to as many again.
 _PROBE_INTERVAL = 1000
 
@@ -18,15 +19,15 @@ _PROBE_INTERVAL = 1000
 class GradientLimit:
     """Multiplies itself by (tolerance × shortest ÷ present round trip), within ½ … 1, and allows a queue of √limit.
 
-    Shrinks smoothed, grows at once, halves after a lost command; does not grow while unused. A probe for a new
-    shortest round trip begins from a small limit, or the load itself would be measured.
+    Shrinks smoothed, grows at once, takes a lost command for a ratio of `_BACK_OFF`; does not change while less than
+    half of it is used. A probe for a new shortest round trip begins from a small limit, or the load itself would be
+    measured.
     Source: Netflix/concurrency-limits, `GradientLimit`.
     """
 
     def __init__(self, settings: GradientSettings, random: Random) -> None:
         self._min_limit = settings.min_limit
         self._tolerance = settings.rtt_tolerance
-        self._max_limit = max(_MAX, settings.initial_limit)
         self._random = random
         self._estimated = float(settings.initial_limit)
         self._shortest_ns = 0
@@ -40,22 +41,22 @@ class GradientLimit:
         if self._until_probe < 0:
             self._until_probe = self._countdown()
             self._shortest_ns = 0
-            self._become(queue)
+            self._become(max(queue, self._min_limit))
             return
         self._shortest_ns = min(self._shortest_ns or rtt_ns, rtt_ns)
         gradient = max(0.5, min(1.0, self._tolerance * self._shortest_ns / rtt_ns))
         if dropped:
-            wanted = limit / 2
-        elif in_flight + queue < limit:
+            wanted = limit * _BACK_OFF
+        elif in_flight < limit / 2:
             return
         else:
             wanted = limit * gradient + queue
         if wanted < limit:
-            wanted = limit * (1 - _SMOOTHING) + wanted * _SMOOTHING
-        self._become(max(queue, wanted))
+            wanted = max(self._min_limit, limit * (1 - _SMOOTHING) + wanted * _SMOOTHING)
+        self._become(max(queue, min(_MAX, wanted)))
 
-    def _become(self, wanted: float) -> None:
-        self._estimated = min(max(wanted, float(self._min_limit)), float(self._max_limit))
+    def _become(self, estimated: float) -> None:
+        self._estimated = float(estimated)
         self.limit = int(self._estimated)
 
     def _countdown(self) -> int:
@@ -66,7 +67,7 @@ class GradientLimit:
             algorithm="gradient",
             limit=self.limit,
             min_limit=self._min_limit,
-            max_limit=self._max_limit,
+            max_limit=_MAX,
             estimated_limit=self._estimated,
             rtt_noload_ns=self._shortest_ns,
             smoothing=_SMOOTHING,

@@ -11,7 +11,7 @@ _QUEUE = 4
 # So many first samples are averaged plainly before the long average becomes exponential.
 _WARM_UP = 10
 # How fast the long average falls while it is more than twice the present round trip.
-_CATCH_UP = 0.9
+_CATCH_UP = 0.95
 
 
 class Gradient2Limit:
@@ -24,9 +24,10 @@ class Gradient2Limit:
 
     def __init__(self, settings: Gradient2Settings) -> None:
         self._settings = settings
-        self._max_limit = max(_MAX, settings.initial_limit)
         self._estimated = float(settings.initial_limit)
+        # Of the first samples: how many, and their sum.
         self._samples = 0
+        self._sum_ns = 0
         self._long_ns = 0.0
         self.limit = settings.initial_limit
 
@@ -37,14 +38,19 @@ class Gradient2Limit:
             return
         gradient = max(0.5, min(1.0, self._settings.rtt_tolerance * long_ns / rtt_ns))
         wanted = limit * (1 - _SMOOTHING) + (limit * gradient + _QUEUE) * _SMOOTHING
-        self._estimated = min(max(wanted, float(self._settings.min_limit)), float(self._max_limit))
+        self._estimated = min(max(wanted, float(self._settings.min_limit)), float(_MAX))
         self.limit = int(self._estimated)
 
     def _lengthen(self, rtt_ns: int) -> float:
         """Takes a round trip into the long average and returns it."""
-        self._samples = min(self._samples + 1, _WARM_UP + 1)
-        weight = 1 / self._samples if self._samples <= _WARM_UP else 2 / (self._settings.long_window + 1)
-        self._long_ns += (rtt_ns - self._long_ns) * weight
+        if self._samples < _WARM_UP:
+            # What it was brought down by meanwhile is forgotten with the next sample.
+            self._samples += 1
+            self._sum_ns += rtt_ns
+            self._long_ns = self._sum_ns / self._samples
+        else:
+            weight = 2 / (self._settings.long_window + 1)
+            self._long_ns = self._long_ns * (1 - weight) + rtt_ns * weight
         long_ns = self._long_ns
         if long_ns > 2 * rtt_ns:
             self._long_ns *= _CATCH_UP
@@ -55,7 +61,7 @@ class Gradient2Limit:
             algorithm="gradient2",
             limit=self.limit,
             min_limit=self._settings.min_limit,
-            max_limit=self._max_limit,
+            max_limit=_MAX,
             estimated_limit=self._estimated,
             smoothing=_SMOOTHING,
         )

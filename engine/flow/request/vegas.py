@@ -36,7 +36,7 @@ class VegasLimit:
     def __init__(self, algorithm: str, *, initial_limit: int, max_limit: int, bounds: _Bounds, random: Random) -> None:
         self._algorithm = algorithm
         self._estimated = float(initial_limit)
-        self._max_limit = max(max_limit, initial_limit)
+        self._max_limit = max_limit
         self._bounds = bounds
         self._random = random
         self._rtt_noload_ns = 0
@@ -54,8 +54,9 @@ class VegasLimit:
             self._rtt_noload_ns = rtt_ns
         else:
             wanted = self._wanted(rtt_ns, in_flight, dropped)
-            self._estimated = max(1.0, min(float(self._max_limit), wanted))
-            self.limit = int(self._estimated)
+            if wanted != self._estimated:
+                self._estimated = max(1.0, min(float(self._max_limit), wanted))
+                self.limit = int(self._estimated)
 
     def _wanted(self, rtt_ns: int, in_flight: int, dropped: bool) -> float:
         limit, bounds = self._estimated, self._bounds

@@ -38,11 +38,11 @@ class WindowedLimit:
     def on_sample(self, start_ns: int, rtt_ns: int, in_flight: int, dropped: bool) -> None:
         end_ns = start_ns + rtt_ns
         if self._begin_ns is None:
+            # The first one only opens the first window.
             self._begin_ns = end_ns
-        self._in_flight_max = max(self._in_flight_max, in_flight)
-        if dropped:
-            self._dropped = True
             return
+        self._in_flight_max = max(self._in_flight_max, in_flight)
+        self._dropped = self._dropped or dropped
         self._samples += 1
         self._rtt_sum_ns += rtt_ns if rtt_ns > _RTT_NS_MIN else _RTT_NS_MIN
         age_ns = end_ns - self._begin_ns

@@ -102,6 +102,8 @@ class LocalLogStorage:
         # What lies before it is gone, though its bytes may still be there.
         self._oldest_position = 1
         self._acknowledged = Floor()
+        # The last commit, its last position and its checksum: what the floor will say once it may.
+        self._end = 0, 0, 0
 
     # -- making ---
 
@@ -155,6 +157,7 @@ class LocalLogStorage:
         # Looked at before anything is touched: what is refused stays as it was found.
         check_state(self._state, self._identity)
         floor = self._acknowledged = self._floor.open()
+        self._end = floor.commit, floor.position, floor.checksum
         self._segments = tuple(
             Segment(self._folder, commit, position, known_from=None)
             for commit, position, _ in commits_and_positions(iter(os.listdir(self._folder)))
@@ -258,13 +261,16 @@ class LocalLogStorage:
 
     def _stored(self, head: Head) -> None:
         """What must not be lost any more, before anybody is told of it."""
-        self._acknowledged = self._acknowledged._replace(
-            commit=head.commit, position=self._last_position + head.records, checksum=head.body_checksum
-        )
+        self._end = head.commit, self._last_position + head.records, head.body_checksum
         if self._syncs:
             self._raise_floor()
 
     def _raise_floor(self) -> None:
+        commit, position, checksum = self._end
+        self._acknowledged = self._acknowledged._replace(commit=commit, position=position, checksum=checksum)
+        self._write_floor()
+
+    def _write_floor(self) -> None:
         try:
             self._floor.raise_to(self._acknowledged)
         except OSError as error:
@@ -275,7 +281,7 @@ class LocalLogStorage:
         """All of the log is on the disk, and then the floor that says so. Raises `OSError`."""
         if not self._syncs:
             writer.sync()
-            self._floor.raise_to(self._acknowledged)
+            self._raise_floor()
         self._floor.sync()
 
     def _check_open(self) -> None:
@@ -323,8 +329,7 @@ class LocalLogStorage:
                     gone += 1
                 if gone:
                     self._acknowledged = self._acknowledged._replace(oldest_position=self._oldest_position)
-                    if self._syncs:
-                        self._raise_floor()
+                    self._write_floor()
                 self._delete_segments()
             except OSError as error:
                 raise _storage_error(self._folder, error) from error
@@ -347,12 +352,13 @@ class LocalLogStorage:
             if following.first_commit > self._applier.applied_commit + 1:
                 return
             assert self._writer is not None, "it was looked for"
-            # First it is said, for good, behind what everybody has said who is done with it: a segment that is gone
-            # without a word is lost.
+            if not self._syncs:
+                # Who is done with it may have said so only in the last commit.
+                self._writer.sync()
+            # First it is said, for good: a segment that is gone without a word is lost.
             self._acknowledged = self._acknowledged._replace(oldest_commit=following.first_commit)
-            if self._syncs:
-                self._floor.raise_to(self._acknowledged)
-            self._secure(self._writer)
+            self._floor.raise_to(self._acknowledged)
+            self._floor.sync()
             self._disk.remove(oldest.path)
             self._segments = self._segments[1:]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from starlette.responses import Response
 
 from exporter.management.replies import json_reply
@@ -18,8 +20,8 @@ class FlinkError(Exception):
         return errors(self.status, str(self))
 
 
-def errors(status: int, text: str) -> Response:
-    return json_reply({"errors": [text]}, status)
+def errors(status: int, text: str, *, headers: Mapping[str, str] | None = None) -> Response:
+    return json_reply({"errors": [text]}, status, headers=headers)
 
 
 def unreadable(kind: str, name: str, value: str) -> FlinkError:

@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from engine.core.snapshot import EngineSnapshot, TaskSnapshot, VertexSnapshot
 from exporter.build import penstock_version
-from exporter.door import BackPressureDoor, ConfigurationError
+from exporter.door import BackPressureDoor, ConfigurationError, check_ready
 from exporter.management.flink import jobs, metrics, vertices
 from exporter.management.flink.backpressure import back_pressure
 from exporter.management.flink.errors import FlinkError, errors, unreadable
@@ -65,6 +65,11 @@ def _handler(answer: Callable[[Request], Answer], workers: Workers) -> Handler:
             return error.reply()
 
     return handle
+
+
+def is_its(path: str) -> bool:
+    """Whether errors at this path have Flink's shape."""
+    return path.startswith(("/jobs/", "/v1/")) or path in ("/jobs", "/overview", "/config")
 
 
 async def _not_found(request: Request) -> Response:
@@ -142,6 +147,7 @@ class _Flink:
         snapshot = self._engine.snapshot()
         if snapshot.job_id != wanted:
             raise FlinkError(404, f"Job {wanted} not found")
+        check_ready(snapshot.state)
         return snapshot
 
     def _vertex(self, request: Request) -> tuple[EngineSnapshot, VertexSnapshot]:

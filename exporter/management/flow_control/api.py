@@ -7,7 +7,7 @@ from collections.abc import Collection
 from starlette.requests import Request
 from starlette.responses import Response
 
-from exporter.door import PenstockError
+from exporter.door import NotReadyError, PenstockError
 from exporter.management.access import user_of
 from exporter.management.flow_control.change import FaultyError, FlowControlChange, read_change
 from exporter.management.flow_control.limits import (
@@ -27,7 +27,7 @@ from exporter.management.flow_control.posted import (
     ttl_ns_of,
 )
 from exporter.management.flow_control.state import Json, changes, limits_state
-from exporter.management.replies import json_reply, problem
+from exporter.management.replies import json_reply, not_ready, problem
 from exporter.management.workers import Workers
 
 PATH = "/api/flow-control"
@@ -107,6 +107,8 @@ def _refused(error: Exception) -> Response:
             return problem(error.status, str(error), headers=_ACCEPT_PATCH if error.status == 415 else None)
         case UnknownPartitionError():
             return problem(404, str(error))
+        case NotReadyError():
+            return not_ready(error)
         case ChangedMeanwhileError():
             return problem(412, "the limits are no longer those of If-Match; look at them again")
         case _:

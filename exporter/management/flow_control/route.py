@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from starlette.requests import Request
 from starlette.responses import Response
 
-from exporter.door import PenstockError
+from exporter.door import NotReadyError, PenstockError
 from exporter.management.access import user_of
 from exporter.management.flow_control.answer import Json, flow_control_answer
 from exporter.management.flow_control.change import FaultyError, FlowControlChange, read_change
 from exporter.management.flow_control.limits import Asked, Limits
 from exporter.management.flow_control.posted import RequestError, body_of, check_query, ttl_ns_of
-from exporter.management.replies import json_reply
+from exporter.management.replies import json_reply, retry_after
 from exporter.management.workers import OverloadedError, Workers
 
 PATH = "/actuator/flowControl"
@@ -65,10 +65,12 @@ def _failed(error: Exception, method: str) -> Response:
             fault = error.faults[0]
             # A value that breaks its bound is answered with 500 in the model system, and so it is here.
             return failure(500 if fault.refused else 400, fault.text, fault.field)
+        case NotReadyError():
+            return failure(503, str(error), headers=retry_after(error))
         case PenstockError():
             return failure(500, str(error))
         case OverloadedError():
-            return failure(503, "too many requests at once")
+            return failure(503, "too many requests at once", headers={"Retry-After": "1"})
         case _:
             _log.exception("%s %s failed", method, PATH, exc_info=error)
             return failure(500, "flow control could not be read or changed; the log says why")

@@ -19,8 +19,9 @@ _EVERYWHERE: Mapping[int, str] = {
     401: "who asks must say who it is; only where the web config has users",
     403: "a foreign host name, a page of another origin, or a user who may not change anything",
     500: "something went wrong; the log says what",
-    503: "too many requests at once",
+    503: "too many requests at once, or the engine is not ready for this one; `Retry-After` says when to come again",
 }
+_IN_FRONT = (401, 403, 503)
 
 
 def openapi_document() -> Schema:
@@ -92,7 +93,8 @@ def _operation(operation: Operation) -> Schema:
 def _everywhere(status: int, operation: Operation) -> Answer:
     content: Mapping[str, Schema | None] = {PROBLEM: _PROBLEM}
     if operation.error is not None:
-        content = operation.error.content
+        # Who may ask is found out in front of all routes, and said in one shape.
+        content = {**content, **operation.error.content} if status in _IN_FRONT else operation.error.content
     return Answer(_EVERYWHERE[status], content)
 
 

@@ -14,18 +14,18 @@ TRANSITIONS: list[tuple[int, TaskState]] = [(10, "busy"), (20, BlockReason.BUFFE
 
 
 def test_the_state_that_began_last_before_a_moment_decides() -> None:
-    assert verdict_at(TRANSITIONS, 64, 19) is Verdict.BUSY
-    assert verdict_at(TRANSITIONS, 64, 20) is Verdict.BLOCKED
-    assert verdict_at(TRANSITIONS, 64, 29) is Verdict.BLOCKED
-    assert verdict_at(TRANSITIONS, 64, 1000) is Verdict.IDLE
+    assert verdict_at(TRANSITIONS, False, 19) is Verdict.BUSY
+    assert verdict_at(TRANSITIONS, False, 20) is Verdict.BLOCKED
+    assert verdict_at(TRANSITIONS, False, 29) is Verdict.BLOCKED
+    assert verdict_at(TRANSITIONS, False, 1000) is Verdict.IDLE
 
 
 def test_before_the_first_transition_a_task_had_not_started() -> None:
-    assert verdict_at(TRANSITIONS, 64, 9) is NoVerdict.NOT_STARTED
+    assert verdict_at(TRANSITIONS, False, 9) is NoVerdict.NOT_STARTED
 
 
 def test_before_the_oldest_transition_that_is_kept_nothing_is_known() -> None:
-    assert verdict_at(TRANSITIONS, 3, 9) is NoVerdict.FORGOTTEN
+    assert verdict_at(TRANSITIONS, True, 9) is NoVerdict.FORGOTTEN
 
 
 @given(st.lists(st.tuples(st.integers(1, 100), st.sampled_from(STATES)), min_size=1), st.integers(0, 10_000))
@@ -38,7 +38,7 @@ def test_it_is_the_state_a_plain_walk_finds(steps: list[tuple[int, TaskState]], 
     for since, state in transitions:
         if since <= at_ns:
             expected = verdict_of_state(state)
-    assert verdict_at(transitions, None, at_ns) is expected
+    assert verdict_at(transitions, False, at_ns) is expected
 
 
 def test_the_stack_decides_who_is_held_back_whatever_the_timer_says() -> None:

@@ -7,6 +7,7 @@ from engine.backpressure.sampler import SampleBook
 from engine.backpressure.window import Counts
 from engine.core.clock import ManualClock
 from engine.core.snapshot import BlockReason, SampleBasis
+from engine.tasks.transitions import RING_LENGTH
 from tests.support.subjects import PlayedSubject, sampler_of
 
 
@@ -72,10 +73,10 @@ def test_every_deadline_that_was_slept_through_is_judged_by_itself() -> None:
 
 def test_a_deadline_older_than_what_the_task_remembers_is_discarded_and_counted() -> None:
     clock = ManualClock()
-    subject = PlayedSubject(Look.NEITHER, own=[(60, "busy"), (70, "idle"), (80, "busy"), (90, "idle")])
+    subject = PlayedSubject(Look.NEITHER, own=[(60 + n, "busy" if n % 2 else "idle") for n in range(RING_LENGTH)])
     book = SampleBook(subject, 10)
     sampler = sampler_of(clock, book)
-    clock.advance_ns(95)
+    clock.advance_ns(60 + RING_LENGTH)
     sampler.look()
     assert book.window.counts() == counts()
     assert book.basis() == SampleBasis(discarded=1)

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import nullcontext
+
+import pytest
+
+from engine.backpressure.stacks import check_interpreter
+from engine.core.errors import ConfigurationError
 
 SCRIPT = """
 import gc, threading
@@ -38,3 +44,16 @@ print("went through")
 def test_a_collection_of_thread_local_data_during_a_look_does_not_lock_all_threads() -> None:
     ended = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=90, check=False)
     assert ended.stdout == "went through\n", ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("version", "has_gil", "is_safe"),
+    [((3, 13, 1), False, False), ((3, 13, 1), True, True), ((3, 14, 0), False, True), ((3, 11, 7), True, True)],
+)
+def test_where_frames_of_other_threads_are_unsafe_nobody_looks_at_them(
+    version: tuple[int, ...], has_gil: bool, is_safe: bool
+) -> None:
+    with (
+        nullcontext() if is_safe else pytest.raises(ConfigurationError, match=r"on Python 3\.13\.1 without the global")
+    ):
+        check_interpreter(version, has_gil=has_gil)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import gzip
 import logging
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -251,3 +253,149 @@ def test_every_line_comes_once_and_in_order_whatever_happens_to_the_file(tmp_pat
     from hypothesis.stateful import run_state_machine_as_test
 
     run_state_machine_as_test(FollowingAnyHistory, settings=settings(max_examples=60, deadline=None))
+
+
+def pack(path: Path) -> Path:
+    """As gzip does: another file, with the time of the first."""
+    times = path.stat()
+    packed = path.with_name(path.name + ".gz")
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    os.utime(packed, ns=(times.st_atime_ns, times.st_mtime_ns))
+    path.unlink()
+    return packed
+
+
+LONG = [b"line %d with some words behind it" % n for n in range(6)]
+
+
+@pytest.mark.parametrize(
+    "rotated", ["app.2024-01-31_00-00-00_000000.log", "app.log-20240131.gz", "app.log.1.gz", "whatever.name"]
+)
+def test_a_restart_finds_a_file_under_whatever_name_rotation_gave_it(log_file: Followed, rotated: str) -> None:
+    log_file.write(LONG[0] + b"\n")
+    log_file.begin()
+    assert log_file.read() == [(1, LONG[0])]
+    log_file.write(LONG[1] + b"\n")
+    moved = log_file.path.rename(log_file.path.with_name(rotated.removesuffix(".gz")))
+    if rotated.endswith(".gz"):
+        pack(moved)
+    log_file.write(LONG[2] + b"\n")
+    log_file.restart()
+    assert log_file.read(quiet=True) == [(2, LONG[1]), (3, LONG[2])]
+
+
+def test_what_was_packed_in_between_is_read_in_its_turn(log_file: Followed) -> None:
+    log_file.write(LONG[0] + b"\n")
+    log_file.begin()
+    log_file.read()
+    for turn, (line, date) in enumerate(((LONG[1], "20240130"), (LONG[2], "20240131"))):
+        log_file.write(line + b"\n")
+        os.utime(log_file.path, (1000 + turn, 1000 + turn))
+        pack(log_file.path.rename(log_file.path.with_name(f"app.log-{date}")))
+    log_file.write(LONG[3] + b"\n")
+    log_file.restart()
+    assert [line for _, line in log_file.read(quiet=True)] == LONG[1:4]
+
+
+def test_what_copytruncate_copied_is_read_to_its_end_and_then_what_was_written_since(log_file: Followed) -> None:
+    for restarts in (False, True):
+        log_file.path.unlink(missing_ok=True)
+        log_file.write(LONG[0] + b"\n")
+        log_file.seen = []
+        log_file.restart()
+        assert log_file.read() == [(1, LONG[0])]
+        log_file.write(LONG[1] + b"\n")
+        shutil.copy(log_file.path, log_file.path.with_name("app.log.1"))
+        log_file.path.write_bytes(LONG[2] + b"\n")
+        if restarts:
+            log_file.restart()
+        assert log_file.read(quiet=True) == [(2, LONG[1]), (3, LONG[2])]
+
+
+@pytest.mark.parametrize("hole", [100, 3_000_000])
+def test_a_hole_in_front_of_a_line_is_no_part_of_it(log_file: Followed, hole: int) -> None:
+    log_file.write(LONG[0] + b"\n")
+    log_file.begin()
+    log_file.read()
+    # The writer goes on where it was.
+    log_file.path.write_bytes(bytes(hole) + LONG[1] + b"\n" + LONG[2] + b"\n" + bytes(hole) + LONG[3] + b"\n")
+    assert log_file.read() == [(2, LONG[1]), (3, LONG[2]), (4, LONG[3])]
+    log_file.restart()
+    log_file.write(LONG[4] + b"\n")
+    assert log_file.read() == [(5, LONG[4])]
+
+
+def test_nuls_inside_of_a_line_are_its_own(log_file: Followed) -> None:
+    log_file.write(b"one\0two\n")
+    log_file.begin()
+    assert log_file.read() == [(1, b"one\0two")]
+
+
+def test_a_link_is_followed_to_wherever_it_leads_and_the_files_of_its_row_are_read_in_turn(tmp_path: Path) -> None:
+    pod = tmp_path / "pods"
+    pod.mkdir()
+    (pod / "0.log").write_bytes(LONG[0] + b"\n")
+    link = Followed(tmp_path, "container.log")
+    link.path.symlink_to(pod / "0.log")
+    link.begin()
+    assert link.read() == [(1, LONG[0])]
+    link.write(LONG[1] + b"\n", pod / "0.log")
+    (pod / "0.log").rename(pod / "0.log.20240131-101010")
+    for turn, (name, line) in enumerate((("0.log", LONG[2]), ("1.log", LONG[3]), ("2.log", LONG[4]))):
+        (pod / name).write_bytes(line + b"\n")
+        os.utime(pod / name, (4_000_000_000 + turn, 4_000_000_000 + turn))
+    link.path.unlink()
+    link.path.symlink_to(pod / "2.log")
+    link.restart()
+    assert [line for _, line in link.read(quiet=True)] == LONG[1:5]
+
+
+def test_another_log_with_a_number_in_its_name_is_not_taken_for_a_rotated_one(log_file: Followed) -> None:
+    log_file.write(LONG[0] + b"\n")
+    log_file.begin()
+    log_file.read()
+    log_file.path.rename(log_file.path.with_name("app.log.1"))
+    log_file.write(b"of another instance\n", log_file.path.with_name("app-2.log"))
+    log_file.write(LONG[1] + b"\n")
+    assert log_file.read(quiet=True) == [(2, LONG[1])]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (gzip.compress(b"one\n"), "is packed by gzip and does not grow by lines; leave follow out"),
+        ("one\r\ntwo\r\n".encode("utf-16"), "is UTF-16-LE; set encoding: utf-16"),
+        ("one\r\ntwo\r\n".encode("utf-16-le"), "looks like UTF-16-LE without a mark .* set encoding: utf-16-le"),
+        (b"PK\x03\x04", "is a ZIP archive"),
+    ],
+    ids=["gzip", "utf-16", "utf-16 without a mark", "xlsx"],
+)
+def test_what_cannot_be_followed_is_refused_before_anything_runs(log_file: Followed, content: bytes, said: str) -> None:
+    log_file.path.write_bytes(content)
+    with pytest.raises(ConfigurationError, match=said):
+        lines(log_file.path, follow=True).check()
+
+
+def test_a_log_in_another_encoding_is_followed_over_restarts_and_rotations(tmp_path: Path) -> None:
+    path = tmp_path / "app.log"
+    clock = ManualClock()
+    path.write_bytes("Zoë\r\nJo".encode("utf-16"))
+    source = FollowedFile(path, encoding="utf-16", clock=clock)
+    source.open(BEGINNING)
+    found = what_is_there(source)
+    assert numbered(found) == [(1, "Zoë".encode())]
+    source.close()
+    with path.open("ab") as file:
+        file.write("sé\r\n€\r\n".encode("utf-16-le")[:-1])
+    source = FollowedFile(path, encoding="utf-16", clock=clock)
+    source.open(SourceStart(found[-1].last_offset, found[-1].cursor))
+    assert numbered(what_is_there(source)) == [(2, "José".encode())]
+    with path.open("ab") as file:
+        file.write(b"\0")
+    assert numbered(what_is_there(source)) == [(3, "€".encode())]
+    path.rename(tmp_path / "app.log.1")
+    path.write_bytes("new\n".encode("utf-16"))
+    assert what_is_there(source) == []
+    clock.advance(3)
+    assert numbered(what_is_there(source)) == [(4, b"new")]
+    source.close()

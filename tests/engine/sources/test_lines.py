@@ -58,26 +58,6 @@ def test_a_byte_order_mark_is_no_part_of_the_first_line(make: MakeFile) -> None:
     assert numbered(batches(source, SourceStart(first.last_offset, first.cursor))) == [(2, b"two")]
 
 
-def test_gzip_is_told_by_its_first_bytes_whatever_the_name(make: MakeFile) -> None:
-    assert numbered(batches(lines(make(gzip.compress(b"one\ntwo\n"))))) == [(1, b"one"), (2, b"two")]
-
-
-def test_gzip_of_several_members_is_read_to_its_end(make: MakeFile) -> None:
-    path = make(gzip.compress(b"one\n") + gzip.compress(b"two\n"))
-    assert numbered(batches(lines(path))) == [(1, b"one"), (2, b"two")]
-
-
-def test_gzip_resumes_by_reading_through_to_the_offset(make: MakeFile) -> None:
-    path = make(gzip.compress(b"one\n\nthree\nfour\n"))
-    assert numbered(batches(lines(path), SourceStart(3, None))) == [(4, b"four")]
-
-
-def test_a_cut_off_gzip_says_behind_which_line_it_is_damaged(make: MakeFile) -> None:
-    content = gzip.compress(b"".join(b"%d\n" % n for n in range(1000)))
-    with pytest.raises(PenstockError, match="cannot be read behind line 0"):
-        batches(lines(make(content[:-10])))
-
-
 def test_lines_longer_than_a_block_come_whole(make: MakeFile) -> None:
     long = b"x" * 700_000
     assert numbered(batches(lines(make(b"a\n" + long + b"\nb\n")))) == [(1, b"a"), (2, long), (3, b"b")]
@@ -92,7 +72,7 @@ def test_a_line_over_the_limit_is_unreadable_and_the_next_one_is_right(make: Mak
     offset, unreadable = found[1]
     assert offset == 2
     assert isinstance(unreadable, Unreadable)
-    assert f"{length} bytes" in unreadable.reason
+    assert f"input, line 2: it is {length} bytes long" in unreadable.reason
     assert "maxLineBytes (10)" in unreadable.reason
     assert unreadable.excerpt == b"x" * min(length, 200)
     assert found[2:] == ([(3, b"b")] if end != b"\n" else [])

@@ -83,7 +83,7 @@ def test_the_ring_tells_which_state_began_when() -> None:
     timer.idle()
     clock.advance_ns(10)
     timer.busy()
-    assert list(timer.ring) == [(0, "busy"), (10, "idle"), (20, "busy")]
+    assert list(timer.transitions.read()[0]) == [(0, "busy"), (10, "idle"), (20, "busy")]
 
 
 @given(

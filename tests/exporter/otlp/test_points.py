@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from engine.core.clock import ManualClock
 from engine.core.snapshot import EngineSnapshot
-from exporter.catalogue import Kind, metrics
+from exporter.catalogue import Kind, PortSnapshot, metrics
 from exporter.otlp.names import otlp_name, otlp_unit
 from exporter.otlp.points import metrics_data, resource
 from exporter.prometheus import ExpositionWriter, Format
@@ -42,6 +42,7 @@ def reading_of(snapshot: EngineSnapshot) -> Reading:
         FakeEngine(snapshot),
         clock=ManualClock(monotonic_ns=TAKEN_MONOTONIC_NS),
         pushes=lambda: {"success": 3, "failure": 1, "skipped": 0},
+        port=lambda: PortSnapshot(connections=3, refused=1, malformed=2),
     )
     return scraper.read(lambda reading: reading)
 

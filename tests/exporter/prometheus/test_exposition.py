@@ -26,7 +26,7 @@ from prometheus_client.registry import Collector
 from engine.core.clock import ManualClock
 from engine.core.snapshot import EngineSnapshot
 from exporter.build import penstock_version, python_version
-from exporter.catalogue import metric, metric_of_sample, metrics
+from exporter.catalogue import PortSnapshot, metric, metric_of_sample, metrics
 from exporter.prometheus import Exposer, ExpositionWriter, Format
 from exporter.prometheus.collector import PenstockCollector, prometheus_family
 from exporter.scraper import Family, Scraper
@@ -53,12 +53,16 @@ def pushes() -> dict[str, int]:
     return {"success": 40, "failure": 2, "skipped": 0}
 
 
+def port() -> PortSnapshot:
+    return PortSnapshot(connections=3, refused=1, malformed=2)
+
+
 def families_of(snapshot: EngineSnapshot) -> tuple[Family, ...]:
-    return Scraper(FakeEngine(snapshot), clock=clock(), pushes=pushes).scrape(lambda families: families)
+    return Scraper(FakeEngine(snapshot), clock=clock(), pushes=pushes, port=port).scrape(lambda families: families)
 
 
 def exposed(snapshot: EngineSnapshot, format: Format) -> str:
-    exposer = Exposer(FakeEngine(snapshot), clock=clock(), pushes=pushes)
+    exposer = Exposer(FakeEngine(snapshot), clock=clock(), pushes=pushes, port=port)
     return exposer.expose(accept=format.value, accept_encoding="").body.decode()
 
 
@@ -215,7 +219,8 @@ def test_the_collector_registers_without_asking_the_engine_and_collects_afresh()
 def test_the_collector_gives_what_the_exposition_says() -> None:
     registry = CollectorRegistry(auto_describe=False)
     registry.register(PenstockCollector(FakeEngine(), clock=clock(), pushes=pushes))
-    assert text_of(registry).decode() == exposed(busy_snapshot(), Format.TEXT)
+    without_port = Exposer(FakeEngine(), clock=clock(), pushes=pushes)
+    assert text_of(registry) == without_port.expose(accept=Format.TEXT.value, accept_encoding="").body
 
 
 def test_the_collector_describes_every_family_so_that_a_registry_can_be_restricted() -> None:

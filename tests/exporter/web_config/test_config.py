@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import logging
+import ssl
 from pathlib import Path
 
 import pytest
@@ -146,6 +147,99 @@ def test_a_file_that_became_wrong_changes_nothing_and_is_complained_about_once(
     assert config.user_names == {"alice"}
     with_users(tmp_path, "bob")
     assert config.user_names == {"bob"}
+
+
+@pytest.mark.parametrize(
+    "opened",
+    [
+        "",
+        "\n",
+        "# nobody\n",
+        "---\n",
+        "{}",
+        "null",
+        "basic_auth_users:",
+        "basic_auth_users: {}",
+        "basic_auth_users:\n  # alice is on leave\n",
+        "http_server_config: {headers: {X-Frame-Options: deny}}",
+        "tls_server_config:\nbasic_auth_users:\n",
+    ],
+)
+def test_a_file_that_no_longer_names_users_opens_nothing_however_often_it_is_looked_at(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, opened: str
+) -> None:
+    access = Access(WebConfig(with_users(tmp_path, "alice", "bob")), {"alice": Right.CHANGE})
+    caplog.clear()
+    write(tmp_path / "web.yml", opened)
+    for _ in range(3):
+        assert access.needs_user
+        assert not access.may_change(None)
+        assert not access.may_change("bob")
+        assert access.may_change("alice")
+        assert access.config.headers == {}
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    # And later: another one like it, none at all, a folder.
+    write(tmp_path / "web.yml", opened + "\n\n")
+    assert access.needs_user
+    (tmp_path / "web.yml").unlink()
+    assert access.needs_user
+    (tmp_path / "web.yml").mkdir()
+    assert access.needs_user
+    (tmp_path / "web.yml").rmdir()
+    with_users(tmp_path, "bob")
+    assert access.config.user_names == {"bob"}
+
+
+def test_no_beginning_of_a_file_lets_anybody_in_who_may_not(tmp_path: Path) -> None:
+    whole = with_users(tmp_path, "alice", "bob").read_text()
+    access = Access(WebConfig(tmp_path / "web.yml"), {"alice": Right.CHANGE})
+    for length in range(len(whole)):
+        write(tmp_path / "web.yml", whole[:length])
+        assert access.needs_user
+        assert not access.may_change("bob")
+        assert access.check(basic("alice", "bob's word")) is None
+
+
+@pytest.mark.parametrize("left", ["", "basic_auth_users: {{alice: {hash}}}", "http_server_config: {{http2: true}}"])
+def test_tls_and_what_it_asks_of_clients_are_not_lost_by_a_change(tmp_path: Path, left: str) -> None:
+    ca = authority(tmp_path, "ca")
+    signed(tmp_path, "server", ca)
+    kept = "tls_server_config: {cert_file: server.pem, key_file: server.key"
+    asks = f"{kept}, client_auth_type: RequireAndVerifyClientCert, client_ca_file: {ca.cert}}}\n"
+    config = WebConfig(write(tmp_path / "web.yml", asks))
+    context = config.tls()
+    assert context is not None
+    for weaker in (left.format(hash=HASHES["alice"]), kept + "}\n", "tls_server_config: {}"):
+        write(tmp_path / "web.yml", weaker)
+        assert config.user_names == set()
+        inner = config._newest_context()
+        assert inner.verify_mode is ssl.CERT_REQUIRED
+
+
+def test_a_certificate_is_renewed_although_the_file_that_names_it_is_broken_meanwhile(tmp_path: Path) -> None:
+    ca = authority(tmp_path, "ca")
+    signed(tmp_path, "server", ca)
+    text = "tls_server_config: {cert_file: server.pem, key_file: server.key}\n"
+    config = WebConfig(write(tmp_path / "web.yml", text))
+    write(tmp_path / "web.yml", "")
+    before = config._newest_context()
+    assert config._newest_context() is before
+    other = signed(tmp_path, "other", ca)
+    write(tmp_path / "server.pem", other.cert.read_text())
+    write(tmp_path / "server.key", other.key.read_text())
+    assert config._newest_context() is not before
+
+
+@pytest.mark.parametrize(
+    "text", ["a: 2024-99-99", "[" * 5000, "a: 0b", "\x00", "? [", "basic_auth_users: !!python/x 1"]
+)
+def test_whatever_stands_in_a_changed_file_is_one_sentence_and_opens_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str
+) -> None:
+    config = WebConfig(with_users(tmp_path, "alice"))
+    write(tmp_path / "web.yml", text)
+    assert config.user_names == {"alice"}
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
 
 
 def test_tls_cannot_be_turned_on_while_the_port_is_open(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

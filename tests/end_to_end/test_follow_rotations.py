@@ -1,0 +1,79 @@
+"""A followed log, whatever rotation does to it and however often its reader is killed: every line once, in order."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.follow_reader import stored
+from tests.support.rotations import WAYS, LogWriter
+from tests.support.waiting import WAIT_SECONDS
+
+ROUNDS = int(os.environ.get("FOLLOW_ROUNDS", "16"))
+SEED = int(os.environ.get("TEST_SEED") or random.SystemRandom().randrange(10**6))
+ROOT = Path(__file__).parents[2]
+# Never set: to wait for what other processes do.
+PAUSE = threading.Event()
+
+
+def started(path: Path, out: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-m", "tests.support.follow_reader", path, out], cwd=ROOT)
+
+
+def lines_of(out: Path) -> list[str]:
+    return [value for batch in stored(out) for value in batch.values]
+
+
+@pytest.mark.timeout(60 + 20 * ROUNDS)
+@pytest.mark.parametrize("way", WAYS)
+def test_every_line_comes_once_whenever_the_reader_is_killed(way: str, tmp_path: Path) -> None:
+    made = random.Random(f"{SEED} {way}")
+    print(f"TEST_SEED={SEED}, {way}")
+    writer = LogWriter(tmp_path / "logs", way, made.randrange(10**6))
+    out = tmp_path / "out.ndjson"
+    writer.write(5)
+    # What is rotated before the first look is never seen.
+    _until_read(writer, out)
+    for _ in range(max(1, ROUNDS // len(WAYS))):
+        reader = started(writer.shown, out)
+        try:
+            # From a kill while it starts to one after it has read all.
+            killed_at = time.monotonic() + made.choice((0.1, 0.3, 0.5, 1.0)) * made.uniform(0.5, 1.5)
+            while time.monotonic() < killed_at:
+                _act(writer, made)
+        finally:
+            reader.kill()
+            reader.wait()
+        for _ in range(made.randrange(4)):
+            _act(writer, made)
+    _until_read(writer, out)
+    writer.close()
+    numbers = [int(line.split()[1]) for line in lines_of(out)]
+    assert numbers == list(range(writer.written))
+
+
+def _until_read(writer: LogWriter, out: Path) -> None:
+    reader = started(writer.shown, out)
+    try:
+        deadline = time.monotonic() + WAIT_SECONDS
+        while len(lines_of(out)) < writer.written and time.monotonic() < deadline and reader.poll() is None:
+            PAUSE.wait(0.05)
+    finally:
+        reader.kill()
+        reader.wait()
+
+
+def _act(writer: LogWriter, made: random.Random) -> None:
+    """Some lines, a rotation perhaps, and a moment in which others may run."""
+    writer.write(made.randrange(1, 30))
+    if made.random() < 0.15:
+        writer.rotate()
+        writer.write(1)
+    PAUSE.wait(made.uniform(0.005, 0.02))
