@@ -277,9 +277,10 @@ class LocalLogStorage:
             # The log has it; the floor is only lower than it could be.
             log.warning("%s: %s", self._floor.path, error.strerror)
 
-    def _secured(self) -> None:
-        """All of the log is on the disk. Raises `OSError`."""
+    def _secure(self, writer: SegmentWriter) -> None:
+        """All of the log is on the disk, and then the floor that says so. Raises `OSError`."""
         if not self._syncs:
+            writer.sync()
             self._raise_floor()
         self._floor.sync()
 
@@ -294,7 +295,7 @@ class LocalLogStorage:
             return writer
         # Also where commits are not synced: only the last segment may have an end that is not safe.
         writer.seal()
-        self._secured()
+        self._secure(writer)
         full = self._segments[-1]
         following = self._begin_segment()
         with self._turning:
@@ -350,6 +351,10 @@ class LocalLogStorage:
                 return
             if following.first_commit > self._applier.applied_commit + 1:
                 return
+            assert self._writer is not None, "it was looked for"
+            if not self._syncs:
+                # Who is done with it may have said so only in the last commit.
+                self._writer.sync()
             # First it is said, for good: a segment that is gone without a word is lost.
             self._acknowledged = self._acknowledged._replace(oldest_commit=following.first_commit)
             self._floor.raise_to(self._acknowledged)
@@ -420,10 +425,10 @@ class LocalLogStorage:
 
     def _close_files(self) -> None:
         if self._writer is not None:
+            with suppress(OSError):
+                self._secure(self._writer)
             self._writer.close()
             self._writer = None
-            with suppress(OSError):
-                self._secured()
         self._floor.close()
         self._connections.close(checkpoints=self._applier.is_summed)
 

@@ -26,7 +26,7 @@ from engine.log.local.format import HEAD_BYTES, SEGMENT_HEADER_BYTES, decode_hea
 from engine.log.local.storage import LocalLogStorage
 from engine.log.partition_log import PartitionLog
 from engine.log.storage import DeletedError, Entry, StorageError
-from tests.support.disks import FaultyDisk, PhotographedDisk, StandingDisk
+from tests.support.disks import FaultyDisk, NotedDisk, PhotographedDisk, StandingDisk
 from tests.support.logs import copy_log, local_log
 from tests.support.waiting import wait_until
 
@@ -449,6 +449,21 @@ def test_segments_go_when_all_in_them_is_deleted_and_what_it_changed_is_in_the_d
     assert values(storage) == [41]
     storage.close()
     assert opened(tmp_path / "1")[1].oldest_position == 41
+
+
+def test_without_syncs_the_log_is_synced_before_a_segment_is_deleted(opened: Opened, tmp_path: Path) -> None:
+    folder, disk = tmp_path / "1", NotedDisk()
+    storage, _ = opened(folder, synchronous="NORMAL", segment_bytes=500, disk=disk)
+    for n in range(1, 21):
+        storage.commit([entry(n)])
+    storage.close()
+    storage, _ = opened(folder, synchronous="NORMAL", segment_bytes=1 << 20, disk=disk)
+    storage.commit([entry(21)])
+    disk.synced.clear()
+    # For all the log knows, whoever is done with these records says so in the last commit.
+    assert storage.delete_before(21, 1000) > 0
+    assert disk.synced[:2] == [segments(folder)[-1], floor_path(folder)]
+    assert len(segments(folder)) == 1
 
 
 def test_a_commit_of_many_batches_is_deleted_batch_by_batch(opened: Opened, tmp_path: Path) -> None:
