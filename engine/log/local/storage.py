@@ -327,8 +327,9 @@ class LocalLogStorage:
                         break
                     self._oldest_position = batch.last_position + 1
                     gone += 1
-                if gone:
-                    self._acknowledged = self._acknowledged._replace(oldest_position=self._oldest_position)
+                self._acknowledged = self._acknowledged._replace(oldest_position=self._oldest_position)
+                if gone and self._syncs:
+                    # Without a sync a commit, who let go of it may be forgotten: then it is said with the next sync.
                     self._write_floor()
                 self._delete_segments()
             except OSError as error:
