@@ -27,7 +27,7 @@ VOLUME /data
 EXPOSE 9600 8600
 
 HEALTHCHECK --interval=5s --timeout=4s --start-period=20s --retries=3 \
-    CMD ["python3", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:9600/actuator/health/readiness', timeout=3)"]
+    CMD ["penstock", "health"]
 
 ENTRYPOINT ["penstock"]
 CMD ["demo", "--loop", "--no-tty", "--host", "0.0.0.0"]

@@ -14,8 +14,9 @@ from exporter.seldom import seldom_logger
 # Accepted in one turn of the event loop; then those who are in have theirs.
 _AT_ONCE = 32
 _HANDSHAKE_SECONDS_MAX = 10.0
-# How long nobody is accepted when there is no descriptor left.
+# How long nobody is accepted when there is no descriptor left, and when all who are in are working.
 _NO_DESCRIPTOR_SECONDS = 0.5
+_NO_PLACE_SECONDS = 0.01
 # How long a connection that was turned away is kept, so that its client sees why, and how many at the same time.
 _LINGER_SECONDS = 1.0
 _LINGERING_MAX = 32
@@ -43,7 +44,7 @@ class Acceptor:
         tls: ssl.SSLContext | None,
         turned_away: Callable[[], None] | None = None,
     ) -> None:
-        """`turned_away` is called for each connection that found no place."""
+        """`turned_away` is called for each connection that finds no place; without it they wait to be accepted."""
         self._listener = listener
         self._crowd = crowd
         self._protocol = protocol
@@ -73,6 +74,9 @@ class Acceptor:
 
     def _accept(self) -> None:
         for _ in range(_AT_ONCE):
+            if self._turned_away is None and not self._crowd.has_room:
+                self._pause(_NO_PLACE_SECONDS)
+                return
             try:
                 sock, _ = self._listener.accept()
             except (BlockingIOError, InterruptedError):
@@ -81,8 +85,7 @@ class Acceptor:
                 continue
             except OSError as error:
                 self._log.warning("a connection cannot be accepted: %s", error.strerror)
-                self._loop.remove_reader(self._listener.fileno())
-                self._loop.call_later(_NO_DESCRIPTOR_SECONDS, self.open)
+                self._pause(_NO_DESCRIPTOR_SECONDS)
                 return
             guest = Guest(sock)
             if not self._crowd.try_enter(guest):
@@ -91,6 +94,10 @@ class Acceptor:
             task = self._loop.create_task(self._greet(guest))
             self._greeting.add(task)
             task.add_done_callback(self._greeting.discard)
+
+    def _pause(self, seconds: float) -> None:
+        self._loop.remove_reader(self._listener.fileno())
+        self._loop.call_later(seconds, self.open)
 
     async def _greet(self, guest: Guest) -> None:
         sock = guest.sock

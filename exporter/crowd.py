@@ -7,6 +7,9 @@ import contextlib
 import socket
 from collections.abc import Callable
 
+# So long a stranger may take to ask before others have more right to its place.
+_NEW_SECONDS = 1.0
+
 
 class Guest:
     """One connection, from the moment it is accepted to its end; before TLS has been agreed on it has no transport."""
@@ -33,8 +36,8 @@ class Crowd:
 
     A guest rests while nothing of it is under way: it has asked for nothing yet, its request is not complete, it was
     answered, or it leaves its answer unread. When all places are taken, the one that rests longest makes way for the
-    next, strangers before those who were answered; so a crowd of idle or slow ones keeps nobody out. Whoever is
-    working stays; what may work at the same time is bounded elsewhere.
+    next: strangers before those who were answered, but for those who have only just come and are about to ask. So a
+    crowd of idle or slow ones keeps nobody out. Whoever is working stays; what may work at once is bounded elsewhere.
     Invariant: who rests is in exactly one of the two orders, the longest first; who works is in neither.
     """
 
@@ -47,7 +50,7 @@ class Crowd:
         self._kept_seconds = kept_seconds
         self._now = now
         self._guests: set[Guest] = set()
-        self._strangers: dict[Guest, None] = {}
+        self._strangers: dict[Guest, float] = {}
         self._resting: dict[Guest, float] = {}
 
     def __len__(self) -> int:
@@ -59,8 +62,13 @@ class Crowd:
             self.refused += 1
             return False
         self._guests.add(guest)
-        self._strangers[guest] = None
+        self._strangers[guest] = self._now()
         return True
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the next one would get a place."""
+        return len(self._guests) < self.places or self._next_to_go() is not None
 
     def leave(self, guest: Guest) -> None:
         self._guests.discard(guest)
@@ -79,19 +87,27 @@ class Crowd:
         if guest.is_known:
             self._resting[guest] = self._now()
         else:
-            self._strangers[guest] = None
+            self._strangers[guest] = self._now()
 
     def cut_off_all(self) -> None:
         """Those who have not come as far as a transport; the server ends the others."""
         for guest in [guest for guest in self._guests if guest.transport is None]:
             guest.cut_off()
 
+    def _next_to_go(self) -> Guest | None:
+        now = self._now()
+        stranger, came = next(iter(self._strangers.items()), (None, now))
+        known, rests = next(iter(self._resting.items()), (None, now))
+        if stranger is not None and now - came >= _NEW_SECONDS:
+            return stranger
+        if known is not None and now - rests >= self._kept_seconds:
+            return known
+        return stranger
+
     def _make_room(self) -> bool:
-        guest = next(iter(self._strangers), None)
+        guest = self._next_to_go()
         if guest is None:
-            guest, since = next(iter(self._resting.items()), (None, 0.0))
-            if guest is None or self._now() - since < self._kept_seconds:
-                return False
+            return False
         self.refused += 1
         self.leave(guest)
         guest.cut_off()

@@ -3,8 +3,11 @@
 What stands in `__all__` is imported when it is first asked for, so that `penstock --help` does not load an engine.
 """
 
+import sys
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -57,6 +60,25 @@ if TYPE_CHECKING:
     from engine.workers.engine import WorkerEngine
     from penstock.serving import gateway, serve
     from penstock.watching import Watch, watch
+
+
+def _found(*names: str) -> tuple[str, ...]:
+    """The packages beside this one. Raises `ImportError` where a file of somebody else's stands in for one of them."""
+    for name in names:
+        ours = Path(__file__).parents[1] / name / "__init__.py"
+        module = sys.modules.get(name)
+        spec = None if module is not None else find_spec(name)
+        found = getattr(module, "__file__", None) if spec is None else spec.origin
+        if found is not None and ours.is_file() and not (Path(found).is_file() and ours.samefile(found)):
+            raise ImportError(
+                f"{found} hides Penstock's package {name!r} in {ours.parent}; rename the file, or keep its folder off "
+                "the import path"
+            )
+    return names
+
+
+# Looked up before anything else: what is hidden would fail later, and not say why.
+_PACKAGES = _found("engine", "exporter", "dashboards")
 
 try:
     __version__ = version("penstock")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from random import Random
 from threading import Lock
 
-from engine.core.clock import Clock
+from engine.core.clock import NS_PER_SECOND, Clock
 from engine.core.durations import format_duration
 from engine.core.errors import StoppedError
 from engine.core.records import WriteSource
@@ -24,6 +24,8 @@ from engine.flow.write_limiter import WarmingUpLimiter
 
 # What a writer may put into one batch where nothing limits it.
 UNLIMITED_BATCH_RECORDS = 1_000_000
+# How much later than told a refused writer may come: he is told whole seconds, rounded up, and has some way to go.
+LATE_NS = NS_PER_SECOND + NS_PER_SECOND // 4
 
 
 class Permit(Slot):
@@ -267,15 +269,33 @@ class FlowControl:
 
     def _refusal_by_rate(self, records: int, now_ns: int) -> Refusal:
         limiter = self._write.limiter
-        next_free_ns = None if limiter is None else limiter.next_free_ns()
+        retry_after_ns = max(1, self._wait_ns(now_ns))
+        if limiter is not None:
+            limiter.expect_back(now_ns + retry_after_ns + LATE_NS)
         return Refusal(
             outcome=Outcome.WRITE_RATE_LIMIT_EXHAUSTED,
             partition=self._partition,
             records=records,
             limit=0.0 if limiter is None else limiter.limit_per_second,
-            # A limit of 0 may rise at the next tick at the earliest.
-            retry_after_ns=TICK_NS if next_free_ns is None else max(1, next_free_ns - now_ns),
+            retry_after_ns=retry_after_ns,
         )
+
+    def _wait_ns(self, now_ns: int) -> int:
+        limiter = self._write.limiter
+        next_free_ns = now_ns if limiter is None else limiter.next_free_ns()
+        # A limit of 0 may rise at the next tick at the earliest.
+        return TICK_NS if next_free_ns is None else max(0, next_free_ns - now_ns)
+
+    def wait_ns(self) -> int:
+        """How long the write limit keeps everybody waiting; 0 where it does not."""
+        with self._lock:
+            return self._wait_ns(self._now_ns())
+
+    def expect_back(self, after_ns: int) -> None:
+        """A batch that is meant for several partitions was refused by another one, and comes again after that time."""
+        with self._lock:
+            if self._write.limiter is not None:
+                self._write.limiter.expect_back(self._now_ns() + after_ns + LATE_NS)
 
     # -- the queue ----------------------------------------------------------------------------------------------
 

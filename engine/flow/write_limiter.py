@@ -131,6 +131,10 @@ class WriteRateLimiter(ABC):
         return max(0, self._next_free_ns - now_ns) / self._stable_ns
 
     @abstractmethod
+    def expect_back(self, until_ns: int) -> None:
+        """Somebody was refused and told to come again, and may take until then; he loses nothing by it."""
+
+    @abstractmethod
     def _shape(self, limit_per_second: float) -> None:
         """Sets what follows from a limit above 0: stable interval, cool-down, greatest store."""
 
@@ -147,6 +151,9 @@ class BurstyLimiter(WriteRateLimiter):
     """Saves up to one second of permits while idle and gives them away free."""
 
     __slots__ = ()
+
+    def expect_back(self, until_ns: int) -> None:
+        """What is saved while nobody comes is given away free in any case."""
 
     def _shape(self, limit_per_second: float) -> None:
         self._stable_ns = self._cool_down_ns = NS_PER_SECOND / limit_per_second
@@ -167,9 +174,12 @@ class WarmingUpLimiter(WriteRateLimiter):
 
     Stored permits measure coldness: above half the store each costs more than a warm one, up to three times,
     along a straight line. None is free; after `ramp_up_ns` of idling the limiter is cold again.
+
+    Time in which somebody waits who was refused (`expect_back`) is no idling: who then comes late is served as if he
+    had come as soon as he could, up to a second ago. He is told whole seconds, and the ramp-up would never end.
     """
 
-    __slots__ = ("_ramp_up_ns", "_slope_ns", "_threshold")
+    __slots__ = ("_before", "_expected_until_ns", "_ramp_up_ns", "_slope_ns", "_threshold")
 
     _COLD_FACTOR = 3
     _store_has_price = True
@@ -179,8 +189,40 @@ class WarmingUpLimiter(WriteRateLimiter):
         self._ramp_up_ns = ramp_up_ns
         self._threshold = 0.0
         self._slope_ns = 0.0
+        self._expected_until_ns = now_ns
+        # The last grant, and what it was taken from; none after anything else has changed.
+        self._before: tuple[int, float, int] | None = None
         super().__init__(limit_per_second, now_ns)
         self._stored = self._stored_max
+
+    def try_acquire(self, records: int, now_ns: int) -> bool:
+        moment_ns = now_ns
+        if now_ns <= self._expected_until_ns and self._next_free_ns < now_ns:
+            moment_ns = max(self._next_free_ns, now_ns - NS_PER_SECOND)
+        before = (records, self._stored, self._next_free_ns)
+        if not super().try_acquire(records, moment_ns):
+            return False
+        self._before = before
+        return True
+
+    def expect_back(self, until_ns: int) -> None:
+        self._expected_until_ns = max(self._expected_until_ns, until_ns)
+
+    def give_back(self, records: int, now_ns: int) -> None:
+        before, self._before = self._before, None
+        if before is not None and before[0] == records:
+            # As if nothing had been granted: cold permits cost more than their number says.
+            _, self._stored, self._next_free_ns = before
+        else:
+            super().give_back(records, now_ns)
+
+    def set_limit(self, limit_per_second: float, now_ns: int) -> None:
+        self._before = None
+        super().set_limit(limit_per_second, now_ns)
+
+    def take_over_debt(self, other: WriteRateLimiter, now_ns: int) -> None:
+        self._before = None
+        super().take_over_debt(other, now_ns)
 
     def momentary_rate_per_second(self, now_ns: int) -> float:
         """The rate at which the next permit would be granted: between a third of the limit and all of it."""

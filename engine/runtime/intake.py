@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Condition, Lock
 from typing import Any
 
@@ -184,9 +184,17 @@ class Intake:
             answer = partition.try_acquire(WriteSource.USER_COMMAND, len(records), always_allowed=always_allowed)
             if isinstance(answer, Refusal):
                 self._give_back(permits, units)
-                return answer
+                return self._come_again(answer, units) if len(units) > 1 else answer
             permits[number] = answer
         return permits
+
+    def _come_again(self, refusal: Refusal, units: Mapping[int, Unit]) -> Refusal:
+        """The refusal of one partition with the time at which all of them admit; they await it together."""
+        gates = [self._partitions[number].gate for number in units]
+        after_ns = max(refusal.retry_after_ns, *(gate.wait_ns() for gate in gates))
+        for gate in gates:
+            gate.expect_back(after_ns)
+        return replace(refusal, retry_after_ns=after_ns)
 
     def _give_back(self, permits: Mapping[int, Permit], units: Mapping[int, Unit]) -> None:
         for number, permit in permits.items():

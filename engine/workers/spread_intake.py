@@ -60,7 +60,8 @@ class SpreadIntake:
             except WriteFailedError as error:
                 wrong = error
             else:
-                refused = refused or answer
+                # The one that takes longest: sooner it would be refused again.
+                refused = max(filter(None, (refused, answer)), key=lambda r: r.retry_after_ns, default=None)
                 if answer is None:
                     admitted.append(seat)
         if wrong is not None or refused is not None:

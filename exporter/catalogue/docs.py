@@ -37,7 +37,7 @@ numbers of a scrape are of one snapshot. `?name[]=penstock_throttled&name[]=pens
 **An application that embeds Penstock** and has a registry of prometheus_client puts them into it:
 
 ```python
-from exporter.prometheus.collector import PenstockCollector
+from penstock.metrics import PenstockCollector
 
 registry.register(PenstockCollector(engine))
 ```

@@ -16,6 +16,7 @@ from penstock.cli.demo import demo
 from penstock.cli.ending import ended
 from penstock.cli.exporters import exporters
 from penstock.cli.flow_control import flow_control
+from penstock.cli.health import health
 from penstock.cli.log import log
 from penstock.cli.run import run
 from penstock.cli.simulate import simulate
@@ -41,6 +42,7 @@ commands.add_command(flow_control)
 commands.add_command(simulate)
 commands.add_command(back_pressure)
 commands.add_command(exporters)
+commands.add_command(health)
 commands.add_command(log)
 commands.add_command(dashboards)
 

@@ -1,7 +1,7 @@
 """Settings: one YAML file, the environment over it, every mistake one clear line."""
 
 from engine.backpressure.settings import BackPressureMode, BackPressureSettings
-from penstock.settings.run import LoggingSettings, ManagementSettings, RunSettings, load_settings
+from penstock.settings.run import LoggingSettings, ManagementSettings, RunSettings, load_management, load_settings
 
 __all__ = [
     "BackPressureMode",
@@ -9,5 +9,6 @@ __all__ = [
     "LoggingSettings",
     "ManagementSettings",
     "RunSettings",
+    "load_management",
     "load_settings",
 ]

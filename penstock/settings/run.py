@@ -23,7 +23,7 @@ from penstock.settings.document import read_document
 from penstock.settings.entries import Mistake, Place
 from penstock.settings.environment import read_environment
 from penstock.settings.mistakes import mistake_of, mistake_of_rule
-from penstock.settings.schema import GatewaySection, OtlpSection, Root
+from penstock.settings.schema import GatewaySection, ManagementSection, OtlpSection, Root
 from penstock.settings.secrets import secrets_of
 from penstock.settings.sections import BrokenRule, settings_of
 from penstock.settings.spelling import understand
@@ -129,19 +129,33 @@ def load_settings(file: Path, environment: Mapping[str, str], *, leave_code_to_w
             back_pressure=back_pressure,
         ),
         back_pressure=back_pressure,
-        management=ManagementSettings(
-            enabled=root.management.enabled,
-            host=root.management.host,
-            port=root.management.port,
-            hosts=tuple(root.management.hosts),
-            web_config=_web_config(composer, root.management.web_config),
-            access=root.management.access,
-        ),
+        management=_management(root.management, composer),
         gateway=gateway,
         otlp=_otlp(root.otlp, composer),
         traces=traces,
         logging=LoggingSettings(format=root.logging.format, level=root.logging.level),
         warnings=_warnings(understood.ignored),
+    )
+
+
+def load_management(file: Path, environment: Mapping[str, str]) -> ManagementSettings:
+    """Where the management port of `file` is, without looking at anything that the pipeline is made of."""
+    entries = understand(read_document(file), read_environment(environment)).entries
+    try:
+        root = Root.model_validate(entries.nested())
+    except ValidationError as error:
+        raise mistake_of(error, entries, str(file)) from None
+    return _management(root.management, Composer(entries, file, imports_code=False))
+
+
+def _management(section: ManagementSection, composer: Composer) -> ManagementSettings:
+    return ManagementSettings(
+        enabled=section.enabled,
+        host=section.host,
+        port=section.port,
+        hosts=tuple(section.hosts),
+        web_config=_web_config(composer, section.web_config),
+        access=section.access,
     )
 
 

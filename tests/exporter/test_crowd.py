@@ -81,9 +81,11 @@ def test_who_works_makes_way_for_nobody(clock: Clock) -> None:
         for guest in (first, second):
             crowd.try_enter(guest)
             crowd.work(guest)
+        assert not crowd.has_room
         assert not crowd.try_enter(third)
         assert not is_cut_off(far_first)
         crowd.rest(second)
+        assert crowd.has_room
         assert crowd.try_enter(third)
 
 
@@ -94,9 +96,23 @@ def test_strangers_make_way_before_those_who_were_answered(clock: Clock) -> None
         known.is_known = True
         crowd.rest(known)
         crowd.try_enter(stranger)
+        clock.seconds = 1
         assert crowd.try_enter(new)
         assert is_cut_off(far_stranger)
         assert not is_cut_off(far_known)
+
+
+def test_who_has_just_come_is_not_cut_off_for_the_next_while_somebody_rests_who_was_answered(clock: Clock) -> None:
+    crowd = Crowd(2, kept_seconds=0, now=clock)
+    with guests(3) as [(known, far_known), (new, far_new), (newer, _)]:
+        crowd.try_enter(known)
+        known.is_known = True
+        crowd.rest(known)
+        crowd.try_enter(new)
+        clock.seconds = 0.5
+        assert crowd.try_enter(newer)
+        assert is_cut_off(far_known)
+        assert not is_cut_off(far_new)
 
 
 def test_who_was_answered_a_moment_ago_keeps_its_place_for_a_while(clock: Clock) -> None:
