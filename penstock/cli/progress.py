@@ -31,7 +31,7 @@ def progress_shown(snapshot: Callable[[], EngineSnapshot], console: Console | No
         yield
         return
     over = threading.Event()
-    with Live(console=page, auto_refresh=False, transient=True) as live, _log_above(live):
+    with Live(console=page, auto_refresh=False, transient=True) as live, _log_above():
         drawing = threading.Thread(target=_draw, args=(snapshot, live, over), name="penstock-progress", daemon=True)
         drawing.start()
         try:
@@ -50,8 +50,8 @@ def _draw(snapshot: Callable[[], EngineSnapshot], live: Live, over: threading.Ev
 
 
 @contextmanager
-def _log_above(live: Live) -> Iterator[None]:
-    """The log's lines go where `live` takes what is printed: above what it draws."""
+def _log_above() -> Iterator[None]:
+    """The log's lines go where a live view takes what is printed: above what it draws."""
     handlers = [
         handler
         for handler in logging.getLogger().handlers
