@@ -14,6 +14,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,7 @@ def curve(folder: Path) -> None:
         found: list[str] = []
         for rows in CURVE:
             path.write_bytes(b"id,a,b\n" + make(rows))
-            found.append(f"{cpu_seconds(lambda: read(path, format='csv', **options)):.2f}")
+            found.append(f"{cpu_seconds(partial(read, path, format='csv', **options)):.2f}")
         print(f"| {name} | {' | '.join(found)} |")
 
 
@@ -127,8 +128,8 @@ def main() -> None:
         ratios: dict[str, list[float]] = {}
         for _ in range(asked.times):
             for what, path, options, loop in files(folder):
-                ours = cpu_seconds(lambda path=path, options=options: read(path, **options))  # type: ignore[misc]
-                theirs = cpu_seconds(lambda path=path, loop=loop: loop(path))  # type: ignore[misc]
+                ours = cpu_seconds(partial(read, path, **options))
+                theirs = cpu_seconds(partial(loop, path))
                 ratios.setdefault(what, []).append(ours / theirs)
         if asked.json:
             print(json.dumps(ratios))

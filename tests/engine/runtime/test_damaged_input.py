@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import logging
+import zlib
 from pathlib import Path
 
 import pytest
@@ -17,13 +18,9 @@ from tests.support.waiting import WAIT_SECONDS
 
 def cut_off(path: Path) -> int:
     """Writes a gzip that ends too early; gives how many whole lines there are in front of the cut."""
-    packed = gzip.compress(b"".join(b"line %d\n" % n for n in range(5000)))
-    path.write_bytes(packed[:-200])
-    count = 0
-    with gzip.open(path) as file, pytest.raises(EOFError):
-        for _ in file:
-            count += 1
-    return count
+    packed = gzip.compress(b"".join(b"line %d\n" % n for n in range(5000)))[:-200]
+    path.write_bytes(packed)
+    return zlib.decompressobj(wbits=31).decompress(packed).count(b"\n")
 
 
 @pytest.mark.parametrize("run_forever", [False, True])
@@ -60,7 +57,7 @@ def test_a_source_without_end_does_not_keep_the_damage_from_being_said(tmp_path:
         .export("all", CollectingExporter().factory)
     )
     with (
-        pytest.raises(TaskFailedError, match="task f/0 stopped the run: .* is cut off"),
+        pytest.raises(TaskFailedError, match=r"task f/0 stopped the run: .* is cut off"),
         pipeline.run(tmp_path / "data") as engine,
     ):
         engine.wait(WAIT_SECONDS)
