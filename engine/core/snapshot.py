@@ -212,6 +212,20 @@ class Culprit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InputSnapshot:
+    """How far a source is in what it reads, by its own word."""
+
+    # In bytes of the file as it lies on the disk; of a followed log, of the file that is open.
+    position_bytes: int
+    # None for what has no end: a pipe, a followed log.
+    size_bytes: int | None = None
+    # How far behind the end of its file a followed log is; None for what is not followed.
+    lag_bytes: int | None = None
+    # The number of the last line that was handed on; 0 before the first.
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskSnapshot:
     """One subtask. Invariant: busy + idle + back-pressured = the time since it started."""
 
@@ -241,6 +255,8 @@ class TaskSnapshot:
     sample_basis: SampleBasis | None = None
     # None before the second reading of the timers.
     recent: RecentTimes | None = None
+    # Of a source that can say it.
+    input: InputSnapshot | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

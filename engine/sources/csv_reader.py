@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from typing import Any
 
 from engine.core.errors import PenstockError
@@ -133,7 +134,9 @@ class RowReader:
         else:
             begins = [0, *ends]
             values += [self._value(row, at + begins[i], at + ends[i]) for i, row in enumerate(rows)]
-        offsets += [window.numbers[at + behind - 1] for behind in ends]
+        offsets += (
+            window.numbers[at:end] if len(rows) == end - at else [window.numbers[at + behind - 1] for behind in ends]
+        )
         window.at = at + ends[-1] if ends else at
         if window.at < end:
             self._together_from = window.at + self._alone
@@ -141,7 +144,7 @@ class RowReader:
         else:
             self._alone = 1
 
-    def _rows_and_ends(self, at: int, end: int) -> tuple[list[list[str]], list[int]]:
+    def _rows_and_ends(self, at: int, end: int) -> tuple[list[list[str]], Sequence[int]]:
         """The rows in front of the first mistake, and how many lines there are up to the end of each."""
         texts: Any = self._window.lines[at:end]
         try:
@@ -149,7 +152,7 @@ class RowReader:
         except csv.Error:
             rows = []
         if len(rows) == len(texts):
-            return rows, list(range(1, len(rows) + 1))
+            return rows, range(1, len(rows) + 1)
         rows = []
         ends: list[int] = []
         reader = self.dialect.parsed(self._window.with_ends(at, end))

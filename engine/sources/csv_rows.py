@@ -7,11 +7,12 @@ from collections import deque
 from typing import Any
 
 from engine.core.errors import ConfigurationError, PenstockError
+from engine.core.snapshot import InputSnapshot
 from engine.sources.csv_dialect import CsvDialect
 from engine.sources.csv_reader import RowReader
 from engine.sources.csv_window import LineWindow
 from engine.sources.line_splitter import LINE_BYTES_MAX
-from engine.sources.protocol import Source, SourceBatch, SourceStart, can_restart, is_prompt
+from engine.sources.protocol import Source, SourceBatch, SourceStart, can_restart, input_of, is_prompt
 
 _BEGINNING = SourceStart(0, None)
 # Lines that are read at a time.
@@ -102,6 +103,9 @@ class CsvRows:
 
     def close(self) -> None:
         self._inner.close()
+
+    def input(self) -> InputSnapshot | None:
+        return input_of(self._inner)
 
     def _read_header(self) -> RowReader:
         """Who has read the names and nothing else."""

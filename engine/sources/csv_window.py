@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import accumulate
 from operator import sub
 from typing import Any
 
@@ -13,8 +12,8 @@ from engine.sources.unreadable import Unreadable
 class LineWindow:
     """Lines as text, each with its number, from `at` on.
 
-    Invariant: `numbers[i]` is the number of `lines[i]`, and `lengths[i]` the bytes of all lines in front of it. What is
-    no UTF-8 stands in them as lone surrogates.
+    Invariant: `numbers[i]` is the number of `lines[i]`, and `_lengths[i]`, as far as somebody has asked, the bytes of
+    all lines in front of it. What is no UTF-8 stands in them as lone surrogates.
     """
 
     def __init__(self, escape: str | None, row_bytes_max: int) -> None:
@@ -23,6 +22,7 @@ class LineWindow:
         self._row_bytes_max = row_bytes_max
         self.lines: list[str | Unreadable] = []
         self.numbers: list[int] = []
+        self._raw: list[Any] = []
         self._lengths: list[int] = [0]
         self.at = 0
         # Whether any text was no UTF-8, or any line not to be read at all.
@@ -43,7 +43,9 @@ class LineWindow:
     def forget_passed(self) -> int:
         """Lets go of what lies in front of `at`; by so much all places are lower now."""
         passed = self.at
-        del self.lines[:passed], self.numbers[:passed], self._lengths[:passed]
+        del self.lines[:passed], self.numbers[:passed], self._raw[:passed], self._lengths[:passed]
+        if not self._lengths:
+            self._lengths = [0]
         self.at = 0
         return passed
 
@@ -52,7 +54,7 @@ class LineWindow:
         numbers = list(range(first, first + len(lines)))
         if self._escape is not None:
             numbers, lines = self._joined(numbers, lines, self._escape, last=last)
-        self.has_unreadable = self.has_unreadable or any(type(line) is Unreadable for line in lines)
+        self.has_unreadable = self.has_unreadable or Unreadable in {*map(type, lines)}
         try:
             if self.has_unreadable or self._escape is not None or not lines:
                 self.lines += [line if type(line) is Unreadable else line.decode() for line in lines]
@@ -65,8 +67,7 @@ class LineWindow:
                 line if type(line) is Unreadable else line.decode("utf-8", "surrogateescape") for line in lines
             ]
         self.numbers += numbers
-        lengths = (len(line.excerpt) if type(line) is Unreadable else len(line) + 1 for line in lines)
-        self._lengths += list(accumulate(lengths, initial=self._lengths[-1]))[1:]
+        self._raw += lines
 
     def _joined(
         self, numbers: list[int], lines: list[Any], escape: bytes, *, last: bool
@@ -102,6 +103,8 @@ class LineWindow:
 
     def length(self, begin: int, end: int) -> int:
         """Their bytes, without the last line end."""
+        for line in self._raw[len(self._lengths) - 1 : end]:
+            self._lengths.append(self._lengths[-1] + len(line.excerpt if type(line) is Unreadable else line) + 1)
         return self._lengths[end] - self._lengths[begin] - 1
 
     def pieces(self, begin: int, end: int) -> Iterator[tuple[str, str]]:

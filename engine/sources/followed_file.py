@@ -12,6 +12,7 @@ import msgspec
 
 from engine.core.clock import NS_PER_SECOND, Clock, SystemClock
 from engine.core.errors import ConfigurationError, PenstockError
+from engine.core.snapshot import InputSnapshot
 from engine.sources.byte_stream import ByteStream, CountedStream, DecodedStream, PlainStream
 from engine.sources.file_shape import check_file, encoding_name, encoding_of, opened_stream, refuse_no_text
 from engine.sources.line_splitter import LINE_BYTES_MAX, LineSplitter
@@ -64,6 +65,8 @@ class FollowedFile:
         self._following: Found | None = None
         # Whether what is open has been read to its end, and the next one is waited for.
         self._is_left = False
+        # Whether it had been rotated before it was opened.
+        self._is_rotated = False
         # The name of the log itself: of what `path` led to when it was opened.
         self._real = ""
         self._head = b""
@@ -71,6 +74,8 @@ class FollowedFile:
         self._recent = b""
         self._read_until = 0
         self._written_ns = 0
+        # As it was at the last look.
+        self._size_bytes = 0
         # What was read behind a hole, for the time when the lines in front of it are taken.
         self._held = b""
         # Since when the file has been moved away and not grown; None while it is where it should be.
@@ -114,6 +119,10 @@ class FollowedFile:
             if found is not None:
                 found.file.close()
         self._found = self._following = self._stream = None
+
+    def input(self) -> InputSnapshot:
+        read = self._read_until
+        return InputSnapshot(position_bytes=read, lag_bytes=max(0, self._size_bytes - read))
 
     # -- reading on ---
 
@@ -171,10 +180,12 @@ class FollowedFile:
         self.close()
         self._found = found
         self._is_left = False
+        self._is_rotated = False
         if os.path.realpath(found.path) == (real := os.path.realpath(self._path)):
             self._real = real
         else:
-            # One that has been rotated still bears the log's own name here.
+            # It still bears the log's own name here.
+            self._is_rotated = True
             self._real = place.path or self._real or real
         self._head = content(found, 0, place.head_bytes)
         self._recent = content(found, place.byte - place.tail_bytes, place.tail_bytes)
@@ -209,6 +220,7 @@ class FollowedFile:
         ):
             return True
         self._written_ns = status.st_mtime_ns
+        self._size_bytes = status.st_size
         return False
 
     def _leave_truncated(self) -> None:
@@ -236,7 +248,9 @@ class FollowedFile:
             self._leave_for_following()
         elif self._was_moved(found.file):
             now_ns = self._clock.monotonic_ns()
-            if self._quiet_since_ns is None:
+            if self._is_rotated and self._clock.wall_ns() - self._written_ns >= _QUIET_NS:
+                self._leave_for_following()
+            elif self._quiet_since_ns is None:
                 self._quiet_since_ns = now_ns
             elif now_ns - self._quiet_since_ns >= _QUIET_NS:
                 self._leave_for_following()

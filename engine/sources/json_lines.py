@@ -8,8 +8,9 @@ from typing import Any
 
 import msgspec
 
+from engine.core.snapshot import InputSnapshot
 from engine.sources.line_splitter import shown
-from engine.sources.protocol import Source, SourceBatch, SourceStart, can_restart, is_prompt
+from engine.sources.protocol import Source, SourceBatch, SourceStart, can_restart, input_of, is_prompt
 from engine.sources.unreadable import Unreadable
 
 _BYTE = re.compile(r" \(byte (\d+)\)$")
@@ -52,6 +53,9 @@ class JsonLines:
 
     def close(self) -> None:
         self._inner.close()
+
+    def input(self) -> InputSnapshot | None:
+        return input_of(self._inner)
 
     def _value(self, line: Any, number: int) -> Any:
         if isinstance(line, Unreadable):

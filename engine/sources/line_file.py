@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.core.errors import DamagedInputError, PenstockError
+from engine.core.snapshot import InputSnapshot
 from engine.sources.byte_stream import ByteStream, DecodedStream
 from engine.sources.file_shape import FileShape, check_file, encoding_name, read_mark, shape_of, write_mark
 from engine.sources.line_splitter import LINE_BYTES_MAX, LineSplitter, shown
@@ -43,6 +44,7 @@ class Lines:
         self._shape: FileShape | None = None
         self._stream: ByteStream | None = None
         self._at_end = False
+        self._position_bytes = self._size_bytes = 0
 
     def describe(self) -> str:
         return str(self._path)
@@ -55,6 +57,7 @@ class Lines:
         check_file(self._path)
         self._begin(LineSplitter(self._line_bytes_max, name=str(self._path)))
         self._shape = shape_of(self._path, self._encoding, self._quote)
+        self._size_bytes = self._path.stat().st_size
         mark = None if start.cursor is None or not start.offset else read_mark(start.cursor)
         if mark is not None and self._shape.is_mark(mark):
             self._continue_at(start.offset + 1, self._shape, mark)
@@ -77,6 +80,10 @@ class Lines:
         if self._stream is not None:
             self._stream.close()
 
+    def input(self) -> InputSnapshot:
+        position = self._position_bytes
+        return InputSnapshot(position_bytes=position, size_bytes=max(position, self._size_bytes))
+
     def _read_block(self) -> None:
         assert self._stream is not None, "open() comes before read()"
         assert self._shape is not None, "a stream has a shape"
@@ -84,6 +91,7 @@ class Lines:
             block = self._stream.read()
         except DamagedInputError as error:
             raise DamagedInputError(self._damage(error)) from error
+        self._position_bytes = self._stream.position
         if block:
             # As long as it was, so that places stay right.
             self._splitter.feed(block.replace(b"\r", b"\n") if self._shape.returns else block)
@@ -125,6 +133,7 @@ class Lines:
             raise PenstockError(
                 f"{self._path} is not the file that was read before: line {line} does not begin at byte {where}"
             )
+        self._position_bytes = stream.position
         self._splitter = LineSplitter(self._line_bytes_max, line=line, name=str(self._path), mark_may_come=line == 1)
 
     def _is_end_at(self, shape: FileShape, mark: tuple[int, ...]) -> bool:

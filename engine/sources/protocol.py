@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+from engine.core.snapshot import InputSnapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,8 @@ class Source(Protocol):
     A source that cannot be read again (a pipe) has an attribute `restartable = False`: it is opened behind the
     highest offset that any partition has stored, and gives new values from there. One whose `read` never waits for
     values has an attribute `prompt = True`: what it gave may then be kept for a moment, to go with what it gives next.
+    One that knows how far it is has a method `input() -> InputSnapshot`, which any thread may call at any time, and
+    which looks at plain numbers alone.
     """
 
     def describe(self) -> str:
@@ -66,6 +71,12 @@ class Source(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+def input_of(source: Source) -> InputSnapshot | None:
+    """How far `source` is; None where it cannot say."""
+    look: Callable[[], InputSnapshot] | None = getattr(source, "input", None)
+    return None if look is None else look()
 
 
 def can_restart(source: Source) -> bool:

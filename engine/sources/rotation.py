@@ -6,7 +6,7 @@ import io
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from zlib import crc32
@@ -25,7 +25,7 @@ _TELLING_BYTES = 16
 _TURN = re.compile(r"[.\-_]\d[\dTZ.:_+\-]*|\.old")
 _PACKED = re.compile(r"\.(gz|zst|zstd|bz2|xz)$")
 # How often a folder is looked at whose names change meanwhile.
-_LOOKS = 5
+_LOOKS = 20
 # In front of a suffix a small number may as well name another log.
 _DATE_DIGITS = 6
 
@@ -72,7 +72,13 @@ def opened(path: Path) -> Found:
 
 def find(place: Place, path: Path) -> Found | None:
     """The file that goes on at `place`: the very same, else a copy of it that does (`copytruncate`, gzip)."""
-    return _while_names_change(path, place, lambda: _find(place, path))
+    for _ in range(_LOOKS):
+        before = _names(path, place)
+        found = _find(place, path)
+        # What got another name during the look may have hidden from it.
+        if found is not None or before == _names(path, place):
+            return found
+    return None
 
 
 def rotated_after(place: Place, path: Path, now: Path | None) -> Found | None:
@@ -80,25 +86,28 @@ def rotated_after(place: Place, path: Path, now: Path | None) -> Found | None:
 
     `now` is where that file is now, which tells how its rotation names files. A copy of it is none.
     """
-    return _while_names_change(path, place, lambda: _rotated_after(place, path, now))
-
-
-def _while_names_change(path: Path, place: Place, look: Callable[[], Found | None]) -> Found | None:
-    """Looks again where files got other names during the look, which may have hidden one of them."""
+    found: Found | None = None
     for _ in range(_LOOKS):
         before = _names(path, place)
-        found = look()
-        if found is not None or before == _names(path, place):
-            return found
-    return None
+        if found is not None:
+            found.file.close()
+        found = _rotated_after(place, path, now)
+        # Of what got another name during the look an older one may have hidden from it.
+        if before == _names(path, place):
+            break
+    return found
 
 
 def _names(path: Path, place: Place) -> set[tuple[str, int]]:
+    """The files that rotation may give other names to."""
+    stem, _ = os.path.splitext(Path(place.path).name or path.name)
     names: set[tuple[str, int]] = set()
     for folder in {path.parent, _real(path).parent, Path(place.path).parent}:
         try:
             with os.scandir(folder) as entries:
-                names |= {(entry.path, entry.inode()) for entry in entries}
+                names |= {
+                    (entry.path, entry.inode()) for entry in entries if entry.name.startswith(stem) or path.is_symlink()
+                }
         except OSError:
             continue
     return names

@@ -7,6 +7,7 @@ import select
 import sys
 
 from engine.core.errors import ConfigurationError, PenstockError
+from engine.core.snapshot import InputSnapshot
 from engine.sources.line_splitter import LINE_BYTES_MAX, LineSplitter
 from engine.sources.protocol import SourceBatch, SourceStart
 
@@ -30,6 +31,7 @@ class StandardInput:
         self._descriptor = descriptor
         self._splitter = LineSplitter(line_bytes_max, name=self.describe())
         self._at_end = False
+        self._position_bytes = 0
 
     def describe(self) -> str:
         return "standard input"
@@ -53,6 +55,9 @@ class StandardInput:
     def close(self) -> None:
         """Leaves the descriptor open: it belongs to the process."""
 
+    def input(self) -> InputSnapshot:
+        return InputSnapshot(position_bytes=self._position_bytes)
+
     def _read_block(self) -> None:
         # Past the interpreter's own buffer: nobody else reads here.
         descriptor = sys.stdin.fileno() if self._descriptor is None else self._descriptor
@@ -64,6 +69,7 @@ class StandardInput:
             raise PenstockError(
                 f"standard input cannot be read behind line {self._splitter.line - 1}: {error}"
             ) from error
+        self._position_bytes += len(block)
         if block:
             self._splitter.feed(block)
         else:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from engine.core.clock import NS_PER_SECOND
 from engine.core.errors import DamagedInputError
-from engine.sources.protocol import Source, SourceBatch, SourceStart, is_prompt
+from engine.core.snapshot import InputSnapshot
+from engine.sources.protocol import Source, SourceBatch, SourceStart, input_of, is_prompt
 from engine.sources.unreadable import Unreadable, UnreadableError
 from engine.tasks.buffers import Buffer
 from engine.tasks.outlets import Outlet
@@ -55,13 +57,15 @@ class SourceTask:
         self._failed = failed
         self._buffer_records = buffer_records
         self._stopping = Event()
+        self._offset = start.offset
+        subtask.input = self._input
 
     def stop(self) -> None:
         """Ends the task after the buffer in hand; from any thread."""
         self._stopping.set()
 
     def run(self) -> None:
-        offset, sequence = self._start.offset, 0
+        offset, sequence = self._offset, 0
         pause_seconds = _PAUSE_MIN_SECONDS
         self._source.open(self._start)
         try:
@@ -81,7 +85,7 @@ class SourceTask:
                 else:
                     self._pause(min(pause_seconds, self._outlet.look() / NS_PER_SECOND))
                     pause_seconds = min(2 * pause_seconds, _PAUSE_MAX_SECONDS)
-                offset = max(offset, batch.last_offset)
+                offset = self._offset = max(offset, batch.last_offset)
         except DamagedInputError:
             # All in front of it is good, and is to get through before the run ends.
             self._outlet.end()
@@ -89,6 +93,11 @@ class SourceTask:
         finally:
             self._source.close()
         self._outlet.end()
+
+    def _input(self) -> InputSnapshot | None:
+        """From any thread."""
+        known = input_of(self._source)
+        return None if known is None else replace(known, offset=self._offset)
 
     def _pause(self, seconds: float) -> None:
         """Nothing has come: idle for a moment, or until the task is stopped."""

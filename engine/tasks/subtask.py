@@ -10,7 +10,7 @@ from typing import Literal
 
 from engine.core.clock import Clock
 from engine.core.errors import DamagedInputError, StoppedError
-from engine.core.snapshot import BlockReason, TaskSnapshot, TaskStatus, VertexSnapshot
+from engine.core.snapshot import BlockReason, InputSnapshot, TaskSnapshot, TaskStatus, VertexSnapshot
 from engine.tasks.buffers import LocalBufferPool
 from engine.tasks.timers import TaskTimer
 
@@ -50,6 +50,8 @@ class Subtask:
         # Set by whoever wires the task, where it hands on buffers.
         self.pool: LocalBufferPool | None = None
         self.body: Callable[[], None] | None = None
+        # How far it is in what it reads; a source's task sets it.
+        self.input: Callable[[], InputSnapshot | None] | None = None
         self.status = TaskStatus.CREATED
         self._clock = clock
         self._failed = failed
@@ -118,6 +120,7 @@ class Subtask:
             records_in=self.meter.records_in,
             records_out=self.meter.records_out,
             rejected=dict(self.meter.rejected),
+            input=None if self.input is None else self.input(),
             buffers_in_use=None if pool is None else pool.in_use,
             buffers=None if pool is None else pool.capacity,
             blocked_by_channel_ns=(

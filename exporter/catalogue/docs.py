@@ -67,6 +67,7 @@ _TITLES = MappingProxyType(
         "log": "Log and processor",
         "exporting": "Record exporters",
         "tasks": "Tasks and back pressure",
+        "sources": "Sources",
         "gateway": "The gateway",
         "scrape": "The exporter itself",
     }

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from engine.core.snapshot import EngineSnapshot
-from exporter.catalogue import engine, exporting, flow_control, gateway, log, scrape, tasks
+from exporter.catalogue import engine, exporting, flow_control, gateway, log, scrape, sources, tasks
 from exporter.catalogue.metric import Metric
 from exporter.catalogue.scrape import ScrapeSnapshot
 
@@ -20,6 +20,7 @@ ENGINE_METRICS: Mapping[str, tuple[Metric[EngineSnapshot], ...]] = MappingProxyT
         "log": log.METRICS,
         "exporting": exporting.METRICS,
         "tasks": tasks.METRICS,
+        "sources": sources.METRICS,
         "gateway": gateway.METRICS,
     }
 )

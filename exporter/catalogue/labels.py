@@ -14,7 +14,7 @@ BACK_PRESSURE_LEVELS = ("ok", "low", "high")
 # Whom to blame when the write limit itself, not an exporter, holds writers back.
 FLOW_CONTROL_TASK = "flow-control"
 
-COLLECTORS = ("engine", "flow_control", "log", "exporting", "tasks", "gateway")
+COLLECTORS = ("engine", "flow_control", "log", "exporting", "tasks", "sources", "gateway")
 
 PIPELINE = Label(name="pipeline", bound="configuration: the name of the pipeline")
 PARTITION = Label(name="partition", bound="configuration: `partitions`, numbered from 1")

@@ -13,6 +13,7 @@ from engine.core.snapshot import (
     BackPressureSnapshot,
     Culprit,
     EngineSnapshot,
+    InputSnapshot,
     RecentTimes,
     SampleBasis,
     SamplerSnapshot,
@@ -130,6 +131,17 @@ def _subtask(task: TaskSnapshot) -> Json:
         "basis": None if task.sample_basis is None else _basis(task.sample_basis),
         "recent": None if task.recent is None else _recent(task.recent),
         "longestBlocked": task.longest_blocked_ns / NS_PER_SECOND,
+        "input": None if task.input is None else _input(task.input),
+    }
+
+
+def _input(known: InputSnapshot) -> Json:
+    """How far a source is."""
+    return {
+        "positionBytes": known.position_bytes,
+        "sizeBytes": known.size_bytes,
+        "lagBytes": known.lag_bytes,
+        "offset": known.offset,
     }
 
 

@@ -62,6 +62,7 @@ def run(file: Path, data: Path | None, port: int | None, no_management: bool) ->
 def _run(settings: RunSettings) -> None:
     from engine.core.errors import TaskFailedError
     from penstock.cli.ending import RunFailed
+    from penstock.cli.progress import progress_shown
     from penstock.cli.stopping import stopped_by_signals
     from penstock.cli.summary import summary
 
@@ -78,7 +79,8 @@ def _run(settings: RunSettings) -> None:
         engine.start()
         log.info("pipeline %s runs over %s", settings.pipeline.name, settings.data)
         try:
-            engine.wait()
+            with progress_shown(engine.snapshot):
+                engine.wait()
         except TaskFailedError as error:
             raise RunFailed(settings.secrets.hide(str(error))) from error
         finally:

@@ -62,9 +62,13 @@ def test_every_line_comes_once_whenever_the_reader_is_killed(way: str, tmp_path:
 def _until_read(writer: LogWriter, out: Path) -> None:
     reader = started(writer.shown, out)
     try:
-        deadline = time.monotonic() + WAIT_SECONDS
-        while len(lines_of(out)) < writer.written and time.monotonic() < deadline and reader.poll() is None:
+        read, deadline = 0, time.monotonic() + WAIT_SECONDS
+        while read < writer.written and time.monotonic() < deadline and reader.poll() is None:
             PAUSE.wait(0.05)
+            before, read = read, len(lines_of(out))
+            if read > before:
+                # There may be many files to be read.
+                deadline = time.monotonic() + WAIT_SECONDS
     finally:
         reader.kill()
         reader.wait()

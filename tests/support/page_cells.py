@@ -45,7 +45,7 @@ def nodes(browser: Browser) -> dict[str, list[str]]:
         browser.evaluate("""
         [...document.querySelectorAll(".node")].map((node) => [
           node.dataset.task ?? node.getAttribute("class").split(" ")[1],
-          [...[...node.querySelectorAll("text")].map((text) => text.textContent),
+          [...[...node.querySelectorAll("text:not(.reading)")].map((text) => text.textContent),
            node.dataset.task ? node.querySelector("rect").getAttribute("fill") : ""],
         ])""")
     )

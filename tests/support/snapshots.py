@@ -20,6 +20,7 @@ from engine.core.snapshot import (
     FlowSnapshot,
     GatewaySnapshot,
     HistogramSnapshot,
+    InputSnapshot,
     Outcome,
     PartitionSnapshot,
     SampleBasis,
@@ -171,7 +172,12 @@ def engine_snapshot(**changes: object) -> EngineSnapshot:
 def busy_snapshot() -> EngineSnapshot:
     """Two partitions, the first throttled; every kind of task; something in every counter."""
     tasks = (
-        task("flights", busy_ns=NS_PER_SECOND, back_pressured_ns={BlockReason.BUFFER: 80 * NS_PER_SECOND}),
+        task(
+            "flights",
+            input=InputSnapshot(position_bytes=4_500_000, size_bytes=6_000_000, lag_bytes=1_500_000, offset=27_004),
+            busy_ns=NS_PER_SECOND,
+            back_pressured_ns={BlockReason.BUFFER: 80 * NS_PER_SECOND},
+        ),
         task(
             "parse",
             busy_ns=4_500_000_000,

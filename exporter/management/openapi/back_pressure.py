@@ -217,6 +217,16 @@ def _back_pressure() -> Schema:
             "basis": nullable(basis),
             "recent": nullable(recent),
             "longestBlocked": NUMBER,
+            "input": nullable(
+                obj(
+                    {
+                        "positionBytes": COUNT,
+                        "sizeBytes": nullable(COUNT),
+                        "lagBytes": nullable(COUNT),
+                        "offset": COUNT,
+                    }
+                )
+            ),
         }
     )
     task = obj(

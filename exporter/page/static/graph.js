@@ -3,11 +3,11 @@
 import { taskColours } from "./colours.js";
 import { draw, make, say } from "./dom.js";
 import { GATE, LOG, arrange } from "./plan.js";
-import { percent, rate, whole } from "./words.js";
+import { bytes, percent, rate, whole } from "./words.js";
 
 const NODE = { width: 174, height: 70 };
 const GAP = { across: 48, down: 26 };
-const MARGIN = { side: 4, top: 42, bottom: 6 };
+const MARGIN = { side: 4, top: 42, bottom: 20 };
 // How far above its ends the way back to the gate runs, and where at the top of a node it begins and ends.
 const RETURN = { above: 28, at: 0.75 };
 const NAME_LENGTH_MAX = 20;
@@ -89,8 +89,9 @@ export class JobGraph {
     const name = draw("text", { x: 10, y: 21, class: "name" }, written);
     const lines = [40, 57].map((y) => draw("text", { x: 10, y }));
     const badge = draw("text", { x: 2, y: -6, class: "badge" });
+    const reading = draw("text", { x: 2, y: NODE.height + 14, class: "reading" });
     const group = draw("g", { class: `node ${isTask ? "task" : id}`, transform: `translate(${place.x},${place.y})` });
-    group.append(title, box, name, ...lines, badge);
+    group.append(title, box, name, ...lines, badge, reading);
     if (isTask) {
       group.setAttribute("role", "button");
       group.setAttribute("tabindex", "0");
@@ -103,7 +104,7 @@ export class JobGraph {
       });
     }
     svg.append(group);
-    return { group, box, lines, badge, title };
+    return { group, box, lines, badge, reading, title };
   }
 
   #tellTask(parts, task, bottleneck) {
@@ -117,6 +118,9 @@ export class JobGraph {
     parts.lines.forEach((line, i) => say(line, said[i]));
     const isBottleneck = bottleneck !== null && bottleneck.id === task.id;
     this.#mark(parts, isBottleneck);
+    const reading = told(task.subtasks.map((subtask) => subtask.input).find((input) => input));
+    say(parts.reading, reading);
+    if (reading !== "") said.push(reading);
     const about = `${spokenKind(task.kind)} ${task.task}, ${task.parallelism} subtasks. ${said.join(", ")}`;
     say(parts.title, about + (isBottleneck ? ". The bottleneck" : ""));
     parts.group.setAttribute("aria-label", parts.title.textContent);
@@ -181,6 +185,14 @@ function flowOf(edge, history) {
 
 const shortened = (name) => (name.length > NAME_LENGTH_MAX ? `${name.slice(0, NAME_LENGTH_MAX - 1)}…` : name);
 const spokenKind = (kind) => kind.replaceAll("_", " ");
+
+/** How far a source is, in a few words; nothing where it cannot say. */
+function told(input) {
+  if (!input) return "";
+  if (input.lagBytes !== null) return `${bytes(input.lagBytes)} behind the end`;
+  if (input.sizeBytes) return `${percent(input.positionBytes / input.sizeBytes)} of ${bytes(input.sizeBytes)} read`;
+  return `${bytes(input.positionBytes)} read`;
+}
 
 function largest(values) {
   const known = values.filter((value) => value !== null && value !== undefined);

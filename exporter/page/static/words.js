@@ -7,6 +7,11 @@ const wholes = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 
 export const whole = (value) => (isKnown(value) ? wholes.format(value) : UNKNOWN);
+export const bytes = (count) => {
+  if (!isKnown(count)) return UNKNOWN;
+  const unit = ["B", "kB", "MB", "GB", "TB"].findIndex((_, i, units) => count < 1000 ** (i + 1) || i === units.length - 1);
+  return `${(count / 1000 ** unit).toFixed(unit === 0 ? 0 : 1)} ${["B", "kB", "MB", "GB", "TB"][unit]}`;
+};
 export const rate = (value) => (isKnown(value) ? `${wholes.format(value)}/s` : UNKNOWN);
 export const percent = (share) => (isKnown(share) ? `${Math.round(share * 100)}%` : UNKNOWN);
 export const ratio = (share) => (isKnown(share) ? share.toFixed(2) : UNKNOWN);
