@@ -52,6 +52,7 @@ __all__ = [
     "EngineDoor",
     "ExportersDoor",
     "IntakeDoor",
+    "RejectsDoor",
     "Episode",
     "Override",
     "RequestLimiterState",
@@ -129,7 +130,23 @@ class ExportersDoor(SnapshotSource, Protocol):
         ...
 
 
-class EngineDoor(BackPressureDoor, ExportersDoor, Protocol):
+class RejectsDoor(SnapshotSource, Protocol):
+    """Whoever keeps what was set aside. Each raises `ConfigurationError` where there is nothing of a task."""
+
+    def rejects(self, task: str, most: int) -> Sequence[Mapping[str, Any]]:
+        """Oldest first, at most so many."""
+        ...
+
+    def replay_rejects(self, task: str) -> int:
+        """Tries all of them again, soon and each once; how many they are."""
+        ...
+
+    def drop_rejects(self, task: str) -> int:
+        """Deletes them; how many they were."""
+        ...
+
+
+class EngineDoor(BackPressureDoor, ExportersDoor, RejectsDoor, Protocol):
     """An engine as the management port knows it. Every method may be called from any thread."""
 
     def flow_settings(self) -> Mapping[int, FlowControlSettings]:

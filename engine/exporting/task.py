@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from queue import SimpleQueue
 from random import Random
-from threading import Condition, Lock
+from threading import Condition, Event, Lock
 from typing import TYPE_CHECKING
 
 from engine.core.clock import NS_PER_MS, NS_PER_SECOND, Clock
@@ -108,6 +109,8 @@ class ExportingTask:
         self._cursor = stored.cursor
         # A record that was taken, for one that takes it again without harm.
         self._witness: Record | None = None
+        # Records that were set aside and are to be handed over once more, between two calls.
+        self._replays: SimpleQueue[tuple[Sequence[Record], Event]] = SimpleQueue()
         # Held while waiting out a pause, a retry or the pace.
         self._control = Condition(Lock())
         self._paused = False
@@ -120,7 +123,21 @@ class ExportingTask:
     def _place(self) -> str:
         return f"exporter {self._cell.name} on partition {self._partition.number}"
 
+    @property
+    def partition(self) -> int:
+        return self._partition.number
+
     # -- from other threads ---
+
+    def replay(self, records: Sequence[Record]) -> Event:
+        """Hands over records that were set aside, once more; what is refused again is set aside again.
+
+        The event says that all of it is done.
+        """
+        done = Event()
+        self._replays.put((records, done))
+        self._partition.wake()
+        return done
 
     def stop(self) -> None:
         """Ends the task when it has caught up with the log."""
@@ -212,6 +229,8 @@ class ExportingTask:
             if self._paused and not awaits:
                 self._wait_out_pause()
                 continue
+            if not self._paused and not self._handed_over and not self._replays.empty():
+                self._replay(exporter, *self._replays.get())
             batches = [] if self._paused else self._read()
             if batches:
                 self._export(exporter, batches)
@@ -322,6 +341,32 @@ class ExportingTask:
             if self._paused:
                 self._wait_out_pause()
         return False
+
+    def _replay(self, exporter: Exporter, records: Sequence[Record], done: Event) -> None:
+        refused: Mapping[int, str] = {}
+        if isinstance(exporter, LaterExporter):
+            refused = {record.position: "who acknowledges later is not handed rejects again" for record in records}
+        while not refused and not self._abandoned:
+            try:
+                self._cursor = self._timed(exporter, records)
+                break
+            except _ENDING:
+                raise
+            except RefusedRecordsError as error:
+                self._cursor = error.cursor if type(error.cursor) is bytes else self._cursor
+                refused = error.reasons
+            except Exception as error:
+                self._stumbled(error)
+        if self._abandoned:
+            return
+        if refused:
+            self._set_aside([(record, refused[record.position]) for record in records if record.position in refused])
+        self._recovered()
+        self._cell.exported += len(records) - len(refused)
+        if self._cursor != self._stored.cursor:
+            self._stored = Acknowledgement(self._cell.name, self._stored.position, self._cursor)
+            self._partition.acknowledge(self._stored)
+        done.set()
 
     def _judge(self, records: Sequence[Record], error: RefusedRecordsError) -> None:
         """Some records of a call were refused: finds out whose fault that is, and does what has to be done."""

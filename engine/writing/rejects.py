@@ -43,6 +43,8 @@ class Reject:
     # Of a record of the log; its value is `value`.
     partition: int | None = None
     record: Record | None = None
+    # Whether `value` is only what a person would want to read of it.
+    is_excerpt: bool = False
 
 
 class RejectFile:
@@ -78,7 +80,7 @@ class RejectFile:
 
     def _line(self, reject: Reject) -> bytes:
         now_ns = self._clock.wall_ns()
-        value, packed = _said(reject.value)
+        value, packed, is_excerpt = _said(reject.value)
         line: dict[str, Any] = {
             "task": self._culprit,
             "source": reject.source,
@@ -88,6 +90,8 @@ class RejectFile:
         }
         if packed is not None:
             line["packed"] = packed
+        if is_excerpt or reject.is_excerpt:
+            line["isExcerpt"] = True
         if reject.record is not None:
             record = reject.record
             line |= {
@@ -135,23 +139,24 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(file)
 
 
-def _said(value: object) -> tuple[Any, str | None]:
-    """The value as JSON, or as a person would want to read it; and packed, where JSON does not say all of it."""
+def _said(value: object) -> tuple[Any, str | None, bool]:
+    """The value as JSON, or as a person would want to read it; packed, where JSON does not say all of it; and whether
+    that cannot be done either, so that it can never be tried again.
+    """
     # What a source could not read carries the beginning of it, and is not to be tried again.
     excerpt = getattr(value, "excerpt", None)
     if excerpt is not None:
-        return _as_text(excerpt), None
+        return _as_text(excerpt), None, True
     try:
         text = _encode(value)
         if _decode(text) == value and not isinstance(value, bytes | bytearray):
-            return msgspec.Raw(text), None
+            return msgspec.Raw(text), None, False
     except (TypeError, ValueError, OverflowError, RecursionError):
         pass
     try:
-        packed = b64encode(_pack(value)).decode()
+        return _as_text(value), b64encode(_pack(value)).decode(), False
     except (TypeError, ValueError, OverflowError, RecursionError):
-        packed = None
-    return _as_text(value), packed
+        return _as_text(value), None, True
 
 
 def _as_text(value: object) -> str:
