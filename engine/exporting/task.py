@@ -49,6 +49,9 @@ log = logging.getLogger("penstock.exporting")
 _IDLE_WAIT_NS = NS_PER_SECOND
 # How often an exporter that acknowledges later is asked while something is open.
 _LATER_WAIT_NS = 50 * NS_PER_MS
+# How many records that come for the first time go with many that are tried again, and how many of these wait at most.
+_WITNESSES = 10
+_WAITING_BATCHES_MAX = 10
 _ENDING = (StoppedError, ConfigurationError, TaskFailedError)
 
 # Keeps records aside, each with the reason; raises `OSError` and keeps none.
@@ -244,16 +247,26 @@ class ExportingTask:
                 self._wait_for_news()
 
     def _read(self) -> list[RecordBatch]:
-        """What follows, unless so much is refused that more would only wait behind it."""
-        if len(self._refusals) >= self._rules.batch_records:
+        """What follows; where much is refused, a few only, and with others that are tried again: they show whose fault
+        it is.
+        """
+        if self._waits_much and (len(self._refusals) >= _WAITING_BATCHES_MAX * self._most or not self._due()):
             return []
         return self._partition.read(self._next_position, self._batch_size())
+
+    @property
+    def _most(self) -> int:
+        return self._rules.batch_records
+
+    @property
+    def _waits_much(self) -> bool:
+        return len(self._refusals) >= self._most
 
     def _due(self) -> list[Record]:
         """Refused records that are to be tried again."""
         if not len(self._refusals):
             return []
-        return self._refusals.due(self._clock.monotonic_ns(), self._rules.batch_records)
+        return self._refusals.due(self._clock.monotonic_ns(), self._most)
 
     def _with_witness(self, again: list[Record]) -> list[Record]:
         """With one that was taken before, where it does no harm: whether it is taken again says whose fault it is."""
@@ -271,7 +284,7 @@ class ExportingTask:
         if not self._handed_over or self._is_soft:
             self._timer.idle()
             self._partition.wait_for_record(self._next_position, wait_ns)
-        elif self._stopping or self._paused or len(self._refusals) >= self._rules.batch_records:
+        elif self._stopping or self._paused or self._waits_much:
             self._rest(wait_ns)
         else:
             self._partition.wait_for_record(self._next_position, wait_ns)
@@ -279,13 +292,15 @@ class ExportingTask:
 
     def _batch_size(self) -> int:
         """Under a pace, what a tenth of a second allows, so that a change of pace is felt at once."""
-        pace, most = self._cell.pace_per_second, self._rules.batch_records
+        pace, most = self._cell.pace_per_second, _WITNESSES if self._waits_much else self._most
         return most if pace is None else max(1, min(most, int(pace / 10)))
 
     def _export(self, exporter: Exporter, batches: list[RecordBatch]) -> None:
         """Hands over what was read, cut to the batch size, and acknowledges each part."""
         for portion in portions(batches, self._next_position, self._batch_size(), self._rules.wanted):
             if not self._wait_for_pace(portion.count) or not self._hand_over(exporter, portion) or self._paused:
+                return
+            if self._waits_much:
                 return
 
     def _hand_over(self, exporter: Exporter, portion: Portion) -> bool:

@@ -50,8 +50,7 @@ class Reject:
 class RejectFile:
     """Appends to `DATA/rejects/<culprit>.ndjson`; made on the first rejection. Any thread, and any worker, may call it.
 
-    After a restart the same values may be rejected, and written, again. What is written is synced: nobody passes over
-    a value before that.
+    After a restart the same values may be rejected, and written, again. Nobody passes over a value before it is synced.
     """
 
     def __init__(self, folder: Path, culprit: str, clock: Clock) -> None:
@@ -59,11 +58,13 @@ class RejectFile:
         self._culprit = culprit
         self._clock = clock
         self._lock = Lock()
+        # Whether all that was put is synced.
+        self._is_settled = True
         # Guarded by the lock.
         self._sayings = Rarely(clock)
 
-    def put(self, rejects: Sequence[Reject]) -> None:
-        """Raises `OSError` and has kept none, or some twice."""
+    def put(self, rejects: Sequence[Reject], *, sync: bool = True) -> None:
+        """Raises `OSError` and has kept none, or some twice. Without `sync` a call of `settle` is still to come."""
         text = b"".join(self._line(reject) for reject in rejects)
         with self._lock:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -73,10 +74,29 @@ class RejectFile:
                     written = 0
                     while written < len(text):
                         written += os.write(file, text[written:])
-                    os.fsync(file)
+                    if sync:
+                        os.fsync(file)
                 finally:
                     os.close(file)
+            self._is_settled = sync
             self._say(rejects)
+
+    def settle(self) -> None:
+        """What was put survives the machine from here on."""
+        if self._is_settled:
+            return
+        with self._lock:
+            try:
+                file = os.open(self.path, os.O_WRONLY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                # Somebody has dropped it meanwhile, or set it out to be tried again.
+                self._is_settled = True
+                return
+            try:
+                os.fsync(file)
+            finally:
+                os.close(file)
+            self._is_settled = True
 
     def _line(self, reject: Reject) -> bytes:
         now_ns = self._clock.wall_ns()
