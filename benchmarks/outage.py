@@ -159,7 +159,8 @@ def _fill(folder: Path) -> None:
 def faults(small_disk: Path | None) -> Iterator[list[Fault]]:
     with ExitStack() as stack:
         down, broken, busy, hanging, slow = (stack.enter_context(line_target()) for _ in range(5))
-        bulk, half, poisoned = (stack.enter_context(bulk_target()) for _ in range(3))
+        refusing = stack.enter_context(line_target())
+        bulk, half, poisoned, forbidden = (stack.enter_context(bulk_target()) for _ in range(4))
         busy_for = {"retry-after": "5"}
         found = [
             Fault(
@@ -182,6 +183,15 @@ def faults(small_disk: Path | None) -> Iterator[list[Fault]]:
             _of_lines("answers 429", busy, lambda _: Reply(429, headers=busy_for)),
             _of_lines("hangs", hanging, lambda _: Reply(200, hold=hanging.hold), timeout_ns=5 * NS_PER_SECOND),
             _of_lines("slow", slow, _slowly),
+            _of_lines("refuses all with 400", refusing, lambda _: Reply(400, b"no such field")),
+            Fault(
+                name="forbids all documents",
+                exporter="bulk-forbidden",
+                factory=elasticsearch(forbidden.url, "all"),
+                begin=lambda: setattr(forbidden, "judge", lambda _: (403, "action is unauthorized")),
+                end=lambda: setattr(forbidden, "judge", lambda _: None),
+                arrived=partial(_documents, forbidden),
+            ),
             Fault(
                 name="takes half of each bulk",
                 exporter="bulk-half",

@@ -55,6 +55,7 @@ __all__ = [
     "EngineDoor",
     "ExportersDoor",
     "IntakeDoor",
+    "RejectsDoor",
     "Episode",
     "Override",
     "RequestLimiterState",
@@ -138,7 +139,23 @@ class ExportersDoor(SnapshotSource, Protocol):
         ...
 
 
-class EngineDoor(BackPressureDoor, ExportersDoor, Protocol):
+class RejectsDoor(SnapshotSource, Protocol):
+    """Whoever keeps what was set aside. Each raises `ConfigurationError` where there is nothing of a task."""
+
+    def rejects(self, task: str, most: int) -> Sequence[Mapping[str, Any]]:
+        """Oldest first, at most so many."""
+        ...
+
+    def replay_rejects(self, task: str) -> int:
+        """Tries all of them again, soon and each once; how many they are."""
+        ...
+
+    def drop_rejects(self, task: str) -> int:
+        """Deletes them; how many they were."""
+        ...
+
+
+class EngineDoor(BackPressureDoor, ExportersDoor, RejectsDoor, Protocol):
     """An engine as the management port knows it. Every method may be called from any thread.
 
     Those about limits raise `NotReadyError` until the engine is ready, and changes once it is no more.

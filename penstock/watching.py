@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from engine.backpressure.markers import Function
 from engine.backpressure.settings import BackPressureSettings
@@ -70,6 +70,15 @@ class _WithoutFlowControl:
 
     def pause_exporter(self, name: str, *, paused: bool, soft: bool = False, by: str | None = None) -> None:
         raise ConfigurationError(f"there is no exporter {name!r}")
+
+    def rejects(self, task: str, most: int) -> Sequence[Mapping[str, Any]]:
+        raise ConfigurationError(f"there are no rejects of {task!r}")
+
+    def replay_rejects(self, task: str) -> int:
+        raise ConfigurationError(f"there are no rejects of {task!r}")
+
+    def drop_rejects(self, task: str) -> int:
+        raise ConfigurationError(f"there are no rejects of {task!r}")
 
 
 class Watch(_WithoutFlowControl):

@@ -228,6 +228,17 @@ CAUSES = Group(
             drill_down=("pipeline", "task"),
         ),
         Alert(
+            name="PenstockRejectsWaiting",
+            expression=largest_without(_select("penstock_rejects"), "instance").above("0"),
+            severity=Severity.TICKET,
+            summary="Rejects of task {{ $labels.task }} of {{ $labels.pipeline }} wait for a day",
+            description="{{ $value | humanize }} values that {{ $labels.task }} has set aside are kept since a day; "
+            "nobody has tried them again or dropped them.",
+            board=BoardUid.BACK_PRESSURE,
+            for_="1d",
+            drill_down=("pipeline", "task"),
+        ),
+        Alert(
             name="PenstockDiskFillsUp",
             expression=_disk_free.below(str(_DISK_BYTES_MIN)).otherwise(
                 _disk_free.only_where(predicted(_disk_free, "1h", 4 * _HOUR).below("0"))

@@ -283,6 +283,15 @@ class ExporterSnapshot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RejectsSnapshot:
+    """What was set aside by one task and is kept: how many, and since when the oldest of them."""
+
+    task: str
+    count: int
+    oldest_wall_ns: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FlowSnapshot:
     """The gate of one partition. Limits are None while they are disabled."""
 
@@ -417,5 +426,7 @@ class EngineSnapshot:
     observed: Mapping[str, int] = field(default_factory=dict)
     # None where no gateway was opened.
     gateway: GatewaySnapshot | None = None
+    # Of the tasks that have any.
+    rejects: tuple[RejectsSnapshot, ...] = ()
     # Facts of the build and configuration, for the info metric.
     info: Mapping[str, str] = field(default_factory=dict)

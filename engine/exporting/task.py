@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from queue import SimpleQueue
 from random import Random
-from threading import Condition, Lock
+from threading import Condition, Event, Lock
 from typing import TYPE_CHECKING
 
 from engine.core.clock import NS_PER_MS, NS_PER_SECOND, Clock
@@ -49,6 +50,9 @@ log = logging.getLogger("penstock.exporting")
 _IDLE_WAIT_NS = NS_PER_SECOND
 # How often an exporter that acknowledges later is asked while something is open.
 _LATER_WAIT_NS = 50 * NS_PER_MS
+# How many records that come for the first time go with many that are tried again, and how many of these wait at most.
+_WITNESSES = 10
+_WAITING_BATCHES_MAX = 10
 _ENDING = (StoppedError, ConfigurationError, TaskFailedError)
 
 # Keeps records aside, each with the reason; raises `OSError` and keeps none.
@@ -109,6 +113,8 @@ class ExportingTask:
         self._cursor = stored.cursor
         # A record that was taken, for one that takes it again without harm.
         self._witness: Record | None = None
+        # Records that were set aside and are to be handed over once more, between two calls.
+        self._replays: SimpleQueue[tuple[Sequence[Record], Event]] = SimpleQueue()
         # Held while waiting out a pause, a retry or the pace.
         self._control = Condition(Lock())
         self._paused = False
@@ -121,7 +127,21 @@ class ExportingTask:
     def _place(self) -> str:
         return f"exporter {self._cell.name} on partition {self._partition.number}"
 
+    @property
+    def partition(self) -> int:
+        return self._partition.number
+
     # -- from other threads ---
+
+    def replay(self, records: Sequence[Record]) -> Event:
+        """Hands over records that were set aside, once more; what is refused again is set aside again.
+
+        The event says that all of it is done.
+        """
+        done = Event()
+        self._replays.put((records, done))
+        self._partition.wake()
+        return done
 
     def stop(self) -> None:
         """Ends the task when it has caught up with the log."""
@@ -213,6 +233,8 @@ class ExportingTask:
             if self._paused and not awaits:
                 self._wait_out_pause()
                 continue
+            if not self._paused and not self._handed_over and not self._replays.empty():
+                self._replay(exporter, *self._replays.get())
             batches = [] if self._paused else self._read()
             if batches:
                 self._export(exporter, batches)
@@ -226,16 +248,26 @@ class ExportingTask:
                 self._wait_for_news()
 
     def _read(self) -> list[RecordBatch]:
-        """What follows, unless so much is refused that more would only wait behind it."""
-        if len(self._refusals) >= self._rules.batch_records:
+        """What follows; where much is refused, a few only, and with others that are tried again: they show whose fault
+        it is.
+        """
+        if self._waits_much and (len(self._refusals) >= _WAITING_BATCHES_MAX * self._most or not self._due()):
             return []
         return self._partition.read(self._next_position, self._batch_size())
+
+    @property
+    def _most(self) -> int:
+        return self._rules.batch_records
+
+    @property
+    def _waits_much(self) -> bool:
+        return len(self._refusals) >= self._most
 
     def _due(self) -> list[Record]:
         """Refused records that are to be tried again."""
         if not len(self._refusals):
             return []
-        return self._refusals.due(self._clock.monotonic_ns(), self._rules.batch_records)
+        return self._refusals.due(self._clock.monotonic_ns(), self._most)
 
     def _with_witness(self, again: list[Record]) -> list[Record]:
         """With one that was taken before, where it does no harm: whether it is taken again says whose fault it is."""
@@ -253,7 +285,7 @@ class ExportingTask:
         if not self._handed_over or self._is_soft:
             self._timer.idle()
             self._partition.wait_for_record(self._next_position, wait_ns)
-        elif self._stopping or self._paused or len(self._refusals) >= self._rules.batch_records:
+        elif self._stopping or self._paused or self._waits_much:
             self._rest(wait_ns)
         else:
             self._partition.wait_for_record(self._next_position, wait_ns)
@@ -261,13 +293,15 @@ class ExportingTask:
 
     def _batch_size(self) -> int:
         """Under a pace, what a tenth of a second allows, so that a change of pace is felt at once."""
-        pace, most = self._cell.pace_per_second, self._rules.batch_records
+        pace, most = self._cell.pace_per_second, _WITNESSES if self._waits_much else self._most
         return most if pace is None else max(1, min(most, int(pace / 10)))
 
     def _export(self, exporter: Exporter, batches: list[RecordBatch]) -> None:
         """Hands over what was read, cut to the batch size, and acknowledges each part."""
         for portion in portions(batches, self._next_position, self._batch_size(), self._rules.wanted):
             if not self._wait_for_pace(portion.count) or not self._hand_over(exporter, portion) or self._paused:
+                return
+            if self._waits_much:
                 return
 
     def _hand_over(self, exporter: Exporter, portion: Portion) -> bool:
@@ -323,6 +357,32 @@ class ExportingTask:
             if self._paused:
                 self._wait_out_pause()
         return False
+
+    def _replay(self, exporter: Exporter, records: Sequence[Record], done: Event) -> None:
+        refused: Mapping[int, str] = {}
+        if isinstance(exporter, LaterExporter):
+            refused = {record.position: "who acknowledges later is not handed rejects again" for record in records}
+        while not refused and not self._abandoned:
+            try:
+                self._cursor = self._timed(exporter, records)
+                break
+            except _ENDING:
+                raise
+            except RefusedRecordsError as error:
+                self._cursor = error.cursor if type(error.cursor) is bytes else self._cursor
+                refused = error.reasons
+            except Exception as error:
+                self._stumbled(error)
+        if self._abandoned:
+            return
+        if refused:
+            self._set_aside([(record, refused[record.position]) for record in records if record.position in refused])
+        self._recovered()
+        self._cell.exported += len(records) - len(refused)
+        if self._cursor != self._stored.cursor:
+            self._stored = Acknowledgement(self._cell.name, self._stored.position, self._cursor)
+            self._partition.acknowledge(self._stored)
+        done.set()
 
     def _judge(self, records: Sequence[Record], error: RefusedRecordsError) -> None:
         """Some records of a call were refused: finds out whose fault that is, and does what has to be done."""

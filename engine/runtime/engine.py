@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -39,11 +40,13 @@ from engine.runtime.front import key_text
 from engine.runtime.intake import Intake, Written
 from engine.runtime.override_file import OverrideFile
 from engine.runtime.pause_file import PauseFile
+from engine.runtime.replaying import Replayer
 from engine.runtime.share import Share
 from engine.runtime.ticker import Ticker
 from engine.runtime.wiring import Wired, Wiring, check
 from engine.tasks.buffers import LocalBufferPool
 from engine.tasks.subtask import Subtask
+from engine.writing.reject_folder import RejectFolder
 
 log = logging.getLogger("penstock.engine")
 
@@ -56,6 +59,8 @@ HELD_BACK = (
 )
 # How long an end waits for writes from outside that are being committed.
 _INTAKE_CLOSE_NS = 2 * NS_PER_SECOND
+# How long a replay may take to notice the end.
+_REPLAY_JOIN_SECONDS = 2.0
 # How often who awaits the end of a run looks for the ends of tasks.
 END_LOOK_SECONDS = 0.1
 
@@ -93,6 +98,8 @@ class Engine:
         self._share = share or Share(
             partitions=tuple(range(1, pipeline.partitions + 1)), sources=tuple(s.name for s in pipeline.sources)
         )
+        self._rejects = RejectFolder(self._folder.rejects)
+        self._replayer: Replayer | None = None
         self._partitions: dict[int, Partition] = {}
         self._wired = Wired()
         key = None if pipeline.key is None else key_text(pipeline.key)
@@ -175,6 +182,9 @@ class Engine:
         for subtask in reversed(self._wired.of_kinds(VertexKind.PROCESSOR, VertexKind.EXPORTER)):
             subtask.start()
         self._start_front()
+        self._replayer = self._made_replayer()
+        if self._replayer is not None:
+            self._replayer.start()
         self._monitor.start()
         self._intake.open()
         self._supervisor.start()
@@ -242,6 +252,11 @@ class Engine:
     def _kept_pauses(self) -> Mapping[str, Pause]:
         return PauseFile(self._folder.path).read()
 
+    def _made_replayer(self) -> Replayer | None:
+        return Replayer(
+            self._rejects, self.pipeline, self._partitions, self._wired.exporters, self._clock, self._on_failed
+        )
+
     def _receivers(self) -> Mapping[int, Receiver]:
         """All partitions, as those that send messages see them."""
         return self._partitions
@@ -298,6 +313,8 @@ class Engine:
                 drain = self._drain and self._failure is None
             # What comes from outside is over first, so that there is an end to what follows.
             self._intake.close(_INTAKE_CLOSE_NS)
+            if self._replayer is not None:
+                self._replayer.stop()
             if drain:
                 self._ending().drain(0 if finished else self._options.drain_timeout_ns)
             self._cancel_all()
@@ -325,11 +342,14 @@ class Engine:
                     if not in_front or self._wired.front is None:
                         return False
                     self._wired.front.stop_sources()
-                if in_front and all(s.is_over for s in in_front) and self._is_quiescent():
+                if in_front and all(s.is_over for s in in_front) and self._has_replayed() and self._is_quiescent():
                     return True
                 # Ends of tasks are not told; they are looked for.
                 self._wake.wait(END_LOOK_SECONDS if in_front else 1.0)
             return False
+
+    def _has_replayed(self) -> bool:
+        return self._replayer is None or self._replayer.is_idle
 
     def _await_in_front(self) -> Sequence[Subtask]:
         """From now on progress is told when these tasks are over; none where the run does not end by itself."""
@@ -350,6 +370,9 @@ class Engine:
         self._ending().cancel(self._delivery_threads)
 
     def _close_all(self) -> None:
+        if self._replayer is not None:
+            self._replayer.stop()
+            self._replayer.join(_REPLAY_JOIN_SECONDS)
         if self._monitor is not None:
             self._monitor.stop()
         if self._ticker is not None:
@@ -384,6 +407,7 @@ class Engine:
             tasks=() if is_starting else tuple(subtask.snapshot() for subtask in self._wired.subtasks),
             observed={} if self._observer is None else self._observer.counts(),
             gateway=None if self._gateway is None else self._gateway(),
+            rejects=self._rejects.counts(),
         )
         return snapshot if is_starting or self._monitor is None else self._monitor.completed(snapshot)
 
@@ -500,6 +524,24 @@ class Engine:
         """Limits how fast each partition's instance of an exporter hands records over; None takes it away."""
         for task in self._exporter(name):
             task.set_pace(records_per_second)
+
+    def rejects(self, task: str, most: int) -> Sequence[Mapping[str, Any]]:
+        """What was set aside by a task and is kept, oldest first, at most so many.
+
+        Raises `ConfigurationError` where there is nothing of it.
+        """
+        return [*islice(self._rejects.lines(task), most)]
+
+    def drop_rejects(self, task: str) -> int:
+        """Deletes what was set aside by a task; how much it was. Raises as `rejects`."""
+        return self._rejects.drop(task)
+
+    def replay_rejects(self, task: str) -> int:
+        """Tries again what was set aside by a task, soon and each once; how much it is. Raises as `rejects`."""
+        count = self._rejects.set_out(task, self._clock.wall_ns())
+        if self._replayer is not None:
+            self._replayer.look()
+        return count
 
     def _exporter(self, name: str) -> list[ExportingTask]:
         if name not in self._wired.exporters:

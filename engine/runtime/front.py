@@ -29,7 +29,27 @@ LOG_WRITER = "log-writer"
 # To blame where a value has no key.
 KEY = "key"
 
-OnValueError = Callable[[Buffer, int, Exception], None]
+
+class OnValueError:
+    """What happens to a value that a task cannot use: kept aside with its place, or the end of the run."""
+
+    def __init__(self, culprit: str, policy: OnError, rejects: RejectFile, subtask: Subtask) -> None:
+        self._culprit = culprit
+        self._policy: OnError = policy
+        self._rejects = rejects
+        self._meter = subtask.meter
+
+    def __call__(self, buffer: Buffer, index: int, error: Exception) -> None:
+        offset, text = buffer.offset_at(index), f"{type(error).__name__}: {error}"
+        if self._policy == "stop":
+            raise TaskFailedError(f"{self._culprit} failed at {buffer.source}:{offset} with {text}") from error
+        reject = Reject(source=buffer.source, offset=offset, reason=text, value=buffer.values[index])
+        self._rejects.put([reject], sync=False)
+        self._meter.reject("error")
+
+    def settle(self) -> None:
+        """Call before what comes behind the value is handed on."""
+        self._rejects.settle()
 
 
 class Front:
@@ -250,34 +270,29 @@ class Front:
         subtask.pool = pool
         last = self._pipeline.steps[-1].name if self._pipeline.steps else None
         if last is not None and subtask.vertex.task != last:
-            return BalancedOutlet(pool, gates)
+            return BalancedOutlet(pool, gates, failed.settle)
+        key_failed = self._on_value_error(subtask, policy, culprit=KEY)
+
+        def settle() -> None:
+            failed.settle()
+            key_failed.settle()
+
         return KeyedOutlet(
             pool,
             gates,
             self._clock,
             key_text=key_text(self._pipeline.key),
             failed=failed,
-            key_failed=self._on_value_error(subtask, policy, culprit=KEY),
+            key_failed=key_failed,
             in_order=self._in_order,
             stored={source: [stored.offset for _, stored in sorted(by.items())] for source, by in stored.items()},
             part_records=self._options.buffer_records,
+            settle=settle,
         )
 
     def _on_value_error(self, subtask: Subtask, policy: OnError, *, culprit: str | None = None) -> OnValueError:
-        """What happens to a value that a task cannot use: kept aside with its place, or the end of the run."""
         name = culprit or subtask.vertex.task
-        rejects = RejectFile(self._folder.rejects, name, self._clock)
-
-        def failed(buffer: Buffer, index: int, error: Exception) -> None:
-            place = f"{buffer.source}:{buffer.offset_at(index)}"
-            text = f"{type(error).__name__}: {error}"
-            if policy == "stop":
-                raise TaskFailedError(f"{name} failed at {place} with {text}") from error
-            value = buffer.values[index]
-            rejects.put([Reject(source=buffer.source, offset=buffer.offset_at(index), reason=text, value=value)])
-            subtask.meter.reject("error")
-
-        return failed
+        return OnValueError(name, policy, RejectFile(self._folder.rejects, name, self._clock), subtask)
 
     def _on_unstorable(self, subtask: Subtask) -> Unstorable:
         """What happens to values that the log cannot hold: the last task in front of it decides."""

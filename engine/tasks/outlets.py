@@ -35,15 +35,24 @@ class Outlet(Protocol):
         ...
 
 
+def _settled() -> None:
+    """Nothing was left out."""
+
+
 class _Channels:
     """A pool and the gates behind it, one channel each."""
 
-    __slots__ = ("_unstorable", "gates", "pool")
+    __slots__ = ("_settle", "_unstorable", "gates", "pool")
 
     def __init__(
-        self, pool: LocalBufferPool, gates: Sequence[Gate], unstorable: Callable[[Buffer], None] | None = None
+        self,
+        pool: LocalBufferPool,
+        gates: Sequence[Gate],
+        settle: Callable[[], None],
+        unstorable: Callable[[Buffer], None] | None = None,
     ) -> None:
         """`unstorable` leaves out of a buffer what the way to another process has no words for."""
+        self._settle = settle
         self.pool = pool
         self.gates = gates
         self._unstorable = unstorable
@@ -60,6 +69,8 @@ class _Channels:
         return False
 
     def _put(self, channel: int, buffer: Buffer) -> None:
+        # Values that are missing in it have to be safe elsewhere.
+        self._settle()
         buffer.pool = self.pool
         buffer.channel = channel
         try:
@@ -78,8 +89,9 @@ class _Channels:
 class BalancedOutlet:
     """Whole buffers, in turn: FORWARD where both sides have as many subtasks, else REBALANCE."""
 
-    def __init__(self, pool: LocalBufferPool, gates: Sequence[Gate]) -> None:
-        self._channels = _Channels(pool, gates)
+    def __init__(self, pool: LocalBufferPool, gates: Sequence[Gate], settle: Callable[[], None] = _settled) -> None:
+        """`settle` is called before anything is handed on."""
+        self._channels = _Channels(pool, gates, settle)
 
     def send(self, buffer: Buffer) -> None:
         self._channels.put(buffer.sequence % len(self._channels.gates), buffer)
@@ -117,8 +129,10 @@ class KeyedOutlet:
         in_order: bool,
         stored: Mapping[str, Sequence[int]],
         part_records: int,
+        settle: Callable[[], None] = _settled,
     ) -> None:
-        self._channels = _Channels(pool, gates, self._leave_out_unstorable)
+        """`settle` is called before anything is handed on."""
+        self._channels = _Channels(pool, gates, settle, self._leave_out_unstorable)
         self._count = len(gates)
         self._clock = clock
         self._key_text = key_text

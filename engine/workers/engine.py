@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -34,6 +35,7 @@ from engine.workers.process import WorkerLost
 from engine.workers.roll_call import RollCall
 from engine.workers.seat import Seat
 from engine.workers.spread_intake import SpreadIntake
+from engine.writing.reject_folder import RejectFolder
 
 log = logging.getLogger("penstock.engine")
 
@@ -73,6 +75,7 @@ class WorkerEngine:
         self._options = options or EngineOptions()
         self._clock = clock or SystemClock()
         self._folder = DataFolder(Path(data))
+        self._rejects = RejectFolder(self._folder.rejects)
         # Guarded by _wake, which also tells the supervisor to look.
         self._wake = threading.Condition()
         self._state = EngineState.STARTING
@@ -330,6 +333,7 @@ class WorkerEngine:
             tasks=(),
             workers=tuple(seat.snapshot() for seat in self._crew.seats),
             gateway=None if self._gateway is None else self._gateway(),
+            rejects=self._rejects.counts(),
         )
         # Some workers' partitions alone would look like all.
         return whole if self._state is EngineState.STARTING else merged(whole, known)
@@ -437,6 +441,21 @@ class WorkerEngine:
         """Limits how fast each partition's instance of an exporter hands records over; None takes it away."""
         self._check_exporter(name)
         self._roll_call.answers(self._by_hand.pace(name, records_per_second))
+
+    def rejects(self, task: str, most: int) -> Sequence[Mapping[str, Any]]:
+        """What was set aside by a task and is kept, oldest first, at most so many.
+
+        Raises `ConfigurationError` where there is nothing of it.
+        """
+        return [*islice(self._rejects.lines(task), most)]
+
+    def drop_rejects(self, task: str) -> int:
+        """Deletes what was set aside by a task; how much it was. Raises as `rejects`."""
+        return self._rejects.drop(task)
+
+    def replay_rejects(self, task: str) -> int:
+        """Raises `ConfigurationError`: a reject may belong to any partition, and no worker has them all."""
+        raise ConfigurationError("rejects are not replayed over workers; run the pipeline with workers: 1 to do it")
 
     def _check_exporter(self, name: str) -> None:
         if self._outline is None or name not in self._outline.exporters:

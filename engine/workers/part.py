@@ -105,6 +105,9 @@ class Part(Engine):
         }
         return {**self._partitions, **elsewhere}
 
+    def _made_replayer(self) -> None:
+        """A worker has not all of the partitions that a reject may belong to."""
+
     def _kept_pauses(self) -> Mapping[str, Pause]:
         return self._order.paused
 

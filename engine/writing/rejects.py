@@ -43,13 +43,14 @@ class Reject:
     # Of a record of the log; its value is `value`.
     partition: int | None = None
     record: Record | None = None
+    # Whether `value` is only what a person would want to read of it.
+    is_excerpt: bool = False
 
 
 class RejectFile:
     """Appends to `DATA/rejects/<culprit>.ndjson`; made on the first rejection. Any thread, and any worker, may call it.
 
-    After a restart the same values may be rejected, and written, again. What is written is synced: nobody passes over
-    a value before that.
+    After a restart the same values may be rejected, and written, again. Nobody passes over a value before it is synced.
     """
 
     def __init__(self, folder: Path, culprit: str, clock: Clock) -> None:
@@ -57,11 +58,13 @@ class RejectFile:
         self._culprit = culprit
         self._clock = clock
         self._lock = Lock()
+        # Whether all that was put is synced.
+        self._is_settled = True
         # Guarded by the lock.
         self._sayings = Rarely(clock)
 
-    def put(self, rejects: Sequence[Reject]) -> None:
-        """Raises `OSError` and has kept none, or some twice."""
+    def put(self, rejects: Sequence[Reject], *, sync: bool = True) -> None:
+        """Raises `OSError` and has kept none, or some twice. Without `sync` a call of `settle` is still to come."""
         text = b"".join(self._line(reject) for reject in rejects)
         with self._lock:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -71,14 +74,33 @@ class RejectFile:
                     written = 0
                     while written < len(text):
                         written += os.write(file, text[written:])
-                    os.fsync(file)
+                    if sync:
+                        os.fsync(file)
                 finally:
                     os.close(file)
+            self._is_settled = sync
             self._say(rejects)
+
+    def settle(self) -> None:
+        """What was put survives the machine from here on."""
+        if self._is_settled:
+            return
+        with self._lock:
+            try:
+                file = os.open(self.path, os.O_WRONLY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                # Somebody has dropped it meanwhile, or set it out to be tried again.
+                self._is_settled = True
+                return
+            try:
+                os.fsync(file)
+            finally:
+                os.close(file)
+            self._is_settled = True
 
     def _line(self, reject: Reject) -> bytes:
         now_ns = self._clock.wall_ns()
-        value, packed = _said(reject.value)
+        value, packed, is_excerpt = _said(reject.value)
         line: dict[str, Any] = {
             "task": self._culprit,
             "source": reject.source,
@@ -88,6 +110,8 @@ class RejectFile:
         }
         if packed is not None:
             line["packed"] = packed
+        if is_excerpt or reject.is_excerpt:
+            line["isExcerpt"] = True
         if reject.record is not None:
             record = reject.record
             line |= {
@@ -135,23 +159,24 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(file)
 
 
-def _said(value: object) -> tuple[Any, str | None]:
-    """The value as JSON, or as a person would want to read it; and packed, where JSON does not say all of it."""
+def _said(value: object) -> tuple[Any, str | None, bool]:
+    """The value as JSON, or as a person would want to read it; packed, where JSON does not say all of it; and whether
+    that cannot be done either, so that it can never be tried again.
+    """
     # What a source could not read carries the beginning of it, and is not to be tried again.
     excerpt = getattr(value, "excerpt", None)
     if excerpt is not None:
-        return _as_text(excerpt), None
+        return _as_text(excerpt), None, True
     try:
         text = _encode(value)
         if _decode(text) == value and not isinstance(value, bytes | bytearray):
-            return msgspec.Raw(text), None
+            return msgspec.Raw(text), None, False
     except (TypeError, ValueError, OverflowError, RecursionError):
         pass
     try:
-        packed = b64encode(_pack(value)).decode()
+        return _as_text(value), b64encode(_pack(value)).decode(), False
     except (TypeError, ValueError, OverflowError, RecursionError):
-        packed = None
-    return _as_text(value), packed
+        return _as_text(value), None, True
 
 
 def _as_text(value: object) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 
-from engine.core.snapshot import BlockReason, EngineSnapshot, SamplerSnapshot
+from engine.core.snapshot import BlockReason, EngineSnapshot, RejectsSnapshot, SamplerSnapshot
 from exporter.catalogue.labels import (
     BACK_PRESSURE_LEVELS,
     BASIS,
@@ -63,6 +63,19 @@ def _rejected(snapshot: EngineSnapshot) -> Iterable[Sample]:
             total[task.task, reason] += records
     for (name, reason), records in total.items():
         yield (snapshot.pipeline, name, reason), records
+
+
+def _rejects(value: Callable[[RejectsSnapshot], Number | None], without: Number | None) -> Read:
+    """For each task that may set something aside; `without` is what stands for one that has not."""
+
+    def read(snapshot: EngineSnapshot) -> Iterable[Sample]:
+        kept = {one.task: one for one in snapshot.rejects}
+        for name in dict.fromkeys((*(vertex.task for vertex in snapshot.vertices), *kept)):
+            number = value(kept[name]) if name in kept else without
+            if number is not None:
+                yield (snapshot.pipeline, name), number
+
+    return read
 
 
 def _bottleneck(snapshot: EngineSnapshot) -> Iterable[Sample]:
@@ -236,6 +249,26 @@ REJECTED: Metric[EngineSnapshot] = Metric(
     combine=Combine.SUM,
     read=_rejected,
 )
+REJECTS: Metric[EngineSnapshot] = Metric(
+    name="penstock_rejects",
+    kind=Kind.GAUGE,
+    unit=Unit.RECORDS,
+    labels=(PIPELINE, TASK),
+    help="Values that this task has set aside and that are still kept in DATA/rejects, of earlier runs too; a value "
+    "without a key counts under the task key.",
+    combine=Combine.MAX,
+    read=_rejects(lambda one: one.count, 0),
+)
+OLDEST_REJECT: Metric[EngineSnapshot] = Metric(
+    name="penstock_oldest_reject_timestamp_seconds",
+    kind=Kind.GAUGE,
+    unit=Unit.SECONDS,
+    labels=(PIPELINE, TASK),
+    help="Unix time at which the oldest value that this task has set aside and that is still kept was; "
+    "absent without any.",
+    combine=Combine.MIN,
+    read=_rejects(lambda one: seconds_or_none(one.oldest_wall_ns), None),
+)
 BOTTLENECK: Metric[EngineSnapshot] = Metric(
     name="penstock_bottleneck",
     kind=Kind.GAUGE,
@@ -265,5 +298,7 @@ METRICS: tuple[Metric[EngineSnapshot], ...] = (
     BUFFERS_IN_USE,
     BUFFERS,
     REJECTED,
+    REJECTS,
+    OLDEST_REJECT,
     BOTTLENECK,
 )

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from exporter.catalogue import PortSnapshot
 from exporter.door import Clock, EngineDoor, NotReadyError, SystemClock
 from exporter.history import HistorySampler
-from exporter.management import back_pressure, events, exporters, flink, history
+from exporter.management import back_pressure, events, exporters, flink, history, rejects
 from exporter.management.access import AccessCheck, Audit
 from exporter.management.flow_control import api, episodes
 from exporter.management.flow_control import route as flow_control
@@ -99,6 +99,7 @@ def management_app(
             Route(events.PATH, events.EventsRoute(sampler.feed).get),
             *back_pressure.routes(engine, calls),
             *exporters.routes(engine, calls),
+            *rejects.routes(engine, calls),
             *flink.routes(engine, calls),
         ],
         middleware=[

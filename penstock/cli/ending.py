@@ -10,6 +10,7 @@ import click
 OK = 0
 FAILED = 1
 USAGE = 2
+REJECTED = 3
 
 
 class RunFailed(click.ClickException):

@@ -18,6 +18,7 @@ from penstock.cli.exporters import exporters
 from penstock.cli.flow_control import flow_control
 from penstock.cli.health import health
 from penstock.cli.log import log
+from penstock.cli.rejects import rejects
 from penstock.cli.run import run
 from penstock.cli.simulate import simulate
 
@@ -25,7 +26,8 @@ from penstock.cli.simulate import simulate
 @click.group(
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 it went well, 1 the run failed, 2 wrong usage or configuration.",
+    epilog="Exit codes: 0 it went well, 1 the run failed, 2 wrong usage or configuration, "
+    "3 rejects (run --fail-on-rejects).",
 )
 @click.version_option(penstock.__version__, prog_name="penstock")
 @click.pass_context
@@ -43,6 +45,7 @@ commands.add_command(simulate)
 commands.add_command(back_pressure)
 commands.add_command(exporters)
 commands.add_command(health)
+commands.add_command(rejects)
 commands.add_command(log)
 commands.add_command(dashboards)
 

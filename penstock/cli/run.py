@@ -34,7 +34,8 @@ log = logging.getLogger("penstock.run")
     "--port", type=click.IntRange(0, 65535), help="Management port, instead of the file's; 0 takes a free one."
 )
 @click.option("--no-management", is_flag=True, help="Open no management port.")
-def run(file: Path, data: Path | None, port: int | None, no_management: bool) -> None:
+@click.option("--fail-on-rejects", is_flag=True, help="End with 3 when anything was set aside.")
+def run(file: Path, data: Path | None, port: int | None, no_management: bool, fail_on_rejects: bool) -> int:
     """Run the pipeline of FILE.
 
     Ends by itself when everything that the sources bring is read, processed and exported. Ctrl-C and SIGTERM let
@@ -56,15 +57,15 @@ def run(file: Path, data: Path | None, port: int | None, no_management: bool) ->
     configure(settings.logging, settings.secrets)
     for warning in settings.warnings:
         log.warning(warning)
-    _run(settings)
+    return _run(settings, fail_on_rejects=fail_on_rejects)
 
 
-def _run(settings: RunSettings) -> None:
+def _run(settings: RunSettings, *, fail_on_rejects: bool) -> int:
     from engine.core.errors import TaskFailedError
-    from penstock.cli.ending import RunFailed
+    from penstock.cli.ending import OK, REJECTED, RunFailed
     from penstock.cli.progress import progress_shown
     from penstock.cli.stopping import stopped_by_signals
-    from penstock.cli.summary import summary
+    from penstock.cli.summary import rejected, summary
 
     engine = _engine(settings)
     access = _access(settings)
@@ -84,7 +85,9 @@ def _run(settings: RunSettings) -> None:
         except TaskFailedError as error:
             raise RunFailed(settings.secrets.hide(str(error))) from error
         finally:
-            click.echo(summary(engine.snapshot(), time.monotonic() - began))
+            ended = engine.snapshot()
+            click.echo(summary(ended, time.monotonic() - began))
+    return REJECTED if fail_on_rejects and rejected(ended) else OK
 
 
 def _engine(settings: RunSettings) -> Engine | WorkerEngine:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from engine.core.snapshot import EngineSnapshot, Outcome, VertexKind
 
 
@@ -9,7 +11,8 @@ def summary(snapshot: EngineSnapshot, seconds: float) -> str:
     """`flights: 27,004 read, 53,402 processed, 53,410 exported, 0 rejected in 17.3 s (…)`."""
     read = sum(task.records_out for task in snapshot.tasks if task.kind is VertexKind.SOURCE)
     processed = sum(sum(partition.processing_duration.counts) for partition in snapshot.partitions)
-    rejected = sum(sum(task.rejected.values()) for task in snapshot.tasks)
+    by_task = rejected(snapshot)
+    named = f" ({', '.join(f'{task} {count:,}' for task, count in by_task.items())})" if by_task else ""
     exported = sum(e.exported_records for p in snapshot.partitions for e in p.exporters)
     written = sum(
         count
@@ -20,5 +23,13 @@ def summary(snapshot: EngineSnapshot, seconds: float) -> str:
     rate = f"{written / seconds:,.0f} records per second written" if seconds > 0 else "at once"
     return (
         f"{snapshot.pipeline}: {read:,} read, {processed:,} processed, {exported:,} exported, "
-        f"{rejected:,} rejected in {seconds:.1f} s ({rate})"
+        f"{sum(by_task.values()):,} rejected{named} in {seconds:.1f} s ({rate})"
     )
+
+
+def rejected(snapshot: EngineSnapshot) -> dict[str, int]:
+    """How much each task has set aside in this run."""
+    counts = Counter({task.task: 0 for task in snapshot.tasks})
+    for task in snapshot.tasks:
+        counts[task.task] += sum(task.rejected.values())
+    return {task: count for task, count in counts.items() if count}

@@ -129,6 +129,13 @@ CASES = (
         ended=60,
     ),
     Case(
+        alert="PenstockRejectsWaiting",
+        values={f"penstock_rejects{{{TASK}}}": "0x10 5x1500 0x60"},
+        silent=1000,
+        fires=1500,
+        ended=1540,
+    ),
+    Case(
         alert="PenstockDiskFillsUp",
         values={f"penstock_disk_free_bytes{{{PIPELINE}}}": "9e9x30 1e8x30 9e9x90"},
         silent=30,

@@ -402,6 +402,8 @@ def test_an_exporter_is_paused_only_after_a_yes(pipeline: Running, tmp_path: Pat
         browser.click("#exporters button")
         browser.click("#confirm [value=yes]")
         assert browser.wait_for(f"{state} === 'paused'")
+        assert browser.text("#held").startswith("archive is paused since ")
+        assert browser.wait_for("document.querySelector('#rejects').textContent === 'Nothing is set aside.'")
 
         def positions() -> list[str]:
             parts = pipeline.get("/api/exporters")["exporters"][0]["partitions"]

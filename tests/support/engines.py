@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from engine.core.clock import NS_PER_SECOND
 from engine.core.errors import ConfigurationError
@@ -65,6 +66,15 @@ class FakeEngine:
     def pause_exporter(self, name: str, *, paused: bool, soft: bool = False, by: str | None = None) -> None:
         self.paused.append((name, paused))
         self.softly += [name] if soft else []
+
+    def rejects(self, task: str, most: int) -> Sequence[Mapping[str, Any]]:
+        return [{"task": task, "value": n} for n in range(min(most, 3))]
+
+    def replay_rejects(self, task: str) -> int:
+        return 3
+
+    def drop_rejects(self, task: str) -> int:
+        return 3
 
     def flow_settings(self) -> Mapping[int, FlowControlSettings]:
         return dict(self.settings)

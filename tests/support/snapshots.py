@@ -23,6 +23,7 @@ from engine.core.snapshot import (
     InputSnapshot,
     Outcome,
     PartitionSnapshot,
+    RejectsSnapshot,
     SampleBasis,
     SamplerSnapshot,
     TaskSnapshot,
@@ -229,6 +230,7 @@ def busy_snapshot() -> EngineSnapshot:
             WorkerSnapshot(worker=2, is_up=False, process_id=None, partitions=(2,), restarts=3),
         ),
         observed={"success": 512, "failure": 7, "dropped": 1},
+        rejects=(RejectsSnapshot(task="parse", count=3, oldest_wall_ns=1_699_999_000 * NS_PER_SECOND),),
         gateway=GatewaySnapshot(
             requests={**dict.fromkeys(GATEWAY_CODES, 0), 200: 40_000, 400: 3, 429: 325},
             records=1_000_000,

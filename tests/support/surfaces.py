@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -59,6 +60,15 @@ class NotedEngine:
 
     def pause_exporter(self, name: str, *, paused: bool, soft: bool = False, by: str | None = None) -> None:
         self.running.pause_exporter(name, paused=paused, soft=soft, by=by)
+
+    def rejects(self, task: str, most: int) -> Sequence[Mapping[str, Any]]:
+        return self.running.rejects(task, most)
+
+    def replay_rejects(self, task: str) -> int:
+        return self.running.replay_rejects(task)
+
+    def drop_rejects(self, task: str) -> int:
+        return self.running.drop_rejects(task)
 
     def flow_settings(self) -> Mapping[int, FlowControlSettings]:
         return self.running.flow_settings()

@@ -19,6 +19,8 @@ from exporter.management.openapi.schema import (
     said,
     unix_seconds,
 )
+from exporter.management.rejects import PATH as REJECTS_PATH
+from exporter.management.rejects import SHOWN_MAX
 
 _NAME = Parameter("name", "path", "the exporter's name", STRING)
 _SOFT = Parameter("soft", "query", "it exports, and acknowledges nothing: for backups", BOOLEAN)
@@ -79,6 +81,64 @@ def operations() -> list[Operation]:
                 ("resume", "Lets all exporters go on"),
             )
         ),
+        *_rejects(),
+    ]
+
+
+def _rejects() -> list[Operation]:
+    task = Parameter("task", "path", "the task that set them aside", STRING)
+    limit = Parameter("limit", "query", f"at most so many, 100 by default and {SHOWN_MAX} at most", COUNT)
+    missing = Answer("there are none of this task", {PROBLEM: component("Problem")})
+    return [
+        Operation(
+            path=REJECTS_PATH,
+            method="get",
+            name="rejects",
+            tag="exporting",
+            summary="How many values each task has set aside, and since when",
+            answers={200: json("as it is now", component("Rejects"))},
+        ),
+        Operation(
+            path=f"{REJECTS_PATH}/{{task}}",
+            method="get",
+            name="rejectsOfTask",
+            tag="exporting",
+            summary="What a task has set aside, oldest first",
+            parameters=(task, limit),
+            answers={
+                200: json("value, reason, place and time of each", obj({"task": STRING, "rejects": array({})})),
+                400: Answer("no such limit", {PROBLEM: component("Problem")}),
+                404: missing,
+            },
+        ),
+        Operation(
+            path=f"{REJECTS_PATH}/{{task}}",
+            method="delete",
+            name="dropRejects",
+            tag="exporting",
+            summary="Deletes what a task has set aside",
+            parameters=(task,),
+            answers={
+                200: json("they are gone", obj({"task": STRING, "deleted": COUNT})),
+                404: missing,
+                409: Answer("not now", {PROBLEM: component("Problem")}),
+            },
+        ),
+        Operation(
+            path=f"{REJECTS_PATH}/{{task}}/replay",
+            method="post",
+            name="replayRejects",
+            tag="exporting",
+            summary="Tries again what a task has set aside, soon and each once",
+            parameters=(task,),
+            answers={
+                202: json("so many are tried again", obj({"task": STRING, "replayed": COUNT})),
+                404: missing,
+                409: Answer(
+                    "they are being replayed, or the pipeline runs over workers", {PROBLEM: component("Problem")}
+                ),
+            },
+        ),
     ]
 
 
@@ -111,4 +171,8 @@ def schemas() -> dict[str, Schema]:
             "partitions": array(partition),
         }
     )
-    return {"Exporters": obj({"takenAt": unix_seconds(), "exporters": array(exporter)})}
+    reject = obj({"task": STRING, "count": COUNT, "oldestAt": nullable(unix_seconds())})
+    return {
+        "Rejects": obj({"takenAt": unix_seconds(), "rejects": array(reject)}),
+        "Exporters": obj({"takenAt": unix_seconds(), "exporters": array(exporter)}),
+    }

@@ -28,14 +28,24 @@ export class ExportingTab {
 
   /** Draws `/api/exporters`. */
   show(state) {
-    const held = document.activeElement?.dataset?.exporter;
+    const focused = document.activeElement?.dataset?.exporter;
     this.#measure(state);
     const rows = state.exporters.flatMap((exporter) => this.#rows(exporter));
     const none = make("tr", {}, make("td", { colspan: 10 }, "there are no record exporters"));
     byId("exporters").replaceChildren(...(rows.length ? rows : [none]));
+    say(byId("held"), state.exporters.flatMap(held).join(" "));
     // The button that had the focus is another one now.
-    const again = [...byId("exporters").querySelectorAll("button")].find((each) => each.dataset.exporter === held);
-    if (held !== undefined) again?.focus();
+    const again = [...byId("exporters").querySelectorAll("button")].find((each) => each.dataset.exporter === focused);
+    if (focused !== undefined) again?.focus();
+  }
+
+  /** Draws `/api/rejects`: what tasks have set aside, here and in front of the log. */
+  showRejects(state) {
+    const told = state.rejects.map(({ task, count, oldestAt }) => {
+      const since = oldestAt === null ? "" : ` (the oldest for ${duration(state.takenAt - oldestAt)})`;
+      return `${task} ${whole(count)}${since}`;
+    });
+    say(byId("rejects"), told.length ? `Set aside and kept: ${told.join(", ")}.` : "Nothing is set aside.");
   }
 
   #rows(exporter) {
@@ -80,7 +90,7 @@ export class ExportingTab {
     const dialog = byId("confirm");
     const consequence =
       action === "pause"
-        ? "Its backlog grows, and writes are held back when it is too long. A pause ends with the run."
+        ? "Its backlog grows, and writes are held back when it is too long. A pause holds until it is resumed."
         : "It goes on where it stopped.";
     say(byId("question"), `${action === "pause" ? "Pause" : "Resume"} ${name}? ${consequence}`);
     dialog.returnValue = "no";
@@ -99,8 +109,17 @@ export class ExportingTab {
   }
 }
 
+/** Who holds it since when; nothing where nobody does. */
+function held({ exporter, partitions }) {
+  const pause = partitions.find((part) => part.pause !== null)?.pause;
+  if (!pause) return [];
+  const by = pause.by === null ? "" : ` by ${pause.by}`;
+  const what = pause.soft ? "exports, and acknowledges nothing: softly paused" : "is paused";
+  return [`${exporter} ${what}${by} since ${timeOfDay(pause.since)}.`];
+}
+
 function action(exporter) {
-  const name = exporter.partitions.some((part) => part.state === "paused") ? "resume" : "pause";
+  const name = exporter.partitions.some((part) => part.pause !== null) ? "resume" : "pause";
   const button = make("button", { type: "button" }, name === "pause" ? "Pause" : "Resume");
   button.dataset.exporter = exporter.exporter;
   button.dataset.action = name;

@@ -28,6 +28,7 @@ const pressures = new Poll("api/back-pressure", tellPressure, tellFreshness);
 const limits = new Poll("api/flow-control", tellLimits, tellFreshness);
 const episodes = new Poll("api/throttling/episodes", showEpisodes, tellFreshness);
 const exporters = new Poll("api/exporters", (state) => exporting.show(state), tellFreshness);
+const rejects = new Poll("api/rejects", (state) => exporting.showRejects(state), tellFreshness);
 const form = new LimitsForm(() => limits.now());
 const exporting = new ExportingTab(() => exporters.now());
 const tasks = new BackPressureTab(byId("tasks"), { mayChange: () => mayAct, refresh: () => pressures.now() });
@@ -75,7 +76,7 @@ function tellFreshness() {
 
 /** What the open view is drawn from. */
 function inView() {
-  return { "back-pressure": [], exporting: [exporters] }[tabs.current] ?? [limits, episodes];
+  return { "back-pressure": [], exporting: [exporters, rejects] }[tabs.current] ?? [limits, episodes];
 }
 
 function refresh() {

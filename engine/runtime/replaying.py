@@ -1,0 +1,241 @@
+"""Rejects that are tried again: through the pipeline from where they fell out of it, or to the exporter once more."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from threading import Event, Thread
+from typing import Any
+
+from engine.core.clock import Clock
+from engine.core.errors import AppendError, StoppedError
+from engine.core.identity import partition_of
+from engine.core.records import Record, RecordType, WriteSource, encode_record
+from engine.core.snapshot import BlockReason
+from engine.core.unit import SourceProgress, Unit
+from engine.exporting.task import ExportingTask
+from engine.partition.partition import Partition
+from engine.partition.retention import DiskSpace
+from engine.pipeline import StepKind
+from engine.runtime.front import KEY, LOG_WRITER, key_text
+from engine.tasks.subtask import Failed
+from engine.writing.again import is_whole, record_of, value_of
+from engine.writing.log_writer import SOURCE_INTENT
+from engine.writing.reject_folder import RejectFolder, Replay, entries
+from engine.writing.rejects import Reject, RejectFile
+
+log = logging.getLogger("penstock.rejects")
+
+_LOOK_SECONDS = 0.5
+# So many are stored or handed over together.
+_AT_ONCE = 100
+
+Entry = Mapping[str, Any]
+
+
+class Replayer:
+    """Watches for rejects that were set out, and tries them again, one after the other, on a thread of its own.
+
+    Each once, also when the process dies in between: with the records of a reject each partition stores how far it has
+    come in that replay. How much an exporter was handed is stored soon after, as its acknowledgements are. What fails
+    again is rejected again.
+    """
+
+    def __init__(
+        self,
+        folder: RejectFolder,
+        pipeline: PipelineDescription,
+        partitions: Mapping[int, Partition],
+        exporters: Mapping[str, list[ExportingTask]],
+        clock: Clock,
+        failed: Failed,
+    ) -> None:
+        self._folder = folder
+        self._pipeline = pipeline
+        self._partitions = partitions
+        self._exporters = exporters
+        self._clock = clock
+        self._failed = failed
+        self._key_text = key_text(pipeline.key)
+        self._stopping = Event()
+        self._wake = Event()
+        self._thread = Thread(target=self._run, name="penstock-replay", daemon=True)
+        # What was said not to be of this pipeline.
+        self._strange: set[str] = set()
+        # Whether there was nothing to do when it last looked.
+        self.is_idle = False
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def look(self) -> None:
+        """Something was set out just now."""
+        self.is_idle = False
+        self._wake.set()
+
+    def stop(self) -> None:
+        """What is not tried again by now is in the next run."""
+        self._stopping.set()
+        self._wake.set()
+
+    def join(self, seconds: float) -> None:
+        if self._thread.ident is not None:
+            self._thread.join(seconds)
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                self._wake.clear()
+                replays = [replay for replay in self._folder.replays() if self._is_ours(replay)]
+                for replay in replays:
+                    self._replay(replay)
+                    if self._stopping.is_set():
+                        return
+                self.is_idle = not replays
+                self._wake.wait(_LOOK_SECONDS)
+        except StoppedError:
+            return
+        except BaseException as error:
+            log.exception("rejects cannot be replayed")
+            self._failed("replay", error)
+
+    def _is_ours(self, replay: Replay) -> bool:
+        names = {*self._exporters, KEY, LOG_WRITER, *(s.name for s in self._pipeline.sources)}
+        if replay.culprit in names or any(step.name == replay.culprit for step in self._pipeline.steps):
+            return True
+        if replay.culprit not in self._strange:
+            self._strange.add(replay.culprit)
+            log.warning("%s waits: pipeline %s has no task %s", replay.path, self._pipeline.name, replay.culprit)
+        return False
+
+    def _replay(self, replay: Replay) -> None:
+        found = entries(replay)
+        log.warning("%s rejects of %s are tried again", f"{len(found):,}", replay.culprit)
+        before = self._already(replay)
+        if replay.culprit in self._exporters:
+            self._to_exporter(replay, found, before)
+        else:
+            self._through_pipeline(replay, found, before)
+        if not self._stopping.is_set():
+            self._folder.done(replay)
+            log.warning("all rejects of %s were tried again", replay.culprit)
+
+    def _already(self, replay: Replay) -> dict[int, int]:
+        """How many entries each partition is done with."""
+        done = {}
+        for number, partition in self._partitions.items():
+            stored = partition.source_progress.get(_progress_name(replay))
+            done[number] = stored.extra if stored is not None and stored.offset == replay.number else 0
+        return done
+
+    # -- through the pipeline ---
+
+    def _through_pipeline(self, replay: Replay, found: Sequence[Entry], before: dict[int, int]) -> None:
+        steps = [step.name for step in self._pipeline.steps]
+        first_step = len(steps) if replay.culprit in (KEY, LOG_WRITER) else 0
+        if replay.culprit in steps:
+            first_step = steps.index(replay.culprit)
+        for begin in range(0, len(found), _AT_ONCE):
+            end = min(len(found), begin + _AT_ONCE)
+            by_partition: dict[int, list[Record]] = {}
+            for index in range(begin, end):
+                for number, record in self._records_of(replay, found[index], first_step):
+                    if index >= before[number]:
+                        by_partition.setdefault(number, []).append(record)
+            for number, records in by_partition.items():
+                progress = SourceProgress(_progress_name(replay), replay.number, end)
+                self._store(self._partitions[number], records, progress)
+            if self._stopping.is_set():
+                return
+
+    def _records_of(self, replay: Replay, entry: Entry, first_step: int) -> list[tuple[int, Record]]:
+        """What becomes of a reject now, with the partition of each; nothing where it is rejected again."""
+        culprit = replay.culprit
+        try:
+            if not is_whole(entry):
+                raise ValueError("only its beginning was kept")
+            values = [value_of(entry)]
+            for step in self._pipeline.steps[first_step:]:
+                culprit = step.name
+                values = _applied(step.kind, step.function, values)
+            made = []
+            for value in values:
+                culprit = KEY
+                key = self._key_text(value)
+                number = partition_of(key, self._pipeline.partitions) if self._pipeline.partitions > 1 else 1
+                culprit = LOG_WRITER
+                record = Record(RecordType.COMMAND.value, self._pipeline.value_type, SOURCE_INTENT, key, value)
+                encode_record(record)
+                made.append((number, record))
+            return made
+        # The functions are the user's, and may raise anything.
+        except Exception as error:
+            self._again(culprit, entry, f"{type(error).__name__}: {error}")
+            return []
+
+    def _again(self, culprit: str, entry: Entry, reason: str) -> None:
+        file = RejectFile(self._folder.path, culprit, self._clock)
+        value = value_of(entry) if is_whole(entry) else entry["value"]
+        file.put(
+            [
+                Reject(
+                    source=entry["source"],
+                    offset=entry["offset"],
+                    reason=reason,
+                    value=value,
+                    is_excerpt=not is_whole(entry),
+                )
+            ]
+        )
+
+    def _store(self, partition: Partition, records: list[Record], progress: SourceProgress) -> None:
+        unit = Unit(source=WriteSource.USER_COMMAND, records=records, progress=[progress])
+        while True:
+            partition.wait_for_room(up_to=DiskSpace.ENOUGH, blocked=_held_back, is_canceled=self._stopping.is_set)
+            permit = partition.wait_acquire(WriteSource.USER_COMMAND, len(records), is_canceled=self._stopping.is_set)
+            try:
+                partition.append(unit, permit)
+                return
+            except AppendError:
+                if self._stopping.is_set() or not partition.pause_after_failure():
+                    raise StoppedError("the replay is stopped") from None
+
+    # -- to the exporter ---
+
+    def _to_exporter(self, replay: Replay, found: Sequence[Entry], before: dict[int, int]) -> None:
+        tasks = {task.partition: task for task in self._exporters[replay.culprit]}
+        for begin in range(0, len(found), _AT_ONCE):
+            end = min(len(found), begin + _AT_ONCE)
+            by_partition: dict[int, list[Record]] = {}
+            for index in range(begin, end):
+                number = found[index]["partition"]
+                if number in tasks and index >= before[number]:
+                    by_partition.setdefault(number, []).append(record_of(found[index]))
+            for number, records in by_partition.items():
+                handed_over = tasks[number].replay(sorted(records, key=lambda record: record.position))
+                while not handed_over.wait(_LOOK_SECONDS):
+                    if self._stopping.is_set():
+                        return
+                progress = SourceProgress(_progress_name(replay), replay.number, end)
+                self._partitions[number].source_passed(progress)
+            if self._stopping.is_set():
+                return
+
+
+def _progress_name(replay: Replay) -> str:
+    # A slash is in no source's name.
+    return f"rejects/{replay.culprit}"
+
+
+def _applied(kind: StepKind, function: Callable[[Any], Any], values: list[Any]) -> list[Any]:
+    match kind:
+        case StepKind.MAP:
+            return [function(value) for value in values]
+        case StepKind.FILTER:
+            return [value for value in values if function(value)]
+        case StepKind.FLAT_MAP:
+            return [made for value in values for made in function(value)]
+
+
+def _held_back(_: BlockReason) -> None:
+    """Nobody measures what a replay waits for."""

@@ -1,0 +1,136 @@
+"""What was set aside can be seen, dropped and tried again: each once, also when the process dies in between."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine import EngineOptions, Pipeline, Record
+from engine.core.clock import NS_PER_MS
+from engine.core.errors import ConfigurationError, RefusedRecordsError
+from engine.exporting.retry import RetryPolicy
+from engine.writing.reject_folder import RejectFolder
+from tests.support.pipelines import CollectingExporter, ListSource
+from tests.support.waiting import WAIT_SECONDS, wait_until
+
+FAST = RetryPolicy(first_ns=NS_PER_MS, longest_ns=5 * NS_PER_MS)
+FOREVER = EngineOptions(run_forever=True, drain_timeout_ns=10**9)
+
+
+class World:
+    """A step and a target that may be mended."""
+
+    def __init__(self, values: Sequence[Any], partitions: int = 2) -> None:
+        self.step_is_bad = True
+        self.target_is_bad = False
+        self.exporter = CollectingExporter()
+        self.exporter.before = self._before
+        self.pipeline = (
+            Pipeline("p", partitions=partitions)
+            .source("n", ListSource(values))
+            .map("first", lambda value: {**value, "first": True})
+            .map("second", self._second)
+            .key_by("k")
+            .export("out", self.exporter.factory, retry=FAST, attempts=1)
+        )
+
+    def _second(self, value: Any) -> Any:
+        if self.step_is_bad and value["n"] % 3 == 0:
+            raise ValueError("of three")
+        return {**value, "second": True}
+
+    def _before(self, records: Sequence[Record]) -> None:
+        bad = [record for record in records if self.target_is_bad and record.value["n"] % 5 == 1]
+        if bad:
+            good = [record for record in records if record not in bad]
+            for record in good:
+                self.exporter.records.setdefault(int(record.value["k"]) + 1, []).append(record)
+            raise RefusedRecordsError({record.position: "not now" for record in bad})
+
+    def seen(self) -> list[int]:
+        return sorted(value["n"] for value in self.exporter.values())
+
+
+def values(count: int) -> list[dict[str, Any]]:
+    return [{"n": n, "k": str(n % 2)} for n in range(count)]
+
+
+def counts(folder: Path) -> dict[str, int]:
+    return {one.task: one.count for one in RejectFolder(folder / "rejects").counts()}
+
+
+def test_rejects_of_a_step_go_through_the_pipeline_from_there_once(tmp_path: Path) -> None:
+    world = World(values(300))
+    with world.pipeline.run(tmp_path, options=FOREVER) as engine:
+        assert wait_until(lambda: len(world.seen()) == 200)
+        assert {r.task: r.count for r in engine.snapshot().rejects} == {"second": 100}
+        assert engine.snapshot().rejects[0].oldest_wall_ns is not None
+        shown = engine.rejects("second", 3)
+        assert [one["value"] for one in shown] == [{"n": n, "k": str(n % 2), "first": True} for n in (0, 3, 6)]
+        assert engine.replay_rejects("second") == 100
+        folder = RejectFolder(tmp_path / "rejects")
+        assert wait_until(lambda: not folder.replays() and counts(tmp_path) == {"second": 100}), "they fail again"
+        world.step_is_bad = False
+        engine.replay_rejects("second")
+        assert wait_until(lambda: len(world.seen()) == 300)
+        assert wait_until(lambda: engine.snapshot().rejects == ())
+    assert world.seen() == [*range(300)]
+    assert all(value["second"] for value in world.exporter.values())
+
+
+def test_what_was_set_out_offline_is_tried_by_the_next_run_before_it_ends(tmp_path: Path) -> None:
+    world = World(values(90))
+    with world.pipeline.run(tmp_path) as engine:
+        assert engine.wait(WAIT_SECONDS)
+    assert RejectFolder(tmp_path / "rejects").set_out("second", 1) == 30
+    world.step_is_bad = False
+    with world.pipeline.run(tmp_path) as engine:
+        assert engine.wait(WAIT_SECONDS)
+    assert world.seen() == [*range(90)]
+    assert counts(tmp_path) == {}
+
+
+def test_rejects_of_an_exporter_are_handed_to_it_again(tmp_path: Path) -> None:
+    world = World(values(100), partitions=1)
+    world.step_is_bad, world.target_is_bad = False, True
+    with world.pipeline.run(tmp_path, options=FOREVER) as engine:
+        assert wait_until(lambda: counts(tmp_path) == {"out": 20})
+        assert wait_until(lambda: engine.snapshot().partitions[0].exporters[0].backlog_records == 0)
+        world.target_is_bad = False
+        engine.replay_rejects("out")
+        assert wait_until(lambda: world.seen() == [*range(100)])
+        assert wait_until(lambda: counts(tmp_path) == {})
+    again = [record for part in world.exporter.records.values() for record in part if record.value["n"] % 5 == 1]
+    assert len({record.position for record in again}) == 20
+
+
+def test_what_is_dropped_is_gone_and_what_is_not_there_is_one_sentence(tmp_path: Path) -> None:
+    world = World(values(30))
+    with world.pipeline.run(tmp_path) as engine:
+        assert engine.wait(WAIT_SECONDS)
+    folder = RejectFolder(tmp_path / "rejects")
+    with pytest.raises(ConfigurationError, match="there are no rejects of 'out'; there are some of second"):
+        folder.drop("out")
+    assert folder.drop("second") == 10
+    assert folder.counts() == ()
+    with pytest.raises(ConfigurationError, match="nothing was rejected: there is no folder"):
+        RejectFolder(tmp_path / "nowhere").drop("second")
+
+
+def test_a_replay_whose_file_was_not_deleted_in_time_changes_nothing_more(tmp_path: Path) -> None:
+    world = World(values(1500))
+    with world.pipeline.run(tmp_path) as engine:
+        assert engine.wait(WAIT_SECONDS)
+    RejectFolder(tmp_path / "rejects").set_out("second", 7)
+    (file,) = (tmp_path / "rejects").glob("second.replay-*")
+    kept = file.read_bytes()
+    world.step_is_bad = False
+    for _ in range(3):
+        with world.pipeline.run(tmp_path) as engine:
+            assert engine.wait(WAIT_SECONDS)
+        assert not file.exists()
+        file.write_bytes(kept)
+    assert world.seen() == [*range(1500)]
