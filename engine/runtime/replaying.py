@@ -16,7 +16,7 @@ from engine.core.unit import SourceProgress, Unit
 from engine.exporting.task import ExportingTask
 from engine.partition.partition import Partition
 from engine.partition.retention import DiskSpace
-from engine.pipeline import StepKind
+from engine.pipeline import PipelineDescription, StepKind
 from engine.runtime.front import KEY, LOG_WRITER, key_text
 from engine.tasks.subtask import Failed
 from engine.writing.again import is_whole, record_of, value_of
