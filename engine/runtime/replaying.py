@@ -8,8 +8,9 @@ from threading import Event, Thread
 from typing import Any
 
 from engine.core.clock import Clock
-from engine.core.errors import AppendError, StoppedError
+from engine.core.errors import AppendError, DataFolderError, StoppedError
 from engine.core.identity import partition_of
+from engine.core.rarely import Rarely, and_more
 from engine.core.records import Record, RecordType, WriteSource, encode_record
 from engine.core.snapshot import BlockReason
 from engine.core.unit import SourceProgress, Unit
@@ -60,8 +61,9 @@ class Replayer:
         self._stopping = Event()
         self._wake = Event()
         self._thread = Thread(target=self._run, name="penstock-replay", daemon=True)
-        # What was said not to be of this pipeline.
+        # Files that were said not to be of this pipeline, or not to be readable.
         self._strange: set[str] = set()
+        self._troubles = Rarely(clock)
         # Whether there was nothing to do when it last looked.
         self.is_idle = False
 
@@ -86,12 +88,12 @@ class Replayer:
         try:
             while not self._stopping.is_set():
                 self._wake.clear()
-                replays = [replay for replay in self._folder.replays() if self._is_ours(replay)]
-                for replay in replays:
-                    self._replay(replay)
-                    if self._stopping.is_set():
-                        return
-                self.is_idle = not replays
+                try:
+                    self._look_once()
+                except OSError as error:
+                    # No descriptor is left, the disk is full: what was done is stored, the rest comes again.
+                    if (count := self._troubles.more()) is not None:
+                        log.warning("rejects cannot be replayed just now: %s%s", error, and_more(count))
                 self._wake.wait(_LOOK_SECONDS)
         except StoppedError:
             return
@@ -99,13 +101,26 @@ class Replayer:
             log.exception("rejects cannot be replayed")
             self._failed("replay", error)
 
+    def _look_once(self) -> None:
+        replays = [replay for replay in self._folder.replays() if self._is_ours(replay)]
+        for replay in replays:
+            try:
+                self._replay(replay)
+            except DataFolderError as error:
+                self._strange.add(replay.path.name)
+                log.warning("%s; the replay waits until it is mended, and the pipeline started again", error)
+            if self._stopping.is_set():
+                return
+        self.is_idle = not replays
+
     def _is_ours(self, replay: Replay) -> bool:
+        if replay.path.name in self._strange:
+            return False
         names = {*self._exporters, KEY, LOG_WRITER, *(s.name for s in self._pipeline.sources)}
         if replay.culprit in names or any(step.name == replay.culprit for step in self._pipeline.steps):
             return True
-        if replay.culprit not in self._strange:
-            self._strange.add(replay.culprit)
-            log.warning("%s waits: pipeline %s has no task %s", replay.path, self._pipeline.name, replay.culprit)
+        self._strange.add(replay.path.name)
+        log.warning("%s waits: pipeline %s has no task %s", replay.path, self._pipeline.name, replay.culprit)
         return False
 
     def _replay(self, replay: Replay) -> None:
@@ -208,9 +223,9 @@ class Replayer:
             end = min(len(found), begin + _AT_ONCE)
             by_partition: dict[int, list[Record]] = {}
             for index in range(begin, end):
-                number = found[index]["partition"]
+                number, record = _record_of(replay, found[index], index)
                 if number in tasks and index >= before[number]:
-                    by_partition.setdefault(number, []).append(record_of(found[index]))
+                    by_partition.setdefault(number, []).append(record)
             for number, records in by_partition.items():
                 handed_over = tasks[number].replay(sorted(records, key=lambda record: record.position))
                 while not handed_over.wait(_LOOK_SECONDS):
@@ -220,6 +235,13 @@ class Replayer:
                 self._partitions[number].source_passed(progress)
             if self._stopping.is_set():
                 return
+
+
+def _record_of(replay: Replay, entry: Entry, index: int) -> tuple[int, Record]:
+    try:
+        return int(entry["partition"]), record_of(entry)
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataFolderError(f"{replay.path}, line {index + 1} is no reject of an exporter: {error!r}") from None
 
 
 def _progress_name(replay: Replay) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -57,10 +58,13 @@ class RejectFolder:
         self._decode_time = msgspec.json.Decoder(_Time).decode
 
     def counts(self) -> tuple[RejectsSnapshot, ...]:
-        """How many there are of each culprit, those that are being replayed included."""
+        """How many there are of each culprit, those that are being replayed included.
+
+        Where the folder cannot be looked at just now (no descriptor is left), as it was.
+        """
         with self._lock:
-            files = self._files()
-            self._counted = {path: self._count(path) for path in files}
+            with suppress(OSError):
+                self._counted = {path: self._count(path) for path in self._files()}
             by_task: dict[str, RejectsSnapshot] = {}
             for counted in self._counted.values():
                 if not counted.lines:
@@ -143,24 +147,21 @@ class RejectFolder:
         return paths
 
     def _count(self, path: Path) -> _Counted:
-        try:
+        there = os.stat(path)
+        counted = self._counted.get(path)
+        if counted is None or counted.inode != there.st_ino or counted.size > there.st_size:
+            counted = _Counted(there.st_ino)
+        if counted.size < there.st_size:
             with path.open("rb") as file:
-                there = os.fstat(file.fileno())
-                counted = self._counted.get(path)
-                if counted is None or counted.inode != there.st_ino or counted.size > there.st_size:
-                    counted = _Counted(there.st_ino)
-                if counted.size < there.st_size:
-                    file.seek(counted.size)
-                    for line in file:
-                        if not line.endswith(b"\n"):
-                            break
-                        counted.size += len(line)
-                        counted.lines += 1
-                        if counted.lines == 1:
-                            counted.task, counted.oldest_wall_ns = self._first(path, line)
-                return counted
-        except OSError:
-            return _Counted(0)
+                file.seek(counted.size)
+                for line in file:
+                    if not line.endswith(b"\n"):
+                        break
+                    counted.size += len(line)
+                    counted.lines += 1
+                    if counted.lines == 1:
+                        counted.task, counted.oldest_wall_ns = self._first(path, line)
+        return counted
 
     def _first(self, path: Path, line: bytes) -> tuple[str, int | None]:
         try:

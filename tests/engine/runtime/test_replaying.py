@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -134,3 +136,38 @@ def test_a_replay_whose_file_was_not_deleted_in_time_changes_nothing_more(tmp_pa
         assert not file.exists()
         file.write_bytes(kept)
     assert world.seen() == [*range(1500)]
+
+
+def test_a_folder_that_cannot_be_looked_at_just_now_stops_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World(values(60))
+    with world.pipeline.run(tmp_path, options=FOREVER) as engine:
+        assert wait_until(lambda: engine.snapshot().rejects != () and engine.snapshot().rejects[0].count == 20)
+        really_list = os.listdir
+
+        def without_descriptors(path: Any) -> list[str]:
+            raise OSError(errno.EMFILE, "Too many open files")
+
+        monkeypatch.setattr(os, "listdir", without_descriptors)
+        assert wait_until(lambda: "rejects cannot be replayed just now" in caplog.text)
+        assert engine.snapshot().rejects[0].count == 20
+        monkeypatch.setattr(os, "listdir", really_list)
+        world.step_is_bad = False
+        engine.replay_rejects("second")
+        assert wait_until(lambda: world.seen() == [*range(60)])
+
+
+@pytest.mark.parametrize("line", ["no json", '{"task": "out", "value": 1}'])
+def test_a_replay_that_cannot_be_read_waits_and_stops_nobody(
+    tmp_path: Path, line: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World(values(30))
+    world.step_is_bad = False
+    (tmp_path / "rejects").mkdir()
+    (tmp_path / "rejects" / "out.replay-7.ndjson").write_text(line + "\n")
+    with world.pipeline.run(tmp_path) as engine:
+        assert engine.wait(WAIT_SECONDS)
+    assert world.seen() == [*range(30)]
+    assert caplog.text.count("out.replay-7.ndjson, line 1") == 1
+    assert (tmp_path / "rejects" / "out.replay-7.ndjson").exists()

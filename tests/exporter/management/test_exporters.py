@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from engine.core.snapshot import EngineSnapshot, ExporterState
+from engine.core.pause import Pause
+from engine.core.snapshot import EngineSnapshot, ExporterState, RejectsSnapshot
 from exporter.management.exporters import exporters_document
 from tests.support.management import OpenPort
 from tests.support.snapshots import busy_snapshot, engine_snapshot, partition, record_exporter
@@ -82,3 +83,41 @@ def test_an_exporter_that_is_not_there_is_404(port: OpenPort) -> None:
 def test_a_look_never_pauses(port: OpenPort) -> None:
     assert port.client.get("/api/exporters/file/pause").status_code == 405
     assert port.engine.paused == []
+
+
+def test_all_exporters_are_paused_and_let_go_on_as_zeebe_has_it(port: OpenPort) -> None:
+    port.engine.told = failing()
+    assert port.client.post("/actuator/exporting/pause?soft=true").status_code == 204
+    assert port.engine.softly == ["search", "file"]
+    assert port.client.post("/actuator/exporting/pause").status_code == 204
+    assert port.client.post("/actuator/exporting/resume").status_code == 204
+    assert port.engine.paused[-4:] == [("search", True), ("file", True), ("search", False), ("file", False)]
+    answer = port.client.post("/actuator/exporting/pause?soft=perhaps")
+    assert (answer.status_code, answer.json()["detail"]) == (400, "soft is true or false")
+    assert len(port.engine.paused) == 6
+
+
+def test_a_pause_says_by_whom_since_when() -> None:
+    told = failing()
+    first, second = told.partitions
+    held = replace(first.exporters[1], pause=Pause(soft=True, since_wall_ns=1_700_000_000_500_000_000, by="alice"))
+    answer = exporters_document(replace(told, partitions=(replace(first, exporters=(held,)), second)))
+    (file,) = [one for one in answer["exporters"] if one["exporter"] == "file"]
+    assert file["partitions"][0]["pause"] == {"soft": True, "since": 1_700_000_000.5, "by": "alice"}
+    assert file["partitions"][1]["pause"] is None
+
+
+def test_rejects_are_counted_shown_replayed_and_dropped(port: OpenPort) -> None:
+    port.engine.told = replace(
+        failing(), rejects=(RejectsSnapshot(task="parse", count=3, oldest_wall_ns=1_700_000_000_000_000_000),)
+    )
+    assert port.client.get("/api/rejects").json()["rejects"] == [
+        {"task": "parse", "count": 3, "oldestAt": 1_700_000_000.0}
+    ]
+    assert [one["value"] for one in port.client.get("/api/rejects/parse?limit=2").json()["rejects"]] == [0, 1]
+    assert port.client.get("/api/rejects/parse?limit=0").status_code == 400
+    replayed = port.client.post("/api/rejects/parse/replay")
+    assert (replayed.status_code, replayed.json()) == (202, {"task": "parse", "replayed": 3})
+    assert port.client.delete("/api/rejects/parse").json() == {"task": "parse", "deleted": 3}
+    missing = port.client.post("/api/rejects/search/replay")
+    assert (missing.status_code, missing.json()["detail"]) == (404, "there are no rejects of 'search'")
