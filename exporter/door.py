@@ -43,6 +43,7 @@ from engine import (
     format_duration,
     parse_duration_ns,
 )
+from engine.core.condition import SILENT, Condition, Finding, condition_of, findings, is_held, paused
 from engine.core.measures import AGE_BOUNDS_SECONDS, LATENCY_BOUNDS_SECONDS, Histogram
 from engine.core.snapshot import EngineSnapshot, GatewaySnapshot, Outcome, VertexBackPressure
 
@@ -82,6 +83,14 @@ __all__ = [
     "VegasSettings",
     "WriteLimitSettings",
     "flow_control_document",
+    # how a pipeline is
+    "Condition",
+    "Finding",
+    "SILENT",
+    "condition_of",
+    "findings",
+    "is_held",
+    "paused",
     # shared words
     "AGE_BOUNDS_SECONDS",
     "Clock",

@@ -68,7 +68,13 @@ _NOW = Row(
             shows="How many partitions hold their write limit below the configured one at this moment.",
             healthy="0.",
             otherwise="look at Exporting backlog below, then at the board Exporting for the exporter that is slow.",
-            queries=(Query(expression=total(throttling.throttled_now()).with_unit(Display.COUNT), legend="throttled"),),
+            queries=(
+                Query(
+                    expression=total(throttling.throttled_now()).with_unit(Display.COUNT),
+                    legend="throttled",
+                    instant=True,
+                ),
+            ),
             steps=(Step(None, Colour.GOOD), Step(1, Colour.THROTTLED)),
             width=4,
             height=4,
@@ -80,7 +86,7 @@ _NOW = Row(
             healthy="0 %, or a few per cent after a burst.",
             otherwise="the exporters are slower than what is written, for longer than a burst: make them faster, or "
             "write less.",
-            queries=(Query(expression=throttling.share_of_range(), legend="throttled"),),
+            queries=(Query(expression=throttling.share_of_range(), legend="throttled", instant=True),),
             decimals=1,
             steps=(Step(None, Colour.GOOD), Step(0.01, Colour.THROTTLED), Step(0.5, Colour.BAD)),
             width=4,
@@ -92,7 +98,7 @@ _NOW = Row(
             shows="The write limit of the partition that is held back most, as a share of its configured one.",
             healthy="100 %.",
             otherwise="that partition writes at this share of its speed until its backlog is exported.",
-            queries=(Query(expression=smallest(_limit / _limit_max), legend="limit"),),
+            queries=(Query(expression=smallest(_limit / _limit_max), legend="limit", instant=True),),
             decimals=0,
             steps=(Step(None, Colour.BAD), Step(0.25, Colour.LOW), Step(1, Colour.GOOD)),
             no_value="no limit",
@@ -105,7 +111,7 @@ _NOW = Row(
             shows="Share of the records that asked to be written and were refused, by either limit.",
             healthy="0 %.",
             otherwise="callers see 429. Refused writes by source and reason below says which limit it is.",
-            queries=(Query(expression=common.refused_share(), legend="refused"),),
+            queries=(Query(expression=common.refused_share(), legend="refused", instant=True),),
             decimals=1,
             steps=common.SHARE_REFUSED_STEPS,
             width=4,
@@ -155,7 +161,7 @@ _THROTTLING = Row(
             queries=(
                 Query(expression=throttling.throttled_now(), legend="", instant=True),
                 Query(expression=throttling.share_of_range(*PARTITION), legend="", instant=True),
-                Query(expression=throttling.episodes(*PARTITION), legend="", instant=True),
+                Query(expression=throttling.throttles(*PARTITION), legend="", instant=True),
                 Query(
                     expression=largest(select("penstock_exporting_backlog_records"), *PARTITION),
                     legend="",

@@ -8,36 +8,10 @@ from dashboards.boards import common
 from dashboards.colours import Colour
 from dashboards.panel import DrillDown, Look, Query, Stat, StateTimeline, Step, TimeSeries, Word
 from dashboards.places import BoardUid
-from dashboards.promql import Expression, is_, is_not, largest, over_time, rate, select, smallest, total
-from dashboards.rules.recording import AGE_SECONDS_MAX
+from dashboards.promql import is_, is_not, largest, over_time, rate, select, smallest, total
 from dashboards.units import Display
 
-_VERDICTS = {
-    0: Word("Fine", Colour.GOOD),
-    1: Word("Held back", Colour.LOW),
-    2: Word("Throttled", Colour.THROTTLED),
-    3: Word("Late", Colour.LOW),
-    4: Word("Refusing", Colour.BAD),
-    5: Word("Failed", Colour.BAD),
-}
 _blame = select("penstock_bottleneck")
-
-
-def _verdict() -> Expression:
-    """The worst of what is the case now, as a key of the words above."""
-    # Each needs a label of its own, or one would stand for all.
-    named = {
-        "held back": largest(_blame),
-        "throttled": largest(throttling.throttled_now()) * "2",
-        "late": common.oldest_age().is_above(str(AGE_SECONDS_MAX)) * "3",
-        "refusing": common.refused_share().is_above("0.001") * "4",
-        "failed": largest(select("penstock_partition_state", is_("state", "failed"))) * "5",
-    }
-    first, *others = (expression.marked("verdict", name) for name, expression in named.items())
-    every = first
-    for other in others:
-        every = every.otherwise(other)
-    return largest(every).with_unit(Display.COUNT)
 
 
 _NOW = Row(
@@ -47,12 +21,14 @@ _NOW = Row(
         Stat(
             id=11,
             title="Is it fine?",
-            shows="The worst that is the case now: failed (a partition stands still), refusing (callers see 429), late "
-            "(records older than 5 minutes are not yet outside), throttled, held back (tasks wait for one), or fine.",
+            shows="The worst that is the case now, of each pipeline: "
+            + ", ".join(word.text.lower() for word in reversed(common.CONDITION_WORDS.values()))
+            + ". Down is what was scraped within the last day and is not now.",
             healthy="Fine.",
-            otherwise="go on to the right: how late, how many refused, who is to blame.",
-            queries=(Query(expression=_verdict(), legend="verdict"),),
-            words=_VERDICTS,
+            otherwise="`/actuator/health` of the engine says it in a sentence; go on to the right: who is to blame, "
+            "how late, how many refused.",
+            queries=(Query(expression=common.worst_condition(), legend="{{pipeline}}", instant=True),),
+            words=common.CONDITION_WORDS,
             steps=(Step(None, Colour.GOOD),),
             no_value="Not scraped",
             width=5,
@@ -64,8 +40,9 @@ _NOW = Row(
             shows="The task behind which the others wait; flow-control when it is the write limit itself.",
             healthy="nobody.",
             otherwise="click on it: its busy time, its errors, its back pressure are on the boards behind it.",
-            queries=(common.culprit(),),
-            steps=(Step(None, Colour.GOOD), Step(1, Colour.BAD)),
+            queries=common.culprit(),
+            steps=common.CULPRIT_STEPS,
+            no_value="Not scraped",
             name_only=True,
             drill_down=DrillDown(BoardUid.BACK_PRESSURE),
             width=5,
@@ -77,10 +54,9 @@ _NOW = Row(
             shows="Age of the oldest record that an exporter has not acknowledged.",
             healthy="seconds.",
             otherwise="an exporter is slow or stands still: board Exporting.",
-            queries=(Query(expression=common.oldest_age(), legend="age"),),
+            queries=(Query(expression=common.oldest_age(), legend="age", instant=True),),
             decimals=1,
             steps=common.AGE_STEPS,
-            sparkline=True,
             drill_down=DrillDown(BoardUid.EXPORTING),
             width=5,
             height=4,
@@ -91,10 +67,9 @@ _NOW = Row(
             shows="Share of the records that asked to be written and were refused, by either limit.",
             healthy="0 %.",
             otherwise="callers see 429: board Flow control says by which limit.",
-            queries=(Query(expression=common.refused_share(), legend="refused"),),
+            queries=(Query(expression=common.refused_share(), legend="refused", instant=True),),
             decimals=1,
             steps=common.SHARE_REFUSED_STEPS,
-            sparkline=True,
             drill_down=DrillDown(BoardUid.FLOW_CONTROL),
             width=5,
             height=4,
@@ -105,7 +80,7 @@ _NOW = Row(
             shows="How much of the chosen range the partitions were throttled; the mean over them.",
             healthy="0 %, or a few per cent after a burst.",
             otherwise="the strips below say when, and which partition.",
-            queries=(Query(expression=throttling.share_of_range(), legend="throttled"),),
+            queries=(Query(expression=throttling.share_of_range(), legend="throttled", instant=True),),
             decimals=1,
             steps=(Step(None, Colour.GOOD), Step(0.01, Colour.THROTTLED), Step(0.5, Colour.BAD)),
             width=4,

@@ -131,6 +131,7 @@ class FlowControl:
         self._accepted_told = dict.fromkeys(WriteSource, 0)
         self._refused_by_rate = dict.fromkeys(WriteSource, 0)
         self._refused_by_requests = dict.fromkeys(WriteSource, 0)
+        self._refused_ns: int | None = None
 
     @property
     def settings(self) -> FlowControlSettings:
@@ -154,7 +155,7 @@ class FlowControl:
                 self._serve(now_ns)
             if source is _COMMAND and rule is not None and requests.in_flight >= rule.limit:
                 self._refused_by_requests[source] += records
-                return self._refusal_by_requests(records)
+                return self._refusal_by_requests(records, now_ns)
             # Whoever still waits for the write limit was refused by it just now, and so is this writer.
             if limiter is not None and not limiter.try_acquire(records, now_ns):
                 self._refused_by_rate[source] += records
@@ -256,7 +257,8 @@ class FlowControl:
         requests.in_flight += 1
         return Permit(self, now_ns, requests.in_flight)
 
-    def _refusal_by_requests(self, records: int) -> Refusal:
+    def _refusal_by_requests(self, records: int, now_ns: int) -> Refusal:
+        self._refused_ns = now_ns
         return Refusal(
             outcome=Outcome.REQUEST_LIMIT_EXHAUSTED,
             partition=self._partition,
@@ -266,6 +268,7 @@ class FlowControl:
         )
 
     def _refusal_by_rate(self, records: int, now_ns: int) -> Refusal:
+        self._refused_ns = now_ns
         limiter = self._write.limiter
         next_free_ns = None if limiter is None else limiter.next_free_ns()
         return Refusal(
@@ -449,4 +452,7 @@ class FlowControl:
                 next_free_ns=None if limiter is None else limiter.next_free_ns(),
                 reason=write.reason,
                 overridden=self._overridden,
+                throttles=write.throttles,
+                throttle_start_wall_ns=write.throttle_start_wall_ns,
+                refused_ns=self._refused_ns,
             )
