@@ -22,8 +22,8 @@ def serve(
     hosts: Iterable[str] = (),
     web_config: Path | str | None = None,
     access: Mapping[str, Literal["read", "change"]] | None = None,
-) -> Iterator[None]:
-    """Serves the page, the metrics and the API of `engine`. Raises `PenstockError` when the port is in use.
+) -> Iterator[str]:
+    """Serves the page, the metrics and the API of `engine`, and gives the address. Raises `PenstockError` when the port is in use.
 
     `hosts` are names besides the host's own under which it may be asked. `web_config` is a file with TLS and users,
     `access` says which of them may change something.
@@ -35,7 +35,7 @@ def serve(
     server = ManagementServer(engine, host=host, port=port, allowed_hosts=hosts, access=guard)
     server.start()
     try:
-        yield
+        yield server.url
     finally:
         server.stop()
 

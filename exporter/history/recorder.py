@@ -10,7 +10,7 @@ from threading import Lock
 from typing import TypeVar
 
 from engine.core.snapshot import EngineSnapshot, PartitionSnapshot, VertexKind
-from exporter.door import NS_PER_MS, NS_PER_SECOND
+from exporter.door import NS_PER_MS, NS_PER_SECOND, condition_of
 from exporter.history.fields import PARTITION_FIELDS, VERTEX_FIELDS, Field, Moment, Value, Vertex
 from exporter.history.table import Table, unrolled
 
@@ -88,10 +88,14 @@ class HistoryRecorder:
     def _document(self, snapshot: EngineSnapshot | None, first: int, end: int, times_ms: Sequence[int]) -> Json:
         partitions = self._partitions.read(first, end)
         vertices = self._vertices.read(first, end)
+        found = None if snapshot is None else condition_of(snapshot)
         named = {} if snapshot is None else {vertex.vertex_id: vertex for vertex in snapshot.vertices}
         return {
             "pipeline": None if snapshot is None else snapshot.pipeline,
             "state": None if snapshot is None else snapshot.state,
+            # How it is, in the word and the sentence that everybody uses.
+            "condition": None if found is None else found.condition.words,
+            "because": None if found is None else found.text,
             "bottleneck": None if snapshot is None else snapshot.bottleneck,
             "resolutionSeconds": 1,
             "spanSeconds": CAPACITY,

@@ -117,7 +117,9 @@ export class JobGraph {
     parts.lines.forEach((line, i) => say(line, said[i]));
     const isBottleneck = bottleneck !== null && bottleneck.id === task.id;
     this.#mark(parts, isBottleneck);
-    const about = `${spokenKind(task.kind)} ${task.task}, ${task.parallelism} subtasks. ${said.join(", ")}`;
+    const kind = spokenKind(task.kind);
+    const named = kind === task.task.replaceAll("-", " ") ? kind : `${kind} ${task.task}`;
+    const about = `${named}, ${task.parallelism} subtasks. ${said.join(", ")}`;
     say(parts.title, about + (isBottleneck ? ". The bottleneck" : ""));
     parts.group.setAttribute("aria-label", parts.title.textContent);
   }
