@@ -16,7 +16,10 @@ step in which that becomes known is drawn.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from dashboards.colours import Colour
+from dashboards.events import Event
 from dashboards.panel import DrillDown, Query, StateTimeline, Word
 from dashboards.places import BoardUid
 from dashboards.promql import (
@@ -135,21 +138,33 @@ def annotation(datasource: dict[str, str], panels_with_band: list[int]) -> dict[
     """
     # A region begins at its first point, a band at the point before it. What nobody saw is a single point, a line.
     begins = later(select("penstock_throttled")).equals("1")
-    expression = largest(begins.otherwise(throttled_within_step())).above("0").text
+    throttling = Event(
+        name=ANNOTATION_NAME,
+        title=ANNOTATION_TITLE,
+        text=ANNOTATION_TEXT,
+        colour=Colour.THROTTLED,
+        expression=largest(begins.otherwise(throttled_within_step())).above("0"),
+    )
+    return mark(throttling, datasource, but_on=panels_with_band)
+
+
+def mark(event: Event, datasource: dict[str, str], *, but_on: Iterable[int] = ()) -> dict[str, object]:
+    """An annotation for Grafana, on all panels but those."""
+    expression = event.expression.text
     return {
-        "name": ANNOTATION_NAME,
+        "name": event.name,
         "datasource": datasource,
         "enable": True,
         "hide": False,
-        "iconColor": Colour.THROTTLED,
-        "titleFormat": ANNOTATION_TITLE,
-        "textFormat": ANNOTATION_TEXT,
+        "iconColor": event.colour,
+        "titleFormat": event.title,
+        "textFormat": event.text,
         "tagKeys": "",
         "useValueForTime": False,
         "expr": expression,
         "step": ANNOTATION_STEP,
         "target": {"expr": expression, "interval": ANNOTATION_STEP, "refId": "Anno"},
-        "filter": {"exclude": True, "ids": panels_with_band},
+        "filter": {"exclude": True, "ids": list(but_on)},
     }
 
 

@@ -7,7 +7,7 @@ embedder can stand in for one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from engine import (
     AimdSettings,
@@ -51,6 +51,7 @@ __all__ = [
     # what the exporter asks of an engine
     "BackPressureDoor",
     "EngineDoor",
+    "EpisodesSource",
     "ExportersDoor",
     "IntakeDoor",
     "Episode",
@@ -118,6 +119,15 @@ class SnapshotSource(Protocol):
         ...
 
 
+@runtime_checkable
+class EpisodesSource(Protocol):
+    """Whoever can say when the throttle held limits down."""
+
+    def throttling_episodes(self) -> tuple[Episode, ...]:
+        """By start; those that still run have no end."""
+        ...
+
+
 class BackPressureDoor(SnapshotSource, Protocol):
     """Whoever can say how hard its tasks are pushed back. Unknown vertices raise `ConfigurationError`."""
 
@@ -138,7 +148,7 @@ class ExportersDoor(SnapshotSource, Protocol):
         ...
 
 
-class EngineDoor(BackPressureDoor, ExportersDoor, Protocol):
+class EngineDoor(BackPressureDoor, ExportersDoor, EpisodesSource, Protocol):
     """An engine as the management port knows it. Every method may be called from any thread."""
 
     def flow_settings(self) -> Mapping[int, FlowControlSettings]:
@@ -169,10 +179,6 @@ class EngineDoor(BackPressureDoor, ExportersDoor, Protocol):
 
     def revert_flow_control(self, partitions: Iterable[int] | None = None, *, by: str | None = None) -> None:
         """Brings the configured settings back, on all partitions or on those named; or raises and changes none."""
-        ...
-
-    def throttling_episodes(self) -> tuple[Episode, ...]:
-        """When the throttle held the limits down, by start; episodes that still run have no end."""
         ...
 
 

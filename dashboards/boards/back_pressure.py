@@ -11,7 +11,7 @@ from dashboards.boards import common
 from dashboards.colours import Colour
 from dashboards.panel import Column, DrillDown, Look, Query, Stat, StateTimeline, Step, Table, TimeSeries, Word
 from dashboards.places import BoardUid
-from dashboards.promql import is_, largest, mean, over_time, rate, select, smallest, total
+from dashboards.promql import call, is_, largest, mean, over_time, rate, select, smallest, total
 from dashboards.units import Display
 from exporter.catalogue import BACK_PRESSURE_LOW_MAX, BACK_PRESSURE_OK_MAX
 
@@ -26,9 +26,10 @@ _LEVELS = (
 _LEVEL_WORDS = {0: Word("ok", Colour.GOOD), 1: Word("low", Colour.LOW), 2: Word("high", Colour.BAD)}
 
 _ratio = select("penstock_back_pressure_ratio")
-_busy = rate(select("penstock_task_busy_seconds_total"))
-_idle = rate(select("penstock_task_idle_seconds_total"))
-_held = rate(select("penstock_task_back_pressured_seconds_total"))
+# A rate is extrapolated and can pass a second a second by a little.
+_busy = call("clamp_max", rate(select("penstock_task_busy_seconds_total")), "1")
+_idle = call("clamp_max", rate(select("penstock_task_idle_seconds_total")), "1")
+_held = call("clamp_max", rate(select("penstock_task_back_pressured_seconds_total")), "1")
 _levels = {
     level: largest(select("penstock_back_pressure_level", is_("level", level)), *_SUBTASK) for level in ("low", "high")
 }
@@ -81,7 +82,7 @@ _GLANCE = Row(
             shows="The largest share of its time that a subtask works.",
             healthy="below 90 %.",
             otherwise="at 100 % it bounds the pipeline, even where nothing waits for it yet.",
-            queries=(Query(expression=largest(_busy), legend="busy", instant=True),),
+            queries=(Query(expression=largest(common.alive(_busy)), legend="busy", instant=True),),
             decimals=0,
             steps=(Step(None, Colour.GOOD), Step(0.9, Colour.LOW), Step(0.98, Colour.BAD)),
             width=6,
@@ -111,7 +112,7 @@ _GLANCE = Row(
             healthy="all green.",
             otherwise="the first task below the last red strip is the bottleneck.",
             queries=common.by_task(
-                largest(over_time("max", _ratio).otherwise(_ratio), *_SUBTASK), "{{task}}/{{subtask}}"
+                largest(over_time("max", _ratio).otherwise(_ratio), *_SUBTASK), "{{pipeline}} {{task}}/{{subtask}}"
             ),
             steps=_LEVELS,
             drill_down=DrillDown(BoardUid.BACK_PRESSURE, ("pipeline", "task")),
@@ -124,7 +125,7 @@ _GLANCE = Row(
             shows="How much of its time each subtask works: grey idle, blue busy, red at its limit.",
             healthy="grey and blue.",
             otherwise="red here and not red at the left: this is the bottleneck.",
-            queries=common.by_task(largest(_busy, *_SUBTASK), "{{task}}/{{subtask}}"),
+            queries=common.by_task(largest(_busy, *_SUBTASK), "{{pipeline}} {{task}}/{{subtask}}"),
             steps=(
                 Step(None, Colour.IDLE),
                 Step(0.2, Colour.BUSY_LITTLE),
@@ -236,14 +237,19 @@ _WHY = Row(
             queries=tuple(
                 Query(
                     expression=largest(
-                        rate(select("penstock_task_back_pressured_seconds_total", is_("reason", reason)))
+                        call(
+                            "clamp_max",
+                            rate(select("penstock_task_back_pressured_seconds_total", is_("reason", reason))),
+                            "1",
+                        )
                     ),
-                    legend=reason,
+                    legend=reason.replace("_", " "),
                     look=Look(colour=colour),
                 )
                 for reason, colour in _REASONS.items()
             ),
-            soft_max=1,
+            min=0,
+            max=1,
             width=12,
             height=9,
         ),
@@ -258,7 +264,8 @@ _WHY = Row(
                 *common.by_kind(largest(_ratio, "pipeline", "task"), "sampled"),
                 *common.by_kind(largest(total(_held, *_SUBTASK), "pipeline", "task"), "measured", dashed=True),
             ),
-            soft_max=1,
+            min=0,
+            max=1,
             legend_at_right=True,
             width=12,
             height=9,
@@ -284,7 +291,8 @@ _WHY = Row(
                 largest(select("penstock_buffers_in_use") / select("penstock_buffers"), "pipeline", "task"),
                 kinds=("source", "transform"),
             ),
-            soft_max=1,
+            min=0,
+            max=1,
             width=12,
             height=9,
         ),
@@ -294,7 +302,9 @@ _WHY = Row(
             shows="The level that Flink's web page would show for each subtask, as the engine itself names it.",
             healthy="ok.",
             otherwise="high: held back in more than half of the samples.",
-            queries=(Query(expression=_levels["low"] + _levels["high"] * "2", legend="{{task}}/{{subtask}}"),),
+            queries=(
+                Query(expression=_levels["low"] + _levels["high"] * "2", legend="{{pipeline}} {{task}}/{{subtask}}"),
+            ),
             words=_LEVEL_WORDS,
             width=12,
             height=8,

@@ -97,6 +97,12 @@ def oldest_age(*by: str) -> Expression:
     return largest(age(select("penstock_oldest_unexported_record_timestamp_seconds")), *by)
 
 
+def worst(expression: Expression, *, is_smallest: bool = False) -> Query:
+    """The one partition that is in most trouble, and which that is: beside it a sum would look harmless."""
+    one = call("bottomk" if is_smallest else "topk", "1", expression)
+    return Query(expression=one, legend=PARTITION_NAME, instant=True)
+
+
 def by_partition(
     expression: Callable[[Matcher], Expression], what: str = "", look: Look | None = None
 ) -> tuple[Query, ...]:
@@ -118,7 +124,7 @@ def by_partition(
 
 
 def by_task(
-    expression: Expression, name: str = "{{task}}", *, kinds: Iterable[str] = tuple(KINDS)
+    expression: Expression, name: str = "{{pipeline}} {{task}}", *, kinds: Iterable[str] = tuple(KINDS)
 ) -> tuple[Query, ...]:
     """A series for each task, in the order of the job graph; the hue says which kind of task it is."""
     return tuple(
@@ -181,11 +187,13 @@ def quantiles(histogram: str, *by: str) -> tuple[Query, ...]:
         Query(
             expression=quantile(0.5, histogram, *by),
             legend=f"{name}median",
+            exemplars=True,
             look=Look(colour=Colour.FIRST, shades=True),
         ),
         Query(
             expression=quantile(0.99, histogram, *by),
             legend=f"{name}99 %",
+            exemplars=True,
             look=Look(colour=Colour.SECOND, shades=True),
         ),
     )

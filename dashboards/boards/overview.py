@@ -8,7 +8,7 @@ from dashboards.boards import common
 from dashboards.colours import Colour
 from dashboards.panel import DrillDown, Look, Query, Stat, StateTimeline, Step, TimeSeries, Word
 from dashboards.places import BoardUid
-from dashboards.promql import is_, is_not, largest, over_time, rate, select, smallest, total
+from dashboards.promql import call, is_, is_not, largest, over_time, rate, select, smallest, total
 from dashboards.units import Display
 
 _blame = select("penstock_bottleneck")
@@ -54,7 +54,8 @@ _NOW = Row(
             shows="Age of the oldest record that an exporter has not acknowledged.",
             healthy="seconds.",
             otherwise="an exporter is slow or stands still: board Exporting.",
-            queries=(Query(expression=common.oldest_age(), legend="age", instant=True),),
+            queries=(common.worst(common.oldest_age(*common.PARTITION)),),
+            with_name=True,
             decimals=1,
             steps=common.AGE_STEPS,
             drill_down=DrillDown(BoardUid.EXPORTING),
@@ -107,7 +108,7 @@ _SINCE_WHEN = Row(
                         "pipeline",
                         "task",
                     ).with_unit(Display.COUNT),
-                    legend="{{task}}",
+                    legend="{{pipeline}} {{task}}",
                 ),
             ),
             words={0: Word("not to blame", Colour.NOTHING), 1: Word("the others wait for it", Colour.BACK_PRESSURED)},
@@ -125,29 +126,30 @@ _HOW_MUCH = Row(
         TimeSeries(
             id=31,
             title="Written, exported, refused",
-            shows="Records per second over all chosen partitions: written to the log, acknowledged by the slowest "
+            shows="Records per second of each pipeline: written to the log, acknowledged by the slowest "
             "exporter, refused. Yellow: throttled.",
             healthy="written and exported lie upon one another, refused is 0.",
             otherwise="written above exported: the backlog grows, and the throttle will bring the writers down.",
             queries=(
                 Query(
-                    expression=total(rate(select("penstock_writes_total", is_("outcome", "accepted")))),
-                    legend="written",
-                    look=Look(colour=Colour.FIRST),
+                    expression=total(rate(select("penstock_writes_total", is_("outcome", "accepted"))), "pipeline"),
+                    legend="{{pipeline}} written",
+                    look=Look(colour=Colour.FIRST, shades=True),
                 ),
                 Query(
                     expression=total(
                         smallest(
                             total(rate(select("penstock_exported_records_total")), "pipeline", "exporter"), "pipeline"
-                        )
+                        ),
+                        "pipeline",
                     ),
-                    legend="exported",
-                    look=Look(colour=Colour.THIRD),
+                    legend="{{pipeline}} exported",
+                    look=Look(colour=Colour.THIRD, shades=True),
                 ),
                 Query(
-                    expression=total(rate(select("penstock_writes_total", is_not("outcome", "accepted")))),
-                    legend="refused",
-                    look=Look(colour=Colour.BAD),
+                    expression=total(rate(select("penstock_writes_total", is_not("outcome", "accepted"))), "pipeline"),
+                    legend="{{pipeline}} refused",
+                    look=Look(colour=Colour.BAD, shades=True),
                 ),
             ),
             drill_down=DrillDown(BoardUid.FLOW_CONTROL),
@@ -165,8 +167,8 @@ _HOW_MUCH = Row(
                     lambda parity: largest(select("penstock_exporting_backlog_records", parity), *common.PARTITION)
                 ),
                 Query(
-                    expression=largest(select("penstock_acceptable_backlog_records")),
-                    legend="acceptable",
+                    expression=largest(select("penstock_acceptable_backlog_records"), "pipeline"),
+                    legend="{{pipeline}} acceptable",
                     look=common.MAXIMUM_LOOK,
                 ),
             ),
@@ -180,8 +182,11 @@ _HOW_MUCH = Row(
             shows="How much of its time each task works; of several subtasks the busiest.",
             healthy="below 90 %.",
             otherwise="the task at 100 % bounds the pipeline: run it in parallel, or make it cheaper.",
-            queries=common.by_task(largest(rate(select("penstock_task_busy_seconds_total")), "pipeline", "task")),
-            soft_max=1,
+            queries=common.by_task(
+                largest(call("clamp_max", rate(select("penstock_task_busy_seconds_total")), "1"), "pipeline", "task")
+            ),
+            min=0,
+            max=1,
             legend_at_right=True,
             drill_down=DrillDown(BoardUid.BACK_PRESSURE, ("pipeline", "task")),
             width=12,
@@ -194,8 +199,9 @@ _HOW_MUCH = Row(
             "one in a hundred.",
             healthy="steady, seconds.",
             otherwise="it rises with the backlog; where it rises without one, a single export call is slow.",
-            queries=common.quantiles("penstock_end_to_end_duration_seconds"),
+            queries=common.quantiles("penstock_end_to_end_duration_seconds", "pipeline"),
             logarithmic=True,
+            unit=Display.PLAIN_SECONDS,
             soft_min=None,
             drill_down=DrillDown(BoardUid.EXPORTING),
             width=12,

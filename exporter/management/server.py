@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from threading import Thread
 from types import TracebackType
 from typing import Self
@@ -46,7 +47,9 @@ class ManagementServer:
         access: Access | None = None,
         pushes: Callable[[], Mapping[str, int]] | None = None,
         clock: Clock | None = None,
+        data: Path | None = None,
     ) -> None:
+        """`data` is the engine's folder, where the history is kept over a restart; None: it ends with the process."""
         self.host = host
         self.port = port
         self._engine = engine
@@ -55,6 +58,7 @@ class ManagementServer:
         self._tls = self._access.config.tls()
         self._pushes = pushes
         self._clock = clock
+        self._data = data
         # What the page draws; from start to stop.
         self.history: HistorySampler | None = None
         self._server: HttpServer | None = None
@@ -70,7 +74,7 @@ class ManagementServer:
         assert self._thread is None, "started once"
         listener = listen(self.host, self.port, _BACKLOG)
         self.port = listener.getsockname()[1]
-        self.history = HistorySampler(self._engine, clock=self._clock)
+        self.history = HistorySampler(self._engine, clock=self._clock, data=self._data)
         app = management_app(
             self._engine,
             self.history,

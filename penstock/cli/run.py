@@ -121,7 +121,13 @@ def _management(engine: Engine | WorkerEngine, settings: RunSettings, pushes: Pu
     where = settings.management
     access = access_of(where.web_config, where.access)
     server = ManagementServer(
-        engine, host=where.host, port=where.port, allowed_hosts=where.hosts, access=access, pushes=pushes
+        engine,
+        host=where.host,
+        port=where.port,
+        allowed_hosts=where.hosts,
+        access=access,
+        pushes=pushes,
+        data=engine.data_folder,
     )
     server.start()
     log.info("%s shows what happens", server.url)

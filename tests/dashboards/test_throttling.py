@@ -22,7 +22,7 @@ MUST_HAVE_A_BAND = {
 
 
 def annotation(dashboard: Json) -> Json:
-    (found,) = dashboard["annotations"]["list"]
+    (found,) = (one for one in dashboard["annotations"]["list"] if one["name"] == "Throttling")
     return dict(found)
 
 
