@@ -16,6 +16,8 @@ class Colour(StrEnum):
     BAD = "red"
     QUIET = "text"
     NOTHING = "transparent"
+    # A mark that is neither good nor bad.
+    QUIET_MARK = "#8e8e8f"
 
     BUSY = "blue"
     BUSY_LITTLE = "super-light-blue"

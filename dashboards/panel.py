@@ -40,6 +40,8 @@ class Query:
     look: Look | None = None
     # The value at the end of the range, instead of the way there.
     instant: bool = False
+    # With the durations that lead to their traces, where the engine gives them.
+    exemplars: bool = False
 
     def __post_init__(self) -> None:
         missing = set(re.findall(r"{{(\w+)}}", self.legend)) - set(self.expression.labels)
@@ -142,6 +144,8 @@ class Stat(Panel):
     sparkline: bool = False
     # The name of the series instead of its value.
     name_only: bool = False
+    # The name of the series beside its value.
+    with_name: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

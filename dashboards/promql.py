@@ -22,9 +22,13 @@ VARIABLE_LABELS = (*TARGET_LABELS, "pipeline", "partition", "task", "exporter")
 RATE_WINDOW = "$__rate_interval"
 # What lies between two points of a panel.
 STEP = "$__interval"
+STEP_SECONDS = "$__interval_ms / 1000"
+# The point of a panel, or the moment of an instant query.
+NOW = "time()"
 RANGE = "$__range"
 RANGE_SECONDS = "$__range_s"
-
+# How far back the last scrape is looked for that was before a gap. Longer gaps are beginnings.
+GAP_MAX = "15m"
 
 # What Prometheus itself says of each target.
 UP = "up"
@@ -34,7 +38,12 @@ class Scope(Enum):
     """Who asks: a board narrows every selector down to what its reader has chosen, a rule takes all."""
 
     BOARD = "board"
+    # What happened to a whole engine, on every board: narrowed down to engines, for that is what all boards know.
+    EVENT = "event"
     RULE = "rule"
+
+
+_VARIABLES = {Scope.BOARD: VARIABLE_LABELS, Scope.EVENT: (*TARGET_LABELS, "pipeline"), Scope.RULE: ()}
 
 
 class ExpressionError(ValueError):
@@ -83,11 +92,17 @@ class Expression:
         unit = Display.SHARE if same else self.unit
         return replace(self._joined("/", other), unit=unit)
 
+    def __sub__(self, other: Expression | str) -> Expression:
+        return self._joined("-", other)
+
     def __add__(self, other: Expression | str) -> Expression:
         return self._joined("+", other)
 
     def __mul__(self, other: Expression | str) -> Expression:
         return self._joined("*", other)
+
+    def __pow__(self, other: Expression | str) -> Expression:
+        return self._joined("^", other)
 
     def above(self, bound: Expression | str) -> Expression:
         """Only the series above `bound`."""
@@ -96,6 +111,14 @@ class Expression:
     def equals(self, value: Expression | str) -> Expression:
         """Only the series of that value."""
         return self._joined("==", value)
+
+    def differs(self, other: Expression | str) -> Expression:
+        """Only the series that are another value in `other`."""
+        return self._joined("!=", other)
+
+    def at_most(self, bound: Expression | str) -> Expression:
+        """Only the series not above `bound`."""
+        return self._joined("<=", bound)
 
     def below(self, bound: Expression | str) -> Expression:
         """Only the series below `bound`."""
@@ -125,6 +148,11 @@ class Expression:
         text = f'label_replace({self.text}, "{label}", "{value}", "", "")'
         return replace(_plain(self), text=text, labels=(*self.labels, label), compound=False)
 
+    def relabelled(self, label: str, source: str) -> Expression:
+        """With one more label, of the value of another one."""
+        text = f'label_join({self.text}, "{label}", "", "{source}")'
+        return replace(_plain(self), text=text, labels=(*self.labels, label), compound=False)
+
     def _joined(self, operator: str, other: Expression | str) -> Expression:
         right = other.operand() if isinstance(other, Expression) else other
         return replace(_plain(self), text=f"{self.operand()} {operator} {right}", compound=True)
@@ -146,15 +174,35 @@ def select(name: str, *matchers: Matcher, scope: Scope = Scope.BOARD) -> Selecto
     labels = (*TARGET_LABELS, *metric.label_names, *(("le",) if name.endswith("_bucket") else ()))
     for matcher in matchers:
         _check(metric, matcher)
-    narrowed = [f'{label}=~"${label}"' for label in VARIABLE_LABELS if label in labels] if scope is Scope.BOARD else []
+    narrowed = [f'{label}=~"${label}"' for label in _VARIABLES[scope] if label in labels]
     inside = ", ".join((*narrowed, *map(str, matchers)))
     unit = Display.NUMBER if metric.kind is Kind.HISTOGRAM and not name.endswith("_sum") else display_of(metric)
     return Selector(text=f"{name}{{{inside}}}" if inside else name, labels=labels, unit=unit, metric=metric)
 
 
-def up() -> Expression:
+def up(scope: Scope = Scope.RULE) -> Expression:
     """1 while a target can be scraped, else 0; of every target, not only of ours."""
-    return Expression(text=UP, labels=TARGET_LABELS, unit=Display.COUNT)
+    inside = ", ".join(f'{label}=~"${label}"' for label in TARGET_LABELS if scope is not Scope.RULE)
+    return Expression(text=f"{UP}{{{inside}}}" if inside else UP, labels=TARGET_LABELS, unit=Display.COUNT)
+
+
+def down(scope: Scope = Scope.BOARD) -> Expression:
+    """1 for each engine that was scraped within a day and is away: its target does not answer, or nobody of its
+    pipeline is scraped any more."""
+    info = select("penstock_build_info", scope=scope)
+    seen = over_time("last", info, "1d")
+    silent = seen.only_where(up(scope).equals("0"), *TARGET_LABELS)
+    gone = seen.unless(info, "job", "pipeline")
+    return silent.otherwise(gone).with_unit(Display.COUNT)
+
+
+def firing(pattern: str) -> Expression:
+    """1 for each alert of a name like this that fires."""
+    return Expression(
+        text=f'ALERTS{{alertname=~"{pattern}", alertstate="firing"}}',
+        labels=("alertname", *TARGET_LABELS, "pipeline"),
+        unit=Display.COUNT,
+    )
 
 
 def rate(counter: Selector, window: str = RATE_WINDOW) -> Expression:
@@ -174,6 +222,35 @@ def increase(counter: Selector, window: str = RANGE) -> Expression:
 def over_time(function: str, gauge: Selector, window: str = STEP) -> Expression:
     """`max`, `min`, `avg` or `last` of what was scraped within `window`."""
     return Expression(text=f"{function}_over_time({gauge.text}[{window}])", labels=gauge.labels, unit=gauge.unit)
+
+
+def a_step_before(selector: Selector) -> Expression:
+    """What was scraped last at the point before, or before the gap that was there."""
+    return _same(selector, f"last_over_time({selector.text}[{GAP_MAX}] offset {STEP})")
+
+
+def until_now(selector: Selector) -> Expression:
+    """What was scraped last, before a gap if there is one."""
+    return _same(selector, f"last_over_time({selector.text}[{GAP_MAX}])")
+
+
+def earlier(expression: Expression, by: str = STEP) -> Expression:
+    """A selector as it was so long before."""
+    return _same(expression, f"{expression.text} offset {by}")
+
+
+def later(selector: Selector) -> Expression:
+    """As it will be at the next point; at the last one, as it is."""
+    return _same(selector, f"{selector.text} offset -{STEP}")
+
+
+def count_over_time(selector: Selector, window: str = RANGE) -> Expression:
+    """How often it was scraped within `window`."""
+    return replace(_same(selector, f"count_over_time({selector.text}[{window}])"), unit=Display.COUNT)
+
+
+def _same(expression: Expression, text: str) -> Expression:
+    return Expression(text=text, labels=expression.labels, unit=expression.unit)
 
 
 def changes(gauge: Selector, window: str = RANGE) -> Expression:

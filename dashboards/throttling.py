@@ -3,31 +3,47 @@
 - `BAND` is shaded behind the lines of a time panel; it belongs to the panel and goes with it wherever it is copied.
 - The annotation shades every other time panel of the board, and can be switched off at its top.
 - The timeline says which partition it was, which neither of them can.
-- The share says how much of the range it was, from a counter, so that not even the shortest throttle is lost.
+- Share and count say how much of the range it was, and how often.
 
-A point of a panel stands for the step before it: `max_over_time` over that step keeps a throttle that is shorter
-than a step, and the band is drawn from a point backwards (`stepBefore`), which is the time it speaks of. Where a
-step holds no scrape, because they come a little late, the last one known stands in: one throttle stays one band.
+A point of a panel stands for the step before it, and the band is drawn from a point backwards (`stepBefore`). A step is
+drawn where the last scrape found the partition throttled: so the edges of what lasts are within a scrape or a step, and
+what is drawn too early is not drawn at the end. What began and ended between two scrapes, none of which saw it, is
+drawn in the step in which `penstock_throttle_start_timestamp_seconds` says that it began. That is told by the scrape
+after it, so each point also asks for what will be known at the next one. Where that time cannot be met, because steps
+are shorter than scrapes, scrapes failed or clocks differ, `penstock_throttles_total` tells that there was one, and the
+step in which that becomes known is drawn.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from dashboards.colours import Colour
+from dashboards.events import Event
 from dashboards.panel import DrillDown, Query, StateTimeline, Word
 from dashboards.places import BoardUid
 from dashboards.promql import (
+    NOW,
     RANGE,
     RANGE_SECONDS,
+    STEP_SECONDS,
+    TARGET_LABELS,
     Expression,
     call,
-    changes,
+    count_over_time,
+    earlier,
     increase,
     largest,
+    later,
     mean,
     over_time,
     select,
+    total,
+    until_now,
 )
 from dashboards.units import Display
+
+_SERIES = (*TARGET_LABELS, "pipeline", "partition")
 
 BAND_REF = "BAND"
 BAND_NAME = "Throttled"
@@ -51,9 +67,27 @@ def throttled_now() -> Expression:
 
 
 def throttled_within_step() -> Expression:
-    """1 where a partition was throttled at any time since the point before, else 0."""
+    """1 where a partition is throttled, or was and nobody saw it, since the point before; else 0."""
     throttled = select("penstock_throttled")
-    return over_time("max", throttled).otherwise(throttled)
+    start, count = select("penstock_throttle_start_timestamp_seconds"), select("penstock_throttles_total")
+    began, a_step_ago = later(start), f"{NOW} - {STEP_SECONDS}"
+    # A throttle that is seen by a scrape is drawn by what the scrapes see.
+    unseen = (
+        began.at_most(NOW)
+        .only_where(began.above(a_step_ago).otherwise(later(count).differs(until_now(count)).above("0")))
+        .unless(later(throttled).equals("1"), *_SERIES)
+    )
+    within = start.above(a_step_ago).otherwise(unseen)
+    # Who counts no throttles, such as an engine behind a bridge, is drawn by what the scrapes see alone.
+    seen = over_time("max", throttled).unless(count, *_SERIES)
+    drawn = throttled.equals("1").otherwise(within ** "0").otherwise(seen).otherwise(throttled)
+    return drawn.with_unit(Display.COUNT)
+
+
+def seen_by_scrapes() -> Expression:
+    """The same for a system that counts no throttles."""
+    throttled = select("penstock_throttled")
+    return over_time("max", throttled).otherwise(throttled).with_unit(Display.COUNT)
 
 
 def band_query() -> Query:
@@ -102,21 +136,35 @@ def annotation(datasource: dict[str, str], panels_with_band: list[int]) -> dict[
 
     Panels that shade for themselves are left out, or theirs would stand twice.
     """
-    expression = largest(throttled_within_step()).above("0").text
+    # A region begins at its first point, a band at the point before it. What nobody saw is a single point, a line.
+    begins = later(select("penstock_throttled")).equals("1")
+    throttling = Event(
+        name=ANNOTATION_NAME,
+        title=ANNOTATION_TITLE,
+        text=ANNOTATION_TEXT,
+        colour=Colour.THROTTLED,
+        expression=largest(begins.otherwise(throttled_within_step())).above("0"),
+    )
+    return mark(throttling, datasource, but_on=panels_with_band)
+
+
+def mark(event: Event, datasource: dict[str, str], *, but_on: Iterable[int] = ()) -> dict[str, object]:
+    """An annotation for Grafana, on all panels but those."""
+    expression = event.expression.text
     return {
-        "name": ANNOTATION_NAME,
+        "name": event.name,
         "datasource": datasource,
         "enable": True,
         "hide": False,
-        "iconColor": Colour.THROTTLED,
-        "titleFormat": ANNOTATION_TITLE,
-        "textFormat": ANNOTATION_TEXT,
+        "iconColor": event.colour,
+        "titleFormat": event.title,
+        "textFormat": event.text,
         "tagKeys": "",
         "useValueForTime": False,
         "expr": expression,
         "step": ANNOTATION_STEP,
         "target": {"expr": expression, "interval": ANNOTATION_STEP, "refId": "Anno"},
-        "filter": {"exclude": True, "ids": panels_with_band},
+        "filter": {"exclude": True, "ids": list(but_on)},
     }
 
 
@@ -149,7 +197,13 @@ def share_of_range(*by: str) -> Expression:
     ).with_unit(Display.SHARE)
 
 
-def episodes(*by: str) -> Expression:
-    """How many throttles touched the range. Each is a change to 1 and one back, one of which may lie outside."""
-    started_or_ended = call("ceil", changes(select("penstock_throttled"), RANGE) / "2")
-    return largest(started_or_ended, *by)
+def throttles(*by: str) -> Expression:
+    """How many throttles touched the range: those that began in it, and the one that was running at its beginning.
+
+    Of n scrapes in a range the growth is seen over n - 1 intervals and told as of n; so much is taken back before it is
+    rounded. It is exact while there are fewer throttles than half as many scrapes.
+    """
+    begun = select("penstock_throttles_total")
+    seen = call("round", increase(begun) - increase(begun) / count_over_time(begun))
+    running = earlier(select("penstock_throttled"), RANGE)
+    return total((seen + running).otherwise(seen), *by).with_unit(Display.COUNT)

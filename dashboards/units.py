@@ -14,6 +14,8 @@ class Display(StrEnum):
     # Small counts that are read as they are: 3 partitions, not 3.00.
     COUNT = "none"
     SECONDS = "s"
+    # On a logarithmic axis: 1000 s is a round number there, 16.7 minutes is none.
+    PLAIN_SECONDS = "suffix: s"
     BYTES = "bytes"
     # 0 to 1, shown as a percentage.
     SHARE = "percentunit"

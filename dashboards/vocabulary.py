@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from dashboards import throttling
 from dashboards.board import Board, Row
 from dashboards.panel import Panel
 from exporter.catalogue import metric_of_sample
@@ -36,8 +37,15 @@ class Vocabulary:
             metric_of_sample(sample).name in self.metrics for sample in _METRIC.findall(expression)
         )
 
+    def simplified(self, text: str) -> str:
+        """Where throttles are not counted, they are drawn by what scrapes see."""
+        if self.knows(text):
+            return text
+        return text.replace(throttling.throttled_within_step().text, throttling.seen_by_scrapes().text)
+
     def expression(self, text: str) -> str:
-        """PromQL in these names. Only metrics that it `knows` may occur."""
+        """PromQL in these names. Only metrics that it `knows` may occur, or those of which it can do without."""
+        text = self.simplified(text)
         text = _MATCHERS.sub(lambda found: _MATCHED.sub(self._label, found[0]), text)
         text = _LABEL_LIST.sub(lambda found: re.sub(r"(?<=[(\s])\w+(?=[,)])", self._label, found[0]), text)
         return _METRIC.sub(lambda found: self._metric(found[0]), text)
@@ -55,7 +63,7 @@ class Vocabulary:
         return replace(board, rows=kept)
 
     def _shows(self, panel: Panel) -> bool:
-        return all(self.knows(query.expression.text) for query in panel.queries)
+        return all(self.knows(self.simplified(query.expression.text)) for query in panel.queries)
 
     def _label(self, found: re.Match[str]) -> str:
         return self.labels.get(found[0], found[0])

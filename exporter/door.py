@@ -7,7 +7,7 @@ embedder can stand in for one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from engine import (
     AimdSettings,
@@ -44,6 +44,7 @@ from engine import (
     format_duration,
     parse_duration_ns,
 )
+from engine.core.condition import SILENT, Condition, Finding, condition_of, findings, is_held, paused
 from engine.core.measures import AGE_BOUNDS_SECONDS, LATENCY_BOUNDS_SECONDS, Histogram
 from engine.core.readiness import check_ready, check_running
 from engine.core.secrets import Secrets, named_address, shown_address
@@ -53,6 +54,7 @@ __all__ = [
     # what the exporter asks of an engine
     "BackPressureDoor",
     "EngineDoor",
+    "EpisodesSource",
     "ExportersDoor",
     "IntakeDoor",
     "RejectsDoor",
@@ -86,6 +88,14 @@ __all__ = [
     "VegasSettings",
     "WriteLimitSettings",
     "flow_control_document",
+    # how a pipeline is
+    "Condition",
+    "Finding",
+    "SILENT",
+    "condition_of",
+    "findings",
+    "is_held",
+    "paused",
     # shared words
     "AGE_BOUNDS_SECONDS",
     "Clock",
@@ -116,6 +126,15 @@ class SnapshotSource(Protocol):
 
     def snapshot(self) -> EngineSnapshot:
         """One frozen value; cheap, pure, callable from any thread."""
+        ...
+
+
+@runtime_checkable
+class EpisodesSource(Protocol):
+    """Whoever can say when the throttle held limits down."""
+
+    def throttling_episodes(self) -> tuple[Episode, ...]:
+        """By start; those that still run have no end."""
         ...
 
 
@@ -155,7 +174,7 @@ class RejectsDoor(SnapshotSource, Protocol):
         ...
 
 
-class EngineDoor(BackPressureDoor, ExportersDoor, RejectsDoor, Protocol):
+class EngineDoor(BackPressureDoor, ExportersDoor, RejectsDoor, EpisodesSource, Protocol):
     """An engine as the management port knows it. Every method may be called from any thread.
 
     Those about limits raise `NotReadyError` until the engine is ready, and changes once it is no more.
@@ -189,10 +208,6 @@ class EngineDoor(BackPressureDoor, ExportersDoor, RejectsDoor, Protocol):
 
     def revert_flow_control(self, partitions: Iterable[int] | None = None, *, by: str | None = None) -> None:
         """Brings the configured settings back, on all partitions or on those named; or raises and changes none."""
-        ...
-
-    def throttling_episodes(self) -> tuple[Episode, ...]:
-        """When the throttle held the limits down, by start; episodes that still run have no end."""
         ...
 
 

@@ -22,9 +22,10 @@ def serve(
     hosts: Iterable[str] = (),
     web_config: Path | str | None = None,
     access: Mapping[str, Literal["read", "change"]] | None = None,
-) -> Iterator[None]:
-    """Serves the page, the metrics and the API of `engine`. Raises `PenstockError` when the port is in use.
+) -> Iterator[str]:
+    """Serves the page, the metrics and the API of `engine`, and gives the address.
 
+    Raises `PenstockError` when the port is in use. The history is kept in the engine's data folder, over a restart.
     `hosts` are names besides the host's own under which it may be asked. `web_config` is a file with TLS and users,
     `access` says which of them may change something.
     """
@@ -32,10 +33,10 @@ def serve(
     from exporter.management import ManagementServer
 
     guard = access_of(None if web_config is None else Path(web_config), access or {})
-    server = ManagementServer(engine, host=host, port=port, allowed_hosts=hosts, access=guard)
+    server = ManagementServer(engine, host=host, port=port, allowed_hosts=hosts, access=guard, data=engine.data_folder)
     server.start()
     try:
-        yield
+        yield server.url
     finally:
         server.stop()
 

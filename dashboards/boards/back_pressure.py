@@ -11,7 +11,7 @@ from dashboards.boards import common
 from dashboards.colours import Colour
 from dashboards.panel import Column, DrillDown, Look, Query, Stat, StateTimeline, Step, Table, TimeSeries, Word
 from dashboards.places import BoardUid
-from dashboards.promql import is_, largest, mean, over_time, rate, select, smallest, total
+from dashboards.promql import call, is_, largest, mean, over_time, rate, select, smallest, total
 from dashboards.units import Display
 from exporter.catalogue import BACK_PRESSURE_LOW_MAX, BACK_PRESSURE_OK_MAX
 
@@ -26,9 +26,10 @@ _LEVELS = (
 _LEVEL_WORDS = {0: Word("ok", Colour.GOOD), 1: Word("low", Colour.LOW), 2: Word("high", Colour.BAD)}
 
 _ratio = select("penstock_back_pressure_ratio")
-_busy = rate(select("penstock_task_busy_seconds_total"))
-_idle = rate(select("penstock_task_idle_seconds_total"))
-_held = rate(select("penstock_task_back_pressured_seconds_total"))
+# A rate is extrapolated and can pass a second a second by a little.
+_busy = call("clamp_max", rate(select("penstock_task_busy_seconds_total")), "1")
+_idle = call("clamp_max", rate(select("penstock_task_idle_seconds_total")), "1")
+_held = call("clamp_max", rate(select("penstock_task_back_pressured_seconds_total")), "1")
 _levels = {
     level: largest(select("penstock_back_pressure_level", is_("level", level)), *_SUBTASK) for level in ("low", "high")
 }
@@ -49,8 +50,9 @@ _GLANCE = Row(
             shows="The task for which the others wait now; flow-control when it is the write limit itself.",
             healthy="nobody.",
             otherwise="make this task faster or raise its parallelism; the others wait for it, whatever they could do.",
-            queries=(common.culprit(),),
-            steps=(Step(None, Colour.GOOD), Step(1, Colour.BAD)),
+            queries=common.culprit(),
+            steps=common.CULPRIT_STEPS,
+            no_value="Not scraped",
             name_only=True,
             width=6,
             height=4,
@@ -65,6 +67,7 @@ _GLANCE = Row(
                 Query(
                     expression=total(select("penstock_back_pressure_level", is_("level", "high"))),
                     legend="high",
+                    instant=True,
                 ),
             ),
             decimals=0,
@@ -79,10 +82,9 @@ _GLANCE = Row(
             shows="The largest share of its time that a subtask works.",
             healthy="below 90 %.",
             otherwise="at 100 % it bounds the pipeline, even where nothing waits for it yet.",
-            queries=(Query(expression=largest(_busy), legend="busy"),),
+            queries=(Query(expression=largest(common.alive(_busy)), legend="busy", instant=True),),
             decimals=0,
             steps=(Step(None, Colour.GOOD), Step(0.9, Colour.LOW), Step(0.98, Colour.BAD)),
-            sparkline=True,
             width=6,
             height=4,
         ),
@@ -92,7 +94,11 @@ _GLANCE = Row(
             shows="Records per second that a task could not take: rejects before the log, rejection records behind it.",
             healthy="0.",
             otherwise="they are kept with the reason, in the folder of rejects or in the log.",
-            queries=(Query(expression=total(rate(select("penstock_rejected_records_total"))), legend="rejected"),),
+            queries=(
+                Query(
+                    expression=total(rate(select("penstock_rejected_records_total"))), legend="rejected", instant=True
+                ),
+            ),
             steps=(Step(None, Colour.GOOD), Step(0.001, Colour.LOW)),
             no_value="0",
             width=6,
@@ -106,7 +112,7 @@ _GLANCE = Row(
             healthy="all green.",
             otherwise="the first task below the last red strip is the bottleneck.",
             queries=common.by_task(
-                largest(over_time("max", _ratio).otherwise(_ratio), *_SUBTASK), "{{task}}/{{subtask}}"
+                largest(over_time("max", _ratio).otherwise(_ratio), *_SUBTASK), "{{pipeline}} {{task}}/{{subtask}}"
             ),
             steps=_LEVELS,
             drill_down=DrillDown(BoardUid.BACK_PRESSURE, ("pipeline", "task")),
@@ -119,7 +125,7 @@ _GLANCE = Row(
             shows="How much of its time each subtask works: grey idle, blue busy, red at its limit.",
             healthy="grey and blue.",
             otherwise="red here and not red at the left: this is the bottleneck.",
-            queries=common.by_task(largest(_busy, *_SUBTASK), "{{task}}/{{subtask}}"),
+            queries=common.by_task(largest(_busy, *_SUBTASK), "{{pipeline}} {{task}}/{{subtask}}"),
             steps=(
                 Step(None, Colour.IDLE),
                 Step(0.2, Colour.BUSY_LITTLE),
@@ -231,14 +237,19 @@ _WHY = Row(
             queries=tuple(
                 Query(
                     expression=largest(
-                        rate(select("penstock_task_back_pressured_seconds_total", is_("reason", reason)))
+                        call(
+                            "clamp_max",
+                            rate(select("penstock_task_back_pressured_seconds_total", is_("reason", reason))),
+                            "1",
+                        )
                     ),
-                    legend=reason,
+                    legend=reason.replace("_", " "),
                     look=Look(colour=colour),
                 )
                 for reason, colour in _REASONS.items()
             ),
-            soft_max=1,
+            min=0,
+            max=1,
             width=12,
             height=9,
         ),
@@ -253,7 +264,8 @@ _WHY = Row(
                 *common.by_kind(largest(_ratio, "pipeline", "task"), "sampled"),
                 *common.by_kind(largest(total(_held, *_SUBTASK), "pipeline", "task"), "measured", dashed=True),
             ),
-            soft_max=1,
+            min=0,
+            max=1,
             legend_at_right=True,
             width=12,
             height=9,
@@ -279,7 +291,8 @@ _WHY = Row(
                 largest(select("penstock_buffers_in_use") / select("penstock_buffers"), "pipeline", "task"),
                 kinds=("source", "transform"),
             ),
-            soft_max=1,
+            min=0,
+            max=1,
             width=12,
             height=9,
         ),
@@ -289,7 +302,9 @@ _WHY = Row(
             shows="The level that Flink's web page would show for each subtask, as the engine itself names it.",
             healthy="ok.",
             otherwise="high: held back in more than half of the samples.",
-            queries=(Query(expression=_levels["low"] + _levels["high"] * "2", legend="{{task}}/{{subtask}}"),),
+            queries=(
+                Query(expression=_levels["low"] + _levels["high"] * "2", legend="{{pipeline}} {{task}}/{{subtask}}"),
+            ),
             words=_LEVEL_WORDS,
             width=12,
             height=8,

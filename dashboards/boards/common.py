@@ -6,12 +6,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from dashboards.colours import Colour
-from dashboards.panel import Look, Query, Step
+from dashboards.panel import Look, Query, Step, Word
 from dashboards.promql import (
+    TARGET_LABELS,
     Expression,
     Matcher,
+    Scope,
     age,
     call,
+    down,
     is_,
     is_not,
     largest,
@@ -22,6 +25,8 @@ from dashboards.promql import (
     total,
 )
 from dashboards.rules.recording import AGE_SECONDS_MAX
+from dashboards.units import Display
+from exporter.catalogue import Condition
 
 # The labels that name a partition, and how a series of one is called.
 PARTITION = ("pipeline", "partition")
@@ -44,17 +49,58 @@ SHARE_REFUSED_STEPS = (Step(None, Colour.GOOD), Step(0.0001, Colour.LOW), Step(0
 AGE_STEPS = (Step(None, Colour.GOOD), Step(60, Colour.LOW), Step(AGE_SECONDS_MAX, Colour.BAD))
 
 
+# As numbers, so that the worst is the largest: 0 is fine.
+_SEVERITY = {condition: number for number, condition in enumerate(reversed(Condition))}
+_GRAVITY = {
+    Condition.DOWN: Colour.BAD,
+    Condition.FAILED: Colour.BAD,
+    Condition.STOPPING: Colour.IDLE,
+    Condition.DISK_FULL: Colour.BAD,
+    Condition.REFUSING: Colour.BAD,
+    Condition.THROTTLED: Colour.THROTTLED,
+    Condition.EXPORTER_RETRYING: Colour.LOW,
+    Condition.EXPORTER_PAUSED: Colour.BUSY,
+    Condition.BACK_PRESSURED: Colour.LOW,
+    Condition.STARTING: Colour.BUSY_LITTLE,
+    Condition.FINE: Colour.GOOD,
+}
+CONDITION_WORDS = {
+    number: Word(condition.words.capitalize(), _GRAVITY[condition]) for condition, number in _SEVERITY.items()
+}
+
+
+def worst_condition() -> Expression:
+    """Of each pipeline the worst that is the case, as a key of `CONDITION_WORDS`; of one that is away that it is."""
+    # The label keeps them apart, or one would stand for all.
+    every = select("penstock_condition", is_("condition", Condition.FINE)) * "0"
+    for condition, number in _SEVERITY.items():
+        if condition not in (Condition.FINE, Condition.DOWN):
+            every = every.otherwise(select("penstock_condition", is_("condition", condition)) * str(number))
+    return largest(every.otherwise(down() * str(_SEVERITY[Condition.DOWN])), "pipeline").with_unit(Display.COUNT)
+
+
+def alive(expression: Expression) -> Expression:
+    """What is true now: without the series of engines that are away, whose rates go on for a while."""
+    return expression.only_where(select("penstock_build_info"), *TARGET_LABELS, "pipeline")
+
+
 def refused_share(*by: str) -> Expression:
     """Refused records as a share of those that asked; 0 while nothing asks."""
-    refused = total(rate(select("penstock_writes_total", is_not("outcome", "accepted"))), *by)
-    asked = total(rate(select("penstock_writes_total")), *by)
+    refused = total(alive(rate(select("penstock_writes_total", is_not("outcome", "accepted")))), *by)
+    asked = total(alive(rate(select("penstock_writes_total"))), *by)
     # Divided by at least a little, so that an idle engine refuses 0 %, not "no data".
-    return refused / call("clamp_min", asked, "0.001")
+    return call("clamp_max", refused / call("clamp_min", asked, "0.001"), "1").with_unit(Display.SHARE)
 
 
 def oldest_age(*by: str) -> Expression:
     """Age of the oldest record that some exporter has not acknowledged."""
     return largest(age(select("penstock_oldest_unexported_record_timestamp_seconds")), *by)
+
+
+def worst(expression: Expression, *, is_smallest: bool = False) -> Query:
+    """The one partition that is in most trouble, and which that is: beside it a sum would look harmless."""
+    one = call("bottomk" if is_smallest else "topk", "1", expression)
+    return Query(expression=one, legend=PARTITION_NAME, instant=True)
 
 
 def by_partition(
@@ -78,7 +124,7 @@ def by_partition(
 
 
 def by_task(
-    expression: Expression, name: str = "{{task}}", *, kinds: Iterable[str] = tuple(KINDS)
+    expression: Expression, name: str = "{{pipeline}} {{task}}", *, kinds: Iterable[str] = tuple(KINDS)
 ) -> tuple[Query, ...]:
     """A series for each task, in the order of the job graph; the hue says which kind of task it is."""
     return tuple(
@@ -103,13 +149,34 @@ def _of_kind(expression: Expression, kind: str) -> Expression:
     return expression.only_where(select("penstock_task_info", is_("kind", kind)), "pipeline", "task")
 
 
-def culprit() -> Query:
-    """The task to blame now, as the name of a series of the value 1; nobody, of the value 0."""
+CULPRIT_STEPS = (Step(None, Colour.GOOD), Step(0.5, Colour.BUSY), Step(1, Colour.BAD))
+
+
+def culprit() -> tuple[Query, ...]:
+    """The task to blame now, as the name of a series; nobody, of the value 0. What stands still because somebody wants
+    it so, or because its target takes nothing, is named as that and not as slow."""
     blame = select("penstock_bottleneck")
-    return Query(
-        expression=largest(blame.equals("1"), "task").otherwise(largest(blame).equals("0").marked("task", "nobody")),
-        legend="{{task}}",
-        instant=True,
+    blamed = largest(blame.equals("1"), "pipeline", "task")
+
+    def in_state(state: str) -> Expression:
+        exporter = select("penstock_exporter_state", is_("state", state), scope=Scope.EVENT).equals("1")
+        return largest(exporter.relabelled("task", "exporter"), "pipeline", "task")
+
+    on = ("pipeline", "task")
+    paused, retrying = in_state("paused"), in_state("retrying")
+    nobody = largest(blame).equals("0").marked("task", "nobody")
+    # Paused is half as bad as slow: the colours tell them apart.
+    return (
+        Query(
+            expression=blamed.only_where(paused, *on) * "0.5", legend="{{pipeline}}: {{task}} is paused", instant=True
+        ),
+        Query(
+            expression=blamed.only_where(retrying, *on), legend="{{pipeline}}: {{task}} gets nothing out", instant=True
+        ),
+        Query(
+            expression=blamed.unless(paused, *on).unless(retrying, *on), legend="{{pipeline}}: {{task}}", instant=True
+        ),
+        Query(expression=nobody, legend="{{task}}", instant=True),
     )
 
 
@@ -120,11 +187,13 @@ def quantiles(histogram: str, *by: str) -> tuple[Query, ...]:
         Query(
             expression=quantile(0.5, histogram, *by),
             legend=f"{name}median",
+            exemplars=True,
             look=Look(colour=Colour.FIRST, shades=True),
         ),
         Query(
             expression=quantile(0.99, histogram, *by),
             legend=f"{name}99 %",
+            exemplars=True,
             look=Look(colour=Colour.SECOND, shades=True),
         ),
     )

@@ -40,10 +40,10 @@ _NOW = Row(
             shows="Age of the oldest record that an exporter has not acknowledged.",
             healthy="seconds.",
             otherwise="the table below says which exporter, on which partition.",
-            queries=(Query(expression=common.oldest_age(), legend="age"),),
+            queries=(common.worst(common.oldest_age(*common.PARTITION)),),
+            with_name=True,
             decimals=1,
             steps=common.AGE_STEPS,
-            sparkline=True,
             width=5,
             height=4,
         ),
@@ -54,16 +54,16 @@ _NOW = Row(
             healthy="below 50 %.",
             otherwise="from 50 % on, writers slow down; at 100 % they write as fast as is exported.",
             queries=(
-                Query(
-                    expression=largest(
-                        select("penstock_exporting_backlog_records") / select("penstock_acceptable_backlog_records")
-                    ).with_unit(Display.SHARE),
-                    legend="backlog",
+                common.worst(
+                    largest(
+                        select("penstock_exporting_backlog_records") / select("penstock_acceptable_backlog_records"),
+                        *common.PARTITION,
+                    ).with_unit(Display.SHARE)
                 ),
             ),
+            with_name=True,
             decimals=0,
             steps=(Step(None, Colour.GOOD), Step(0.5, Colour.THROTTLED), Step(1.2, Colour.BAD)),
-            sparkline=True,
             no_value="no throttle",
             width=5,
             height=4,
@@ -78,6 +78,7 @@ _NOW = Row(
                 Query(
                     expression=largest(_backlog / call("clamp_min", _exported, "0.001")).with_unit(Display.SECONDS),
                     legend="time",
+                    instant=True,
                 ),
             ),
             decimals=1,
@@ -109,7 +110,7 @@ _NOW = Row(
             shows="Free space on the disk of the data folder. A backlog lies on that disk until it is exported.",
             healthy="far above data.freeSpace, 256 MB by default.",
             otherwise="below it writes stop until there is room again.",
-            queries=(Query(expression=smallest(select("penstock_disk_free_bytes")), legend="free"),),
+            queries=(Query(expression=smallest(select("penstock_disk_free_bytes")), legend="free", instant=True),),
             steps=(Step(None, Colour.BAD), Step(512 * 1024**2, Colour.LOW), Step(2 * 1024**3, Colour.GOOD)),
             no_value="no disk",
             width=4,
@@ -191,8 +192,8 @@ _BEHIND = Row(
                     "{{exporter}}",
                 ),
                 Query(
-                    expression=largest(select("penstock_acceptable_backlog_records")),
-                    legend="acceptable",
+                    expression=largest(select("penstock_acceptable_backlog_records"), "pipeline"),
+                    legend="{{pipeline}} acceptable",
                     look=common.MAXIMUM_LOOK,
                 ),
             ),
@@ -238,13 +239,17 @@ _BEHIND = Row(
             otherwise="nothing goes outside while records are skipped: the filter no longer names what is written.",
             queries=(
                 Query(
-                    expression=total(rate(select("penstock_exported_records_total", is_("action", "exported")))),
-                    legend="handed out",
+                    expression=total(
+                        rate(select("penstock_exported_records_total", is_("action", "exported"))), "pipeline"
+                    ),
+                    legend="{{pipeline}} handed out",
                     look=Look(colour=Colour.THIRD),
                 ),
                 Query(
-                    expression=total(rate(select("penstock_exported_records_total", is_("action", "skipped")))),
-                    legend="skipped",
+                    expression=total(
+                        rate(select("penstock_exported_records_total", is_("action", "skipped"))), "pipeline"
+                    ),
+                    legend="{{pipeline}} skipped",
                     look=Look(colour=Colour.LOG_WRITER),
                 ),
             ),
@@ -264,7 +269,7 @@ _HOW = Row(
             shows="How long a call of each exporter takes: half of the calls, and all but one in a hundred.",
             healthy="steady.",
             otherwise="it rises: the outside is slow. It does not, and there is a backlog: larger batches.",
-            queries=common.quantiles("penstock_export_duration_seconds", "exporter"),
+            queries=common.quantiles("penstock_export_duration_seconds", "pipeline", "exporter"),
             width=8,
             height=9,
         ),
@@ -288,8 +293,9 @@ _HOW = Row(
             "one in a hundred.",
             healthy="steady, seconds.",
             otherwise="much longer than a call: the time is spent waiting in the backlog.",
-            queries=common.quantiles("penstock_end_to_end_duration_seconds"),
+            queries=common.quantiles("penstock_end_to_end_duration_seconds", "pipeline"),
             logarithmic=True,
+            unit=Display.PLAIN_SECONDS,
             soft_min=None,
             width=8,
             height=9,

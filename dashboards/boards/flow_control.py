@@ -21,7 +21,6 @@ from dashboards.promql import (
     is_,
     is_not,
     largest,
-    mean,
     one_of,
     rate,
     select,
@@ -68,7 +67,13 @@ _NOW = Row(
             shows="How many partitions hold their write limit below the configured one at this moment.",
             healthy="0.",
             otherwise="look at Exporting backlog below, then at the board Exporting for the exporter that is slow.",
-            queries=(Query(expression=total(throttling.throttled_now()).with_unit(Display.COUNT), legend="throttled"),),
+            queries=(
+                Query(
+                    expression=total(throttling.throttled_now()).with_unit(Display.COUNT),
+                    legend="throttled",
+                    instant=True,
+                ),
+            ),
             steps=(Step(None, Colour.GOOD), Step(1, Colour.THROTTLED)),
             width=4,
             height=4,
@@ -80,7 +85,7 @@ _NOW = Row(
             healthy="0 %, or a few per cent after a burst.",
             otherwise="the exporters are slower than what is written, for longer than a burst: make them faster, or "
             "write less.",
-            queries=(Query(expression=throttling.share_of_range(), legend="throttled"),),
+            queries=(Query(expression=throttling.share_of_range(), legend="throttled", instant=True),),
             decimals=1,
             steps=(Step(None, Colour.GOOD), Step(0.01, Colour.THROTTLED), Step(0.5, Colour.BAD)),
             width=4,
@@ -92,7 +97,8 @@ _NOW = Row(
             shows="The write limit of the partition that is held back most, as a share of its configured one.",
             healthy="100 %.",
             otherwise="that partition writes at this share of its speed until its backlog is exported.",
-            queries=(Query(expression=smallest(_limit / _limit_max), legend="limit"),),
+            queries=(common.worst(_limit / _limit_max, is_smallest=True),),
+            with_name=True,
             decimals=0,
             steps=(Step(None, Colour.BAD), Step(0.25, Colour.LOW), Step(1, Colour.GOOD)),
             no_value="no limit",
@@ -105,7 +111,7 @@ _NOW = Row(
             shows="Share of the records that asked to be written and were refused, by either limit.",
             healthy="0 %.",
             otherwise="callers see 429. Refused writes by source and reason below says which limit it is.",
-            queries=(Query(expression=common.refused_share(), legend="refused"),),
+            queries=(Query(expression=common.refused_share(), legend="refused", instant=True),),
             decimals=1,
             steps=common.SHARE_REFUSED_STEPS,
             width=4,
@@ -114,10 +120,12 @@ _NOW = Row(
         Gauge(
             id=15,
             title="Partition load",
-            shows="Accepted records as a share of the configured write limit; the mean over the partitions.",
+            shows="Accepted records as a share of the configured write limit, on the partition with the most.",
             healthy="below 70 %.",
             otherwise="above 90 % the next burst meets the limit: raise it, or add partitions.",
-            queries=(Query(expression=mean(select("penstock_partition_load_ratio")), legend="load", instant=True),),
+            queries=(
+                common.worst(call("clamp_max", largest(select("penstock_partition_load_ratio"), *PARTITION), "1")),
+            ),
             decimals=0,
             min=0,
             max=1,
@@ -155,7 +163,7 @@ _THROTTLING = Row(
             queries=(
                 Query(expression=throttling.throttled_now(), legend="", instant=True),
                 Query(expression=throttling.share_of_range(*PARTITION), legend="", instant=True),
-                Query(expression=throttling.episodes(*PARTITION), legend="", instant=True),
+                Query(expression=throttling.throttles(*PARTITION), legend="", instant=True),
                 Query(
                     expression=largest(select("penstock_exporting_backlog_records"), *PARTITION),
                     legend="",
@@ -209,8 +217,8 @@ _PROCESSING = Row(
                     lambda parity: largest(select("penstock_exporting_backlog_records", parity), *PARTITION)
                 ),
                 Query(
-                    expression=largest(select("penstock_acceptable_backlog_records")),
-                    legend="acceptable",
+                    expression=largest(select("penstock_acceptable_backlog_records"), "pipeline"),
+                    legend="{{pipeline}} acceptable",
                     look=common.MAXIMUM_LOOK,
                 ),
             ),
@@ -251,7 +259,7 @@ _LOGSTREAM = Row(
                         rate(select("penstock_writes_total", is_("source", source), is_("outcome", "accepted"))),
                         *PARTITION,
                     ),
-                    legend=f"{{{{pipeline}}}}/{{{{partition}}}} {source}",
+                    legend=f"{{{{pipeline}}}}/{{{{partition}}}} {source.replace('_', ' ')}",
                     look=Look(colour=colour, shades=True),
                 )
                 for source, colour in _SOURCES.items()
@@ -302,7 +310,9 @@ _LOGSTREAM = Row(
                     "accepted",
                     Look(width=1, fill=8),
                 ),
-                Query(expression=largest(_limit_max), legend="maximum", look=common.MAXIMUM_LOOK),
+                Query(
+                    expression=largest(_limit_max, "pipeline"), legend="{{pipeline}} maximum", look=common.MAXIMUM_LOOK
+                ),
             ),
             legend_at_right=True,
             width=12,
@@ -319,12 +329,12 @@ _LOGSTREAM = Row(
             queries=(
                 Query(
                     expression=_refused("write_rate_limit_exhausted", is_("source", "user_command")),
-                    legend="{{pipeline}}/{{partition}} user_command: write limit",
+                    legend="{{pipeline}}/{{partition}} user command: write limit",
                     look=Look(colour=Colour.LIMIT, shades=True),
                 ),
                 Query(
                     expression=_refused("request_limit_exhausted", is_("source", "user_command")),
-                    legend="{{pipeline}}/{{partition}} user_command: request limit",
+                    legend="{{pipeline}}/{{partition}} user command: request limit",
                     look=Look(colour=Colour.SECOND, shades=True),
                 ),
                 Query(
@@ -410,7 +420,7 @@ _REQUESTS = Row(
             shows="How long user commands take until they are processed: half of them, and all but one in a hundred.",
             healthy="steady.",
             otherwise="it rises with the number in flight: the processor is the bottleneck.",
-            queries=common.quantiles("penstock_command_duration_seconds"),
+            queries=common.quantiles("penstock_command_duration_seconds", "pipeline"),
             width=8,
             height=10,
         ),
@@ -488,7 +498,7 @@ _GATEWAY = Row(
             shows="From the head of a request to its answer: half of them, and all but one in a hundred.",
             healthy="milliseconds.",
             otherwise="as long as a commit takes: many small requests. Longer: they wait for a thread, or drip in.",
-            queries=common.quantiles("penstock_gateway_request_duration_seconds"),
+            queries=common.quantiles("penstock_gateway_request_duration_seconds", "pipeline"),
             width=7,
             height=9,
         ),

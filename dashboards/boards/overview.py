@@ -8,36 +8,10 @@ from dashboards.boards import common
 from dashboards.colours import Colour
 from dashboards.panel import DrillDown, Look, Query, Stat, StateTimeline, Step, TimeSeries, Word
 from dashboards.places import BoardUid
-from dashboards.promql import Expression, is_, is_not, largest, over_time, rate, select, smallest, total
-from dashboards.rules.recording import AGE_SECONDS_MAX
+from dashboards.promql import call, is_, is_not, largest, over_time, rate, select, smallest, total
 from dashboards.units import Display
 
-_VERDICTS = {
-    0: Word("Fine", Colour.GOOD),
-    1: Word("Held back", Colour.LOW),
-    2: Word("Throttled", Colour.THROTTLED),
-    3: Word("Late", Colour.LOW),
-    4: Word("Refusing", Colour.BAD),
-    5: Word("Failed", Colour.BAD),
-}
 _blame = select("penstock_bottleneck")
-
-
-def _verdict() -> Expression:
-    """The worst of what is the case now, as a key of the words above."""
-    # Each needs a label of its own, or one would stand for all.
-    named = {
-        "held back": largest(_blame),
-        "throttled": largest(throttling.throttled_now()) * "2",
-        "late": common.oldest_age().is_above(str(AGE_SECONDS_MAX)) * "3",
-        "refusing": common.refused_share().is_above("0.001") * "4",
-        "failed": largest(select("penstock_partition_state", is_("state", "failed"))) * "5",
-    }
-    first, *others = (expression.marked("verdict", name) for name, expression in named.items())
-    every = first
-    for other in others:
-        every = every.otherwise(other)
-    return largest(every).with_unit(Display.COUNT)
 
 
 _NOW = Row(
@@ -47,12 +21,14 @@ _NOW = Row(
         Stat(
             id=11,
             title="Is it fine?",
-            shows="The worst that is the case now: failed (a partition stands still), refusing (callers see 429), late "
-            "(records older than 5 minutes are not yet outside), throttled, held back (tasks wait for one), or fine.",
+            shows="The worst that is the case now, of each pipeline: "
+            + ", ".join(word.text.lower() for word in reversed(common.CONDITION_WORDS.values()))
+            + ". Down is what was scraped within the last day and is not now.",
             healthy="Fine.",
-            otherwise="go on to the right: how late, how many refused, who is to blame.",
-            queries=(Query(expression=_verdict(), legend="verdict"),),
-            words=_VERDICTS,
+            otherwise="`/actuator/health` of the engine says it in a sentence; go on to the right: who is to blame, "
+            "how late, how many refused.",
+            queries=(Query(expression=common.worst_condition(), legend="{{pipeline}}", instant=True),),
+            words=common.CONDITION_WORDS,
             steps=(Step(None, Colour.GOOD),),
             no_value="Not scraped",
             width=5,
@@ -64,8 +40,9 @@ _NOW = Row(
             shows="The task behind which the others wait; flow-control when it is the write limit itself.",
             healthy="nobody.",
             otherwise="click on it: its busy time, its errors, its back pressure are on the boards behind it.",
-            queries=(common.culprit(),),
-            steps=(Step(None, Colour.GOOD), Step(1, Colour.BAD)),
+            queries=common.culprit(),
+            steps=common.CULPRIT_STEPS,
+            no_value="Not scraped",
             name_only=True,
             drill_down=DrillDown(BoardUid.BACK_PRESSURE),
             width=5,
@@ -77,10 +54,10 @@ _NOW = Row(
             shows="Age of the oldest record that an exporter has not acknowledged.",
             healthy="seconds.",
             otherwise="an exporter is slow or stands still: board Exporting.",
-            queries=(Query(expression=common.oldest_age(), legend="age"),),
+            queries=(common.worst(common.oldest_age(*common.PARTITION)),),
+            with_name=True,
             decimals=1,
             steps=common.AGE_STEPS,
-            sparkline=True,
             drill_down=DrillDown(BoardUid.EXPORTING),
             width=5,
             height=4,
@@ -91,10 +68,9 @@ _NOW = Row(
             shows="Share of the records that asked to be written and were refused, by either limit.",
             healthy="0 %.",
             otherwise="callers see 429: board Flow control says by which limit.",
-            queries=(Query(expression=common.refused_share(), legend="refused"),),
+            queries=(Query(expression=common.refused_share(), legend="refused", instant=True),),
             decimals=1,
             steps=common.SHARE_REFUSED_STEPS,
-            sparkline=True,
             drill_down=DrillDown(BoardUid.FLOW_CONTROL),
             width=5,
             height=4,
@@ -105,7 +81,7 @@ _NOW = Row(
             shows="How much of the chosen range the partitions were throttled; the mean over them.",
             healthy="0 %, or a few per cent after a burst.",
             otherwise="the strips below say when, and which partition.",
-            queries=(Query(expression=throttling.share_of_range(), legend="throttled"),),
+            queries=(Query(expression=throttling.share_of_range(), legend="throttled", instant=True),),
             decimals=1,
             steps=(Step(None, Colour.GOOD), Step(0.01, Colour.THROTTLED), Step(0.5, Colour.BAD)),
             width=4,
@@ -132,7 +108,7 @@ _SINCE_WHEN = Row(
                         "pipeline",
                         "task",
                     ).with_unit(Display.COUNT),
-                    legend="{{task}}",
+                    legend="{{pipeline}} {{task}}",
                 ),
             ),
             words={0: Word("not to blame", Colour.NOTHING), 1: Word("the others wait for it", Colour.BACK_PRESSURED)},
@@ -150,29 +126,30 @@ _HOW_MUCH = Row(
         TimeSeries(
             id=31,
             title="Written, exported, refused",
-            shows="Records per second over all chosen partitions: written to the log, acknowledged by the slowest "
+            shows="Records per second of each pipeline: written to the log, acknowledged by the slowest "
             "exporter, refused. Yellow: throttled.",
             healthy="written and exported lie upon one another, refused is 0.",
             otherwise="written above exported: the backlog grows, and the throttle will bring the writers down.",
             queries=(
                 Query(
-                    expression=total(rate(select("penstock_writes_total", is_("outcome", "accepted")))),
-                    legend="written",
-                    look=Look(colour=Colour.FIRST),
+                    expression=total(rate(select("penstock_writes_total", is_("outcome", "accepted"))), "pipeline"),
+                    legend="{{pipeline}} written",
+                    look=Look(colour=Colour.FIRST, shades=True),
                 ),
                 Query(
                     expression=total(
                         smallest(
                             total(rate(select("penstock_exported_records_total")), "pipeline", "exporter"), "pipeline"
-                        )
+                        ),
+                        "pipeline",
                     ),
-                    legend="exported",
-                    look=Look(colour=Colour.THIRD),
+                    legend="{{pipeline}} exported",
+                    look=Look(colour=Colour.THIRD, shades=True),
                 ),
                 Query(
-                    expression=total(rate(select("penstock_writes_total", is_not("outcome", "accepted")))),
-                    legend="refused",
-                    look=Look(colour=Colour.BAD),
+                    expression=total(rate(select("penstock_writes_total", is_not("outcome", "accepted"))), "pipeline"),
+                    legend="{{pipeline}} refused",
+                    look=Look(colour=Colour.BAD, shades=True),
                 ),
             ),
             drill_down=DrillDown(BoardUid.FLOW_CONTROL),
@@ -190,8 +167,8 @@ _HOW_MUCH = Row(
                     lambda parity: largest(select("penstock_exporting_backlog_records", parity), *common.PARTITION)
                 ),
                 Query(
-                    expression=largest(select("penstock_acceptable_backlog_records")),
-                    legend="acceptable",
+                    expression=largest(select("penstock_acceptable_backlog_records"), "pipeline"),
+                    legend="{{pipeline}} acceptable",
                     look=common.MAXIMUM_LOOK,
                 ),
             ),
@@ -205,8 +182,11 @@ _HOW_MUCH = Row(
             shows="How much of its time each task works; of several subtasks the busiest.",
             healthy="below 90 %.",
             otherwise="the task at 100 % bounds the pipeline: run it in parallel, or make it cheaper.",
-            queries=common.by_task(largest(rate(select("penstock_task_busy_seconds_total")), "pipeline", "task")),
-            soft_max=1,
+            queries=common.by_task(
+                largest(call("clamp_max", rate(select("penstock_task_busy_seconds_total")), "1"), "pipeline", "task")
+            ),
+            min=0,
+            max=1,
             legend_at_right=True,
             drill_down=DrillDown(BoardUid.BACK_PRESSURE, ("pipeline", "task")),
             width=12,
@@ -219,8 +199,9 @@ _HOW_MUCH = Row(
             "one in a hundred.",
             healthy="steady, seconds.",
             otherwise="it rises with the backlog; where it rises without one, a single export call is slow.",
-            queries=common.quantiles("penstock_end_to_end_duration_seconds"),
+            queries=common.quantiles("penstock_end_to_end_duration_seconds", "pipeline"),
             logarithmic=True,
+            unit=Display.PLAIN_SECONDS,
             soft_min=None,
             drill_down=DrillDown(BoardUid.EXPORTING),
             width=12,

@@ -9,6 +9,7 @@ from grafanalib._gen import DashboardEncoder
 
 from dashboards import throttling
 from dashboards.board import Board, Row
+from dashboards.events import EVENTS
 from dashboards.grafana import fields, panels
 from dashboards.grafana.json_tree import Json, without_nulls
 from dashboards.grafana.variables import names, variables
@@ -52,7 +53,7 @@ def dashboard(board: Board, vocabulary: Vocabulary = PENSTOCK) -> dict[str, Json
         refresh="10s",
         version=0,
         links=[_links()],
-        annotations=core.Annotations(list=[throttling.annotation(fields.datasource(), _shading_themselves(board))]),
+        annotations=core.Annotations(list=_annotations(board, vocabulary)),
         templating=core.Templating(list=variables(_expressions(board))),
         panels=[
             panels.row(thing, place) if isinstance(thing, Row) else panels.panel(thing, place)
@@ -107,6 +108,12 @@ def _links() -> core.DashboardLink:
 def _expressions(board: Board) -> list[str]:
     own = [query.expression.text for panel in board.panels() for query in panel.queries]
     return [*own, throttling.band_query().expression.text]
+
+
+def _annotations(board: Board, vocabulary: Vocabulary) -> list[dict[str, object]]:
+    datasource = fields.datasource()
+    marks = [throttling.mark(event, datasource) for event in EVENTS if vocabulary.knows(event.expression.text)]
+    return [throttling.annotation(datasource, _shading_themselves(board)), *marks]
 
 
 def _shading_themselves(board: Board) -> list[int]:

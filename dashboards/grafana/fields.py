@@ -38,7 +38,7 @@ def _target(ref: str, query: Query, format_: str) -> dict[str, object]:
         "format": format_,
         "instant": query.instant,
         "range": not query.instant,
-        "exemplar": False,
+        "exemplar": query.exemplars,
         "editorMode": "code",
     }
 

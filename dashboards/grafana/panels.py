@@ -160,7 +160,7 @@ def _stat(panel: Stat, place: Place) -> Corrected:
                 "orientation": "auto",
                 "reduceOptions": _reduced(),
                 "showPercentChange": False,
-                "textMode": "name" if panel.name_only else "value",
+                "textMode": "name" if panel.name_only else "value_and_name" if panel.with_name else "auto",
                 "wideLayout": True,
             },
         },

@@ -11,23 +11,22 @@ from dashboards.promql import (
     Scope,
     Selector,
     call,
+    down,
     increase,
     is_,
     is_not,
     largest_without,
     mean,
-    over_time,
     predicted,
     quantile,
     rate,
     select,
     total_without,
-    up,
 )
 from dashboards.rules import recording
 from dashboards.rules.objectives import Objective
 from dashboards.rules.rule import Alert, Group, Severity
-from exporter.catalogue import BACK_PRESSURE_LOW_MAX
+from exporter.catalogue import BACK_PRESSURE_LOW_MAX, Condition
 
 _EXPORTER = ("job", "instance", "pipeline", "partition", "exporter")
 _HOUR = 3600
@@ -94,8 +93,13 @@ SYMPTOMS = Group(
     rules=tuple(alert(severity) for alert in (_late, _refused, _throttled) for severity in Severity),
 )
 
-_seen_today = over_time("last", _select("penstock_build_info"), "1d")
 _failed = largest_without(_select("penstock_partition_state", is_("state", "failed")), "instance", "state")
+
+
+def _condition(condition: Condition) -> Selector:
+    return _select("penstock_condition", is_("condition", condition))
+
+
 _exported = total_without(rate(_select("penstock_exported_records_total"), "5m"), "action")
 _paused = _select("penstock_exporter_state", is_("state", "paused")).equals("1")
 _backlog = _select("penstock_exporter_backlog_records")
@@ -106,14 +110,37 @@ STANDSTILL = Group(
     rules=(
         Alert(
             name="PenstockDown",
-            expression=up().equals("0").only_where(_seen_today, "job", "instance"),
+            expression=largest_without(down(Scope.RULE), "version", "python_version"),
             severity=Severity.PAGE,
-            summary="{{ $labels.instance }} no longer answers",
-            description="Prometheus cannot scrape {{ $labels.instance }} of the job {{ $labels.job }}, which was a "
-            "Penstock engine within the last day. Either the engine is gone or its management port is.",
+            summary="{{ $labels.pipeline }} on {{ $labels.instance }} no longer answers",
+            description="Prometheus cannot scrape {{ $labels.instance }} of the job {{ $labels.job }}, which ran "
+            "{{ $labels.pipeline }} within the last day, or nobody is scraped any more who runs it. Either the engine "
+            "is gone or its management port is.",
             board=BoardUid.OVERVIEW,
             for_="1m",
-            drill_down=("job",),
+            drill_down=("job", "pipeline"),
+        ),
+        Alert(
+            name="PenstockFailed",
+            expression=largest_without(
+                _condition(Condition.FAILED).unless(_failed.equals("1"), "job", "pipeline"), "instance", "condition"
+            ).equals("1"),
+            severity=Severity.PAGE,
+            summary="{{ $labels.pipeline }} has failed",
+            description="A task of {{ $labels.pipeline }} has failed, and with it the run: nothing is read, processed "
+            "or exported until it is started again. /actuator/health says which task, and why.",
+            board=BoardUid.OVERVIEW,
+            for_="30s",
+        ),
+        Alert(
+            name="PenstockDiskFull",
+            expression=largest_without(_condition(Condition.DISK_FULL), "instance", "condition").equals("1"),
+            severity=Severity.PAGE,
+            summary="{{ $labels.pipeline }} waits for room on its disk",
+            description="The disk of {{ $labels.pipeline }} is full, or nearly: sources wait and callers see status "
+            "507. Exporting goes on and makes room; nothing that was acknowledged is lost.",
+            board=BoardUid.EXPORTING,
+            for_="1m",
         ),
         Alert(
             name="PenstockPartitionFailed",
@@ -169,7 +196,10 @@ CAUSES = Group(
         ),
         Alert(
             name="PenstockExporterFallingBehind",
-            expression=predicted(_backlog, "30m", 4 * _HOUR).above(_backlog * "2").only_where(_backlog.above("1000")),
+            expression=predicted(_backlog, "30m", 4 * _HOUR)
+            .above(_backlog * "2")
+            .only_where(_backlog.above("1000"))
+            .unless(_paused, *_EXPORTER),
             severity=Severity.TICKET,
             summary="The backlog of {{ $labels.exporter }} will have doubled within 4 hours",
             description="As it grew over the last half hour, the backlog of {{ $labels.exporter }} on partition "
@@ -193,9 +223,10 @@ CAUSES = Group(
         ),
         Alert(
             name="PenstockExporterPaused",
-            expression=largest_without(_paused, "instance", "state"),
+            expression=largest_without(_select("penstock_exporter_pause_info"), "instance"),
             severity=Severity.TICKET,
-            summary="Exporter {{ $labels.exporter }} has been paused for an hour",
+            summary="Exporter {{ $labels.exporter }} has been paused for an hour"
+            "{{ if $labels.by }} by {{ $labels.by }}{{ end }}",
             description="{{ $labels.exporter }} is paused on partition {{ $labels.partition }} of "
             "{{ $labels.pipeline }}. It still counts in the backlog: writers will be throttled.",
             board=BoardUid.EXPORTING,

@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from engine.backpressure.levels import OK_RATIO_MAX
+from engine.core.condition import is_held, paused, time_of_day
 from engine.core.snapshot import (
     BlockReason,
+    ByHand,
     Culprit,
     EngineSnapshot,
     ExporterSnapshot,
+    ExporterState,
     PartitionSnapshot,
     RecentTimes,
     TaskSnapshot,
@@ -84,7 +87,9 @@ class _Blamed:
     task: str
     vertex_id: str | None
     subtask: int | None
+    # What is the matter with it, behind its name; or, `whole`, with its name.
     why: str
+    whole: bool = False
 
 
 def _blamed(place: _Place) -> _Blamed:
@@ -106,7 +111,7 @@ def _culprit(worst: _Place, victims: list[_Place], blamed: _Blamed) -> Culprit:
         reason=victims[-1].reason,
         victims=tuple(victim.name for victim in victims),
         text=(
-            f"{blamed.task}{of_subtask} {blamed.why}; "
+            f"{blamed.why if blamed.whole else f'{blamed.task}{of_subtask} {blamed.why}'}; "
             f"{worst.task.task} is held back {worst.recent.blocked_share:.0%} of its time"
         ),
     )
@@ -190,7 +195,8 @@ class _Plan:
     def _behind_write_limit(self, partitions: list[PartitionSnapshot]) -> _Blamed:
         throttled = [partition for partition in partitions if partition.flow.throttled and partition.exporters]
         if not throttled:
-            return _FLOW_CONTROL_WRITES
+            by_hand = next((p.by_hand for p in partitions if p.by_hand is not None), None)
+            return _FLOW_CONTROL_WRITES if by_hand is None else _set_by_hand(by_hand)
         partition = max(throttled, key=lambda partition: partition.backlog_records or 0)
         slowest = min(partition.exporters, key=lambda exporter: exporter.acknowledged_position)
         return self._exporter(partition, slowest)
@@ -201,6 +207,12 @@ class _Plan:
             for vertex in self._vertices.values()
             if vertex.kind is VertexKind.EXPORTER and vertex.task == slowest.exporter
         )
+        if is_held(slowest):
+            return _Blamed(vertex.task, vertex.vertex_id, None, paused(slowest.exporter, slowest.pause), whole=True)
+        if slowest.state is ExporterState.RETRYING:
+            why = f"gets nothing through on partition {partition.partition}"
+            error = "" if slowest.last_error is None else f" ({slowest.last_error})"
+            return _Blamed(vertex.task, vertex.vertex_id, partition.partition - 1, why + error)
         return _Blamed(
             vertex.task,
             vertex.vertex_id,
@@ -208,6 +220,17 @@ class _Plan:
             f"is {slowest.backlog_records} records behind on partition {partition.partition}, so flow control "
             "slows down what is written",
         )
+
+
+def _set_by_hand(by_hand: ByHand) -> _Blamed:
+    by = "" if by_hand.by is None else f" by {by_hand.by}"
+    since = f" at {time_of_day(by_hand.since_wall_ns)}"
+    until = (
+        "until somebody takes it back"
+        if by_hand.until_wall_ns is None
+        else f"until {time_of_day(by_hand.until_wall_ns)}"
+    )
+    return _Blamed(FLOW_CONTROL, None, None, f"grants no more: its write limit was set by hand{by}{since}, {until}")
 
 
 _FLOW_CONTROL_WRITES = _Blamed(FLOW_CONTROL, None, None, "grants no more: its write limit is used up")

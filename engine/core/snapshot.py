@@ -316,6 +316,21 @@ class FlowSnapshot:
     # Why the limit is what it is, one sentence.
     reason: str
     overridden: bool
+    # Episodes of throttling that have begun; one that runs counts.
+    throttles: int = 0
+    # When the last of them began; None before the first.
+    throttle_start_wall_ns: int | None = None
+    # Monotonic time of the last refusal; None while there was none.
+    refused_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ByHand:
+    """That limits were set by hand: since when, until when (None: until somebody brings the others back), by whom."""
+
+    since_wall_ns: int
+    until_wall_ns: int | None
+    by: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -341,6 +356,10 @@ class PartitionSnapshot:
     disk_free_bytes: int | None
     # What writes to the log have failed with of late; None when none has.
     append_error: str | None = None
+    # Whether there is too little room on the disk to let everybody write.
+    lacks_room: bool = False
+    # What was set by hand; None where the configured limits hold.
+    by_hand: ByHand | None = None
     # Of the record that the processor has in hand, or had last; None without a processor.
     processing_position: int | None = None
     # For how long the processor has been seen at that record; None between units.

@@ -33,6 +33,8 @@ class EpisodeLog:
         self._partition = partition
         self._ended: deque[Episode] = deque(maxlen=kept)
         self._ended_ns = 0
+        # How many have begun.
+        self.begun = 0
         # Of the running episode; since None there is none.
         self._since_ns: int | None = None
         self._start_wall_ns = 0
@@ -44,8 +46,13 @@ class EpisodeLog:
     def running(self) -> bool:
         return self._since_ns is not None
 
+    @property
+    def last_start_wall_ns(self) -> int | None:
+        return self._start_wall_ns if self.begun else None
+
     def begin(self, *, limit_per_second: float, backlog_records: int, reason: str, now_ns: int, wall_ns: int) -> None:
         assert not self.running, "one episode at a time"
+        self.begun += 1
         self._since_ns = now_ns
         self._start_wall_ns = wall_ns
         self._lowest_limit = limit_per_second

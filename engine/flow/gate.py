@@ -133,6 +133,7 @@ class FlowControl:
         self._accepted_told = dict.fromkeys(WriteSource, 0)
         self._refused_by_rate = dict.fromkeys(WriteSource, 0)
         self._refused_by_requests = dict.fromkeys(WriteSource, 0)
+        self._refused_ns: int | None = None
 
     @property
     def settings(self) -> FlowControlSettings:
@@ -156,7 +157,7 @@ class FlowControl:
                 self._serve(now_ns)
             if source is _COMMAND and rule is not None and requests.in_flight >= rule.limit:
                 self._refused_by_requests[source] += records
-                return self._refusal_by_requests(records)
+                return self._refusal_by_requests(records, now_ns)
             # Whoever still waits for the write limit was refused by it just now, and so is this writer.
             if limiter is not None and not limiter.try_acquire(records, now_ns):
                 self._refused_by_rate[source] += records
@@ -258,7 +259,8 @@ class FlowControl:
         requests.in_flight += 1
         return Permit(self, now_ns, requests.in_flight)
 
-    def _refusal_by_requests(self, records: int) -> Refusal:
+    def _refusal_by_requests(self, records: int, now_ns: int) -> Refusal:
+        self._refused_ns = now_ns
         return Refusal(
             outcome=Outcome.REQUEST_LIMIT_EXHAUSTED,
             partition=self._partition,
@@ -268,6 +270,7 @@ class FlowControl:
         )
 
     def _refusal_by_rate(self, records: int, now_ns: int) -> Refusal:
+        self._refused_ns = now_ns
         limiter = self._write.limiter
         retry_after_ns = max(1, self._wait_ns(now_ns))
         if limiter is not None:
@@ -469,4 +472,7 @@ class FlowControl:
                 next_free_ns=None if limiter is None else limiter.next_free_ns(),
                 reason=write.reason,
                 overridden=self._overridden,
+                throttles=write.throttles,
+                throttle_start_wall_ns=write.throttle_start_wall_ns,
+                refused_ns=self._refused_ns,
             )

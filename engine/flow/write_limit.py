@@ -72,6 +72,15 @@ class WriteLimit:
     def throttled_ns(self, now_ns: int) -> int:
         return self._episodes.throttled_ns(now_ns)
 
+    @property
+    def throttles(self) -> int:
+        """Episodes that have begun."""
+        return self._episodes.begun
+
+    @property
+    def throttle_start_wall_ns(self) -> int | None:
+        return self._episodes.last_start_wall_ns
+
     def episodes(self, now_ns: int) -> tuple[Episode, ...]:
         return self._episodes.episodes(now_ns)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from threading import Lock
 
 from engine.core.clock import Clock
+from engine.core.snapshot import ByHand
 from engine.flow.gate import FlowControl
 from engine.flow.overrides import Override, SettingsInForce
 from engine.partition.flow_journal import FlowJournal
@@ -33,6 +34,13 @@ class GateKeeper:
         self._clock = clock
         self._positions = positions
         self._overriding = Lock()
+
+    @property
+    def by_hand(self) -> ByHand | None:
+        override = self._in_force.override
+        if override is None:
+            return None
+        return ByHand(since_wall_ns=override.since_wall_ns, until_wall_ns=override.until_wall_ns, by=override.by)
 
     def opened(self) -> None:
         """Tells what an earlier run left in force; call when everything stands."""

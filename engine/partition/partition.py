@@ -422,6 +422,8 @@ class Partition:
             outbox_records=standing.outbox_records,
             disk_free_bytes=disk_free_bytes,
             append_error=self.storing.error,
+            lacks_room=self.disk_space is not DiskSpace.ENOUGH,
+            by_hand=self._keeper.by_hand,
             processing_position=None if in_hand is None else in_hand.position,
             processing_ns=None if in_hand is None else in_hand.age_ns(),
         )

@@ -387,6 +387,11 @@ class Engine:
 
     # -- the door ---
 
+    @property
+    def data_folder(self) -> Path | None:
+        """Where what others keep of it may stand beside its log; None where nothing outlives the process."""
+        return None if self._options.storage == "memory" else self._folder.path
+
     def snapshot(self) -> EngineSnapshot:
         """Everything an outsider may see, at this moment."""
         disk_free = None if self._ticker is None else self._ticker.disk_free_bytes

@@ -32,7 +32,7 @@ _COUNTED: Mapping[type, tuple[str, ...]] = {
         "end_to_end_duration",
         "append_failures",
     ),
-    FlowSnapshot: ("writes", "throttled_ns"),
+    FlowSnapshot: ("writes", "throttled_ns", "throttles"),
     ExporterSnapshot: ("exported_records", "skipped_records", "errors", "retries", "export_duration"),
     TaskSnapshot: (
         "busy_ns",

@@ -315,6 +315,11 @@ class WorkerEngine:
 
     # -- the door ---
 
+    @property
+    def data_folder(self) -> Path | None:
+        """As that of `Engine`."""
+        return None if self._options.storage == "memory" else self._folder.path
+
     def snapshot(self) -> EngineSnapshot:
         """Everything an outsider may see, at this moment; of a worker that is dead or silent, what was last known."""
         known = self._roll_call.snapshots()

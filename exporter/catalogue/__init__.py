@@ -25,6 +25,7 @@ from exporter.catalogue.labels import (
 )
 from exporter.catalogue.metric import Combine, Kind, Label, Metric, Sample, Stability, Unit, series_count
 from exporter.catalogue.scrape import SCRAPE_BOUNDS_SECONDS, PortSnapshot, ScrapeSnapshot
+from exporter.door import Condition
 
 __all__ = [
     # looking up
@@ -51,6 +52,7 @@ __all__ = [
     "GATEWAY_BOUNDS_SECONDS",
     "GATEWAY_CODES",
     # words and thresholds that others draw
+    "Condition",
     "BACK_PRESSURE_LEVELS",
     "BACK_PRESSURE_LOW_MAX",
     "BACK_PRESSURE_OK_MAX",

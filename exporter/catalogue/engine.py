@@ -5,14 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from engine.core.snapshot import EngineSnapshot, EngineState
-from exporter.catalogue.labels import ENGINE_STATE, KIND, PARTITION, PIPELINE, SPAN_OUTCOME, TASK, VERTEX, WORKER
+from exporter.catalogue.labels import (
+    CONDITION,
+    ENGINE_STATE,
+    KIND,
+    PARTITION,
+    PIPELINE,
+    SPAN_OUTCOME,
+    TASK,
+    VERTEX,
+    WORKER,
+)
 from exporter.catalogue.metric import Combine, Kind, Metric, Sample, Unit
 from exporter.catalogue.reading import seconds
+from exporter.door import Condition, findings
 
 
 def _engine_state(snapshot: EngineSnapshot) -> Iterable[Sample]:
     for state in EngineState:
         yield (snapshot.pipeline, state), int(snapshot.state is state)
+
+
+def _conditions(snapshot: EngineSnapshot) -> Iterable[Sample]:
+    found = {finding.condition for finding in findings(snapshot)}
+    for condition in Condition:
+        yield (snapshot.pipeline, condition), int(condition in found)
 
 
 def _partition_state(snapshot: EngineSnapshot) -> Iterable[Sample]:
@@ -55,6 +72,17 @@ ENGINE_STATES: Metric[EngineSnapshot] = Metric(
     help="1 for the state the engine is in, 0 for the others.",
     combine=Combine.MAX,
     read=_engine_state,
+)
+CONDITIONS: Metric[EngineSnapshot] = Metric(
+    name="penstock_condition",
+    kind=Kind.GAUGE,
+    unit=Unit.NONE,
+    labels=(PIPELINE, CONDITION),
+    help="1 for each of these that is the case, worst first: failed, stopping, disk_full, refusing (within the last "
+    "10 s), throttled, exporter_retrying, exporter_paused, back_pressured, starting; fine where none is. What is down "
+    "exposes nothing: that is for who scrapes to see.",
+    combine=Combine.MAX,
+    read=_conditions,
 )
 PARTITION_STATES: Metric[EngineSnapshot] = Metric(
     name="penstock_partition_state",
@@ -125,6 +153,7 @@ SPANS: Metric[EngineSnapshot] = Metric(
 )
 
 METRICS: tuple[Metric[EngineSnapshot], ...] = (
+    CONDITIONS,
     ENGINE_STATES,
     PARTITION_STATES,
     START_TIME,

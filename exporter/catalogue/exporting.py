@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from engine.core.snapshot import EngineSnapshot, ExporterState, HistogramSnapshot
-from exporter.catalogue.labels import ACTION, EXPORTER, EXPORTER_STATE, PARTITION, PIPELINE
+from exporter.catalogue.labels import ACTION, BY, EXPORTER, EXPORTER_STATE, PARTITION, PIPELINE
 from exporter.catalogue.metric import Combine, Kind, Metric, Sample, Unit
 from exporter.catalogue.reading import added, per_exporter, per_partition, seconds_or_none
-from exporter.door import LATENCY_BOUNDS_SECONDS
+from exporter.door import LATENCY_BOUNDS_SECONDS, is_held
 
 
 def _exported(snapshot: EngineSnapshot) -> Iterable[Sample]:
@@ -25,6 +25,14 @@ def _state(snapshot: EngineSnapshot) -> Iterable[Sample]:
             for state in ExporterState:
                 labels = (snapshot.pipeline, str(partition.partition), exporter.exporter, state)
                 yield labels, int(exporter.state is state)
+
+
+def _pauses(snapshot: EngineSnapshot) -> Iterable[Sample]:
+    for partition in snapshot.partitions:
+        for exporter in partition.exporters:
+            if is_held(exporter):
+                by = None if exporter.pause is None else exporter.pause.by
+                yield (snapshot.pipeline, str(partition.partition), exporter.exporter, by or ""), 1
 
 
 def _export_duration(snapshot: EngineSnapshot) -> Iterable[Sample]:
@@ -122,6 +130,24 @@ EXPORTER_STATES: Metric[EngineSnapshot] = Metric(
     combine=Combine.OWNER,
     read=_state,
 )
+EXPORTER_PAUSE: Metric[EngineSnapshot] = Metric(
+    name="penstock_exporter_pause_info",
+    kind=Kind.INFO,
+    unit=Unit.NONE,
+    labels=(PIPELINE, PARTITION, EXPORTER, BY),
+    help="1 while somebody holds this exporter, and who. Absent while nobody does.",
+    combine=Combine.OWNER,
+    read=_pauses,
+)
+EXPORTER_PAUSED_SINCE: Metric[EngineSnapshot] = Metric(
+    name="penstock_exporter_paused_timestamp_seconds",
+    kind=Kind.GAUGE,
+    unit=Unit.SECONDS,
+    labels=(PIPELINE, PARTITION, EXPORTER),
+    help="Unix time at which somebody paused this exporter. Absent while nobody holds it.",
+    combine=Combine.OWNER,
+    read=per_exporter(lambda e: None if e.pause is None else seconds_or_none(e.pause.since_wall_ns)),
+)
 EXPORT_DURATION: Metric[EngineSnapshot] = Metric(
     name="penstock_export_duration_seconds",
     kind=Kind.HISTOGRAM,
@@ -143,5 +169,7 @@ METRICS: tuple[Metric[EngineSnapshot], ...] = (
     EXPORTER_ERRORS,
     EXPORTER_RETRIES,
     EXPORTER_STATES,
+    EXPORTER_PAUSE,
+    EXPORTER_PAUSED_SINCE,
     EXPORT_DURATION,
 )

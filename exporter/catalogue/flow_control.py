@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from engine.core.snapshot import EngineSnapshot, Outcome
-from exporter.catalogue.labels import OUTCOME, PARTITION, PIPELINE, SOURCE
+from exporter.catalogue.labels import BY, OUTCOME, PARTITION, PIPELINE, SOURCE
 from exporter.catalogue.metric import Combine, Kind, Metric, Sample, Unit
-from exporter.catalogue.reading import per_partition, seconds
+from exporter.catalogue.reading import per_partition, seconds, seconds_or_none
 from exporter.door import WriteSource
 
 
@@ -17,6 +17,12 @@ def _writes(snapshot: EngineSnapshot) -> Iterable[Sample]:
         for source in WriteSource:
             for outcome in Outcome:
                 yield (snapshot.pipeline, number, source, outcome), writes.get((source, outcome), 0)
+
+
+def _set_by_hand(snapshot: EngineSnapshot) -> Iterable[Sample]:
+    for partition in snapshot.partitions:
+        if partition.by_hand is not None:
+            yield (snapshot.pipeline, str(partition.partition), partition.by_hand.by or ""), 1
 
 
 WRITES: Metric[EngineSnapshot] = Metric(
@@ -72,6 +78,24 @@ THROTTLED_SECONDS: Metric[EngineSnapshot] = Metric(
     help="Time spent throttled, the running episode included.",
     combine=Combine.OWNER,
     read=per_partition(lambda p: seconds(p.flow.throttled_ns)),
+)
+THROTTLES: Metric[EngineSnapshot] = Metric(
+    name="penstock_throttles_total",
+    kind=Kind.COUNTER,
+    unit=Unit.NONE,
+    labels=(PIPELINE, PARTITION),
+    help="Throttles that have begun, one that is running included: none is too short to be counted.",
+    combine=Combine.OWNER,
+    read=per_partition(lambda p: p.flow.throttles),
+)
+THROTTLE_START: Metric[EngineSnapshot] = Metric(
+    name="penstock_throttle_start_timestamp_seconds",
+    kind=Kind.GAUGE,
+    unit=Unit.SECONDS,
+    labels=(PIPELINE, PARTITION),
+    help="Unix time at which the last throttle began, whether or not it is over. Absent before the first.",
+    combine=Combine.OWNER,
+    read=per_partition(lambda p: seconds_or_none(p.flow.throttle_start_wall_ns)),
 )
 THROTTLE_FACTOR: Metric[EngineSnapshot] = Metric(
     name="penstock_throttle_factor",
@@ -147,6 +171,25 @@ CONFIG_OVERRIDDEN: Metric[EngineSnapshot] = Metric(
     combine=Combine.OWNER,
     read=per_partition(lambda p: int(p.flow.overridden)),
 )
+LIMITS_SET_BY_HAND: Metric[EngineSnapshot] = Metric(
+    name="penstock_limits_set_by_hand_info",
+    kind=Kind.INFO,
+    unit=Unit.NONE,
+    labels=(PIPELINE, PARTITION, BY),
+    help="1 while limits set by hand stand in place of the configured ones, and who set them. Absent while none do.",
+    combine=Combine.OWNER,
+    read=_set_by_hand,
+)
+LIMITS_SET_UNTIL: Metric[EngineSnapshot] = Metric(
+    name="penstock_limits_set_by_hand_until_timestamp_seconds",
+    kind=Kind.GAUGE,
+    unit=Unit.SECONDS,
+    labels=(PIPELINE, PARTITION),
+    help="Unix time at which the configured limits come back by themselves. Absent while these hold, and where "
+    "somebody has to bring them back.",
+    combine=Combine.OWNER,
+    read=per_partition(lambda p: None if p.by_hand is None else seconds_or_none(p.by_hand.until_wall_ns)),
+)
 
 METRICS: tuple[Metric[EngineSnapshot], ...] = (
     WRITES,
@@ -155,6 +198,8 @@ METRICS: tuple[Metric[EngineSnapshot], ...] = (
     RAMP_UP_RATE,
     THROTTLED,
     THROTTLED_SECONDS,
+    THROTTLES,
+    THROTTLE_START,
     THROTTLE_FACTOR,
     ACCEPTABLE_BACKLOG,
     EXPORTING_RATE,
@@ -163,4 +208,6 @@ METRICS: tuple[Metric[EngineSnapshot], ...] = (
     REQUESTS_IN_FLIGHT,
     WAITING_WRITERS,
     CONFIG_OVERRIDDEN,
+    LIMITS_SET_BY_HAND,
+    LIMITS_SET_UNTIL,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from engine.core.snapshot import BlockReason, EngineState, ExporterState, Outcome, VertexKind
 from exporter.catalogue.metric import Label
-from exporter.door import WriteSource
+from exporter.door import Condition, WriteSource
 
 # Upper ends of the levels `ok` and `low`, as Flink draws them; what lies above is `high`.
 BACK_PRESSURE_OK_MAX = 0.10
@@ -33,6 +33,7 @@ LEVEL = Label(name="level", bound="closed", values=BACK_PRESSURE_LEVELS)
 BASIS = Label(name="basis", bound="closed", values=("stack", "transitions", "discarded"))
 ACTION = Label(name="action", bound="closed", values=("exported", "skipped"))
 EXPORTER_STATE = Label(name="state", bound="closed", values=tuple(ExporterState))
+CONDITION = Label(name="condition", bound="closed", values=tuple(Condition))
 ENGINE_STATE = Label(name="state", bound="closed", values=tuple(EngineState))
 KIND = Label(name="kind", bound="closed", values=tuple(VertexKind))
 PUSH_OUTCOMES = ("success", "failure", "skipped")
@@ -46,6 +47,8 @@ COLLECTOR = Label(name="collector", bound="closed", values=COLLECTORS)
 
 REJECTION_REASON = Label(name="reason", bound="the engine: its short list of ways to reject, never a text")
 FAILURE_REASON = Label(name="reason", bound="the engine: its short list of ways to fail, never a text")
+
+BY = Label(name="by", bound="the users of the management port who may change something; empty where nobody is known")
 
 VERSION = Label(name="version", bound="the build: one value")
 PYTHON_VERSION = Label(name="python_version", bound="the build: one value")

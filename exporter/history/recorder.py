@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from array import array
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from threading import Lock
 from typing import TypeVar
 
 from engine.core.snapshot import EngineSnapshot, PartitionSnapshot, VertexKind
-from exporter.door import NS_PER_MS, NS_PER_SECOND
+from exporter.door import NS_PER_MS, NS_PER_SECOND, condition_of
 from exporter.history.fields import PARTITION_FIELDS, VERTEX_FIELDS, Field, Moment, Value, Vertex
+from exporter.history.keeping import Row
 from exporter.history.table import Table, unrolled
 
 CAPACITY = 900
@@ -46,23 +47,39 @@ class HistoryRecorder:
         )
         self._before: EngineSnapshot | None = None
 
-    def record(self, snapshot: EngineSnapshot) -> bool:
-        """Adds a sample; False for a snapshot that is not later than the last one."""
+    def recall(self, rows: Sequence[Row], *, wall_ns: int, monotonic_ns: int) -> None:
+        """Puts rows of earlier runs in front, and a gap behind them; before anything is recorded. Times are of now."""
+        with self._lock:
+            assert self._rows == 0, "first of all"
+            self._wall_offset_ns = wall_ns - monotonic_ns
+            for row in rows:
+                self._put(row.wall_ns - self._wall_offset_ns, row.partitions, row.vertices)
+            if rows:
+                # Nothing is known of the time in which nobody ran: no line leads over it.
+                self._put(rows[-1].wall_ns - self._wall_offset_ns + 1, {}, {})
+
+    def record(self, snapshot: EngineSnapshot) -> Row | None:
+        """Adds a sample and gives it; None for a snapshot that is not later than the last one."""
         before = self._before
         if before is not None and snapshot.taken_monotonic_ns <= before.taken_monotonic_ns:
-            return False
+            return None
         partitions = _partition_values(snapshot, before)
         vertices = _vertex_values(snapshot, before)
         with self._lock:
             offset_ns = snapshot.taken_wall_ns - snapshot.taken_monotonic_ns
             if before is None or abs(offset_ns - self._wall_offset_ns) > _STEP_NS:
                 self._wall_offset_ns = offset_ns
-            self._times_ns[self._rows % CAPACITY] = snapshot.taken_monotonic_ns
-            self._partitions.write(self._rows, partitions)
-            self._vertices.write(self._rows, vertices)
-            self._rows += 1
+            self._put(snapshot.taken_monotonic_ns, partitions, vertices)
             self._before = snapshot
-        return True
+        return Row(snapshot.taken_wall_ns, partitions, vertices)
+
+    def _put(
+        self, monotonic_ns: int, partitions: Mapping[int, Sequence[Value]], vertices: Mapping[str, Sequence[Value]]
+    ) -> None:
+        self._times_ns[self._rows % CAPACITY] = monotonic_ns
+        self._partitions.write(self._rows, partitions)
+        self._vertices.write(self._rows, vertices)
+        self._rows += 1
 
     def columns(self, *, since_seconds: float | None = None) -> Json:
         """What is kept, later than the wall time `since_seconds`, as JSON; NaN stands for what is unknown."""
@@ -88,10 +105,14 @@ class HistoryRecorder:
     def _document(self, snapshot: EngineSnapshot | None, first: int, end: int, times_ms: Sequence[int]) -> Json:
         partitions = self._partitions.read(first, end)
         vertices = self._vertices.read(first, end)
+        found = None if snapshot is None else condition_of(snapshot)
         named = {} if snapshot is None else {vertex.vertex_id: vertex for vertex in snapshot.vertices}
         return {
             "pipeline": None if snapshot is None else snapshot.pipeline,
             "state": None if snapshot is None else snapshot.state,
+            # How it is, in the word and the sentence that everybody uses.
+            "condition": None if found is None else found.condition.words,
+            "because": None if found is None else found.text,
             "bottleneck": None if snapshot is None else snapshot.bottleneck,
             "resolutionSeconds": 1,
             "spanSeconds": CAPACITY,

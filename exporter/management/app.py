@@ -87,7 +87,7 @@ def management_app(
             Route("/actuator/prometheus", metrics.get),
             Route(flow_control.PATH, flow_control.FlowControlRoute(limits, calls).handle, methods=["GET", "POST"]),
             Route(api.PATH, api.FlowControlApi(limits, calls).handle, methods=api.METHODS),
-            Route(episodes.PATH, episodes.EpisodesRoute(engine, calls).get),
+            Route(episodes.PATH, episodes.EpisodesRoute(sampler.episodes, calls).get),
             Route("/actuator/health", health.health),
             Route("/actuator/health/liveness", health.liveness),
             Route("/actuator/health/readiness", health.readiness),

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from engine.core.snapshot import BlockReason, EngineSnapshot, EngineState
 from exporter.build import penstock_version, python_version
-from exporter.door import NS_PER_SECOND, Clock, SnapshotSource
+from exporter.door import NS_PER_SECOND, SILENT, Clock, Condition, Finding, SnapshotSource, findings
 from exporter.management.replies import json_reply
 from exporter.management.workers import Workers
 
@@ -29,23 +29,25 @@ class Verdict:
     reason: str
     # What is out of the ordinary and does not change the status, a sentence each.
     notes: tuple[str, ...] = ()
+    # All that is the case, worst first; empty where nobody was asked.
+    found: tuple[Finding, ...] = ()
 
     @property
     def http_status(self) -> int:
         return 200 if self.status == "UP" else 503
 
 
-_SILENT = Verdict("DOWN", "the engine gives no snapshot; the log says why")
+_SILENT = Verdict("DOWN", SILENT.text, found=(SILENT,))
 
 
 def health_of(snapshot: EngineSnapshot) -> Verdict:
     """DOWN when the engine or one of its partitions has failed; everything else is its normal life."""
-    if snapshot.state is EngineState.FAILED:
-        return Verdict("DOWN", snapshot.failure or "the engine has failed")
+    found = findings(snapshot)
+    if found[0].condition is not Condition.FAILED:
+        return Verdict("UP", f"the engine is {snapshot.state}", notes_of(snapshot), found)
     failed = [str(p.partition) for p in snapshot.partitions if p.state is EngineState.FAILED]
-    if failed:
-        return Verdict("DOWN", f"failed partitions: {', '.join(failed)}")
-    return Verdict("UP", f"the engine is {snapshot.state}", notes_of(snapshot))
+    whole = snapshot.state is EngineState.FAILED or not failed
+    return Verdict("DOWN", found[0].text if whole else f"failed partitions: {', '.join(failed)}", found=found)
 
 
 def notes_of(snapshot: EngineSnapshot) -> tuple[str, ...]:
@@ -68,13 +70,14 @@ def readiness_of(snapshot: EngineSnapshot, now_ns: int) -> Verdict:
     """UP while the engine runs and what is known of it is fresh. `now_ns` is monotonic."""
     age_ns = now_ns - snapshot.taken_monotonic_ns
     if age_ns > SNAPSHOT_AGE_MAX_NS:
-        return Verdict("OUT_OF_SERVICE", f"the newest snapshot is {age_ns // NS_PER_SECOND} s old")
+        old = f"the newest snapshot is {age_ns // NS_PER_SECOND} s old"
+        return Verdict("OUT_OF_SERVICE", old, found=(Finding(Condition.DOWN, old),))
     health = health_of(snapshot)
     if health.status != "UP":
         return health
     if snapshot.state is EngineState.RUNNING:
         return health
-    return Verdict("OUT_OF_SERVICE", health.reason, health.notes)
+    return Verdict("OUT_OF_SERVICE", health.reason, health.notes, health.found)
 
 
 class HealthRoutes:
@@ -132,6 +135,9 @@ class HealthRoutes:
 
 def _reply(verdict: Verdict, **more: object) -> Response:
     details: dict[str, object] = {"reason": verdict.reason}
+    if verdict.found:
+        details["condition"] = verdict.found[0].condition.words
+        details["findings"] = [finding.text for finding in verdict.found]
     if verdict.notes:
         details["notes"] = verdict.notes
     content = {"status": verdict.status, "details": details, **more}

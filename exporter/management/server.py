@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from pathlib import Path
 from threading import Thread
 from time import monotonic
 from types import TracebackType
@@ -55,7 +56,9 @@ class ManagementServer:
         pushes: Callable[[], Mapping[str, int]] | None = None,
         secrets: Secrets | None = None,
         clock: Clock | None = None,
+        data: Path | None = None,
     ) -> None:
+        """`data` is the engine's folder, where the history is kept over a restart; None: it ends with the process."""
         self.host = host
         self.port = port
         self._engine = engine if secrets is None else without(secrets, engine)
@@ -64,6 +67,7 @@ class ManagementServer:
         self._tls = self._access.config.tls()
         self._pushes = pushes
         self._clock = clock
+        self._data = data
         # What the page draws; from start to stop.
         self.history: HistorySampler | None = None
         self._server: HttpServer | None = None
@@ -80,7 +84,7 @@ class ManagementServer:
         room = places("management port", connections=_CONNECTIONS_MAX, backlog=_BACKLOG)
         listener = listen(self.host, self.port, room.backlog)
         self.port = listener.getsockname()[1]
-        self.history = HistorySampler(self._engine, clock=self._clock)
+        self.history = HistorySampler(self._engine, clock=self._clock, data=self._data)
         crowd = Crowd(room.connections, kept_seconds=0, now=monotonic)
         app = management_app(
             self._engine,

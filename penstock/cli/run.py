@@ -146,6 +146,7 @@ def _management(
         access=access,
         pushes=pushes,
         secrets=settings.secrets,
+        data=engine.data_folder,
     )
     server.start()
     log.info("%s shows what happens", server.url)

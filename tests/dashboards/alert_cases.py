@@ -67,6 +67,22 @@ CASES = (
         ended=75,
     ),
     Case(
+        alert="PenstockFailed",
+        severity="page",
+        values={f'penstock_condition{{{PIPELINE}, condition="failed"}}': "0x30 1x30 0x60"},
+        silent=30,
+        fires=33,
+        ended=75,
+    ),
+    Case(
+        alert="PenstockDiskFull",
+        severity="page",
+        values={f'penstock_condition{{{PIPELINE}, condition="disk_full"}}': "0x30 1x30 0x60"},
+        silent=30,
+        fires=35,
+        ended=75,
+    ),
+    Case(
         alert="PenstockAppendFailing",
         severity="page",
         values={f'penstock_append_failures_total{{{PARTITION}, reason="disk_full"}}': "0x30 0+2x30 60x60"},
@@ -109,7 +125,7 @@ CASES = (
     ),
     Case(
         alert="PenstockExporterPaused",
-        values={f'penstock_exporter_state{{{EXPORTER}, state="paused"}}': "0x10 1x90 0x60"},
+        values={f'penstock_exporter_pause_info{{{EXPORTER}, by="alice"}}': "_x10 1x90 stale"},
         silent=60,
         fires=80,
         ended=115,

@@ -34,6 +34,7 @@ class Range:
         step = self.executed_step
         values = {
             "__interval": f"{step}s",
+            "__interval_ms": str(1000 * step),
             "__rate_interval": f"{max(step + self.scrape_interval, 4 * self.scrape_interval)}s",
             "__range": f"{self.seconds}s",
             "__range_s": str(self.seconds),

@@ -12,6 +12,10 @@ _SELECTOR = re.compile(r"(?P<name>[a-zA-Z_:][\w:]*)(?P<labels>\{[^{}]*\})?(?P<wi
 _MATCHER = re.compile(r'(\w+)\s*(=~|!~|!=|=)\s*"((?:[^"\\]|\\.)*)"')
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 RATES = ("rate", "irate", "increase")
+# What else may be asked of a counter: how often it was scraped, and what it was at another time, to compare it with.
+OF_COUNTERS = (*RATES, "count_over_time", "last_over_time")
+# What Prometheus itself says, of targets and of alerts.
+OF_PROMETHEUS = ("up", "ALERTS")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,8 @@ class Seen:
     window: str | None
     # The function whose first argument it is, if it is.
     function: str | None
+    # Whether it is asked for as it is at another time.
+    shifted: bool = False
 
     def matches(self, label: str, operator: str, value: str) -> bool:
         return Matcher(label, operator, value) in self.matchers
@@ -57,7 +63,8 @@ def selectors(expression: str) -> Iterator[Seen]:
         before = re.search(r"([a-z_0-9]+)\($", plain[: found.start()])
         matchers = tuple(Matcher(*match) for match in _MATCHER.findall(found["labels"] or ""))
         window = found["window"][1:-1] if found["window"] else None
-        yield Seen(name, matchers, window, before[1] if before else None)
+        shifted = plain[position:].startswith(" offset ")
+        yield Seen(name, matchers, window, before[1] if before else None, shifted)
 
 
 def label_lists(expression: str) -> set[str]:

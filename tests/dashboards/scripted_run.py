@@ -87,6 +87,9 @@ class _Partition:
     refused: float = 0.0
     refused_requests: float = 0.0
     throttled_seconds: int = 0
+    throttles: int = 0
+    # Second of the run at which the last throttle began.
+    throttle_start: int | None = None
     errors: int = 0
     in_flight: float = 4.0
     # Positions of the last minute, oldest first: written, acknowledged.
@@ -123,10 +126,13 @@ class _Partition:
         self.refused_requests += 6.0 if slow_processor else 0.0
         self.errors += slow and at % 10 == 0
         self.in_flight = 30.0 if slow_processor else 4.0 + at % 3
+        before = self.throttled
         if at % RESOLUTION_SECONDS == 0:
             self.factor = ACCEPTABLE / self.backlog if self.backlog >= 1 else float(ACCEPTABLE)
             follows = max(MINIMUM_LIMIT, min(LIMIT, self.factor * self.exporting_rate))
             self.limit = LIMIT if self.factor >= 2 else follows
+        if self.throttled and not before:
+            self.throttles, self.throttle_start = self.throttles + 1, at
         self.throttled_seconds += self.throttled
         self.append.add(0.004, 40)
         self.command.add(0.4 if slow_processor else 0.006, 40)
@@ -252,6 +258,10 @@ class ScriptedRun:
             write_limit_max_per_second=LIMIT,
             throttled=p.throttled,
             throttled_ns=p.throttled_seconds * NS_PER_SECOND,
+            throttles=p.throttles,
+            throttle_start_wall_ns=(
+                None if p.throttle_start is None else (self._start + p.throttle_start) * NS_PER_SECOND
+            ),
             throttle_factor=p.factor,
             acceptable_backlog_records=ACCEPTABLE,
             partition_load_ratio=load,

@@ -16,7 +16,7 @@ from dashboards.places import RUNBOOKS
 from dashboards.rules import ALERT_GROUPS, RECORDING_GROUPS, Alert, RecordingRule
 from exporter.catalogue import Kind, metric_of_sample
 from tests.dashboards import promql_text
-from tests.dashboards.alert_cases import CASES, EXPORTER, PARTITION, Case
+from tests.dashboards.alert_cases import CASES, EXPORTER, PARTITION, PIPELINE, TARGET, Case
 from tests.dashboards.generated import DASHBOARDS
 from tests.support.prometheus import program
 
@@ -98,6 +98,104 @@ def test_a_paused_exporter_is_not_said_to_stand_still(tmp_path: Path) -> None:
     stalled = next(case for case in CASES if case.alert == "PenstockExporterStalled")
     paused = {**stalled.values, f'penstock_exporter_state{{{EXPORTER}, state="paused"}}': "1x130"}
     run_rules(tmp_path, story(paused, promql_expr_test=[firing("PenstockExporterStalled", "ticket", 50, 0)]))
+
+
+# What says nothing of an engine, or just that it is away.
+_OF_ENGINES = ("PenstockDown", "PenstockMissing")
+_HEALTHY_MINUTES = 2000
+_INFO = f'penstock_build_info{{{PIPELINE}, version="1", python_version="3.11"}}'
+
+
+def healthy(values: str) -> str | None:
+    """What a series begins with, in promtool's notation, gone on with for long; None for one that is not there."""
+    begins = re.match(r"([^_ ]+)x\d+", values)
+    return f"{begins[1]}x{_HEALTHY_MINUTES}" if begins else None
+
+
+def healthy_world() -> dict[str, str]:
+    """All series of all stories, as they are while all is well."""
+    stories = {name: text for case in CASES for name, text in case.values.items()}
+    world = {name: found for name, text in stories.items() if (found := healthy(text)) is not None}
+    # An exporter that exports has nothing before it.
+    backlog = {f"penstock_exporter_backlog_records{{{EXPORTER}}}": f"0x{_HEALTHY_MINUTES}"}
+    return {**world, **backlog, _INFO: f"1x{_HEALTHY_MINUTES}", f"up{{{TARGET}}}": f"1x{_HEALTHY_MINUTES}"}
+
+
+def until(values: str, minute: int) -> str:
+    return re.sub(r"x\d+$", f"x{minute}", values)
+
+
+def others(minute: int, *names: str) -> dict[str, Any]:
+    """That no alert fires besides those of these names."""
+    expression = f'count(ALERTS{{alertstate="firing", alertname!~"{"|".join(names)}"}}) or vector(0)'
+    return {"expr": expression, "eval_time": f"{minute}m", "exp_samples": [{"labels": "{}", "value": 0}]}
+
+
+@pytest.mark.real
+def test_while_all_is_well_nothing_fires(tmp_path: Path) -> None:
+    checks = [others(minute, "none") for minute in (30, 100, 500, 1600)]
+    run_rules(tmp_path, story(healthy_world(), promql_expr_test=checks))
+
+
+@pytest.mark.real
+def test_of_a_dead_engine_is_said_that_it_is_down_and_nothing_else(tmp_path: Path) -> None:
+    world = {name: f"{until(values, 30)} stale" for name, values in healthy_world().items()}
+    world[f"up{{{TARGET}}}"] = "1x30 0x500"
+    checks = [
+        check
+        for minute in (35, 60, 120, 400)
+        for check in (firing("PenstockDown", "page", minute, 1), others(minute, *_OF_ENGINES))
+    ]
+    run_rules(tmp_path, story(world, promql_expr_test=checks))
+
+
+@pytest.mark.real
+def test_an_engine_that_is_no_longer_scraped_at_all_is_down_too(tmp_path: Path) -> None:
+    other = _INFO.replace("flights", "orders")
+    world = {_INFO: "1x30 stale", other: "1x500", f"up{{{TARGET}}}": "1x500"}
+    checks = [firing("PenstockDown", "page", minute, number) for minute, number in ((30, 0), (33, 1), (400, 1))]
+    run_rules(tmp_path, story(world, promql_expr_test=checks))
+
+
+@pytest.mark.real
+def test_an_engine_that_moved_to_another_address_is_not_down(tmp_path: Path) -> None:
+    world = {_INFO: "1x30 stale", _INFO.replace(":9600", ":9700"): "_x30 1x500"}
+    run_rules(tmp_path, story(world, promql_expr_test=[firing("PenstockDown", "page", 60, 0)]))
+
+
+@pytest.mark.real
+def test_of_a_paused_exporter_is_said_that_it_is_paused_and_nothing_else(tmp_path: Path) -> None:
+    world = {
+        **healthy_world(),
+        f'penstock_exporter_pause_info{{{EXPORTER}, by="alice"}}': "_x30 1x500",
+        f'penstock_exporter_state{{{EXPORTER}, state="paused"}}': "0x30 1x500",
+        f"penstock_exporter_backlog_records{{{EXPORTER}}}": "0x30 0+1000x500",
+        f'penstock_exported_records_total{{{EXPORTER}, action="exported"}}': "0+1000x30 30000x500",
+    }
+    checks = [others(minute, "PenstockExporterPaused") for minute in (40, 80, 120, 400)]
+    checks.append(firing("PenstockExporterPaused", "ticket", 120, 1))
+    run_rules(tmp_path, story(world, promql_expr_test=checks))
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("case", CASES, ids=[f"{case.alert}-{case.severity}" for case in CASES])
+def test_of_two_pipelines_the_one_in_trouble_is_named_alone(case: Case, tmp_path: Path) -> None:
+    if case.alert == "PenstockMissing":
+        # It is for when there is none at all; one of two that is missing is down.
+        return
+    beside = {
+        name.replace('pipeline="flights"', 'pipeline="orders"').replace("engine:9600", "engine:9700"): values
+        for name, values in healthy_world().items()
+    }
+    world = {**beside, **case.values}
+    if case.alert != "PenstockDown":
+        world |= {_INFO: f"1x{_HEALTHY_MINUTES}", f"up{{{TARGET}}}": f"1x{_HEALTHY_MINUTES}"}
+    checks = [
+        firing(case.alert, case.severity, case.silent, 0),
+        firing(case.alert, case.severity, case.fires, 1),
+        others(case.fires, *{other.alert for other in CASES if set(other.values) & set(case.values)}),
+    ]
+    run_rules(tmp_path, story(world, promql_expr_test=checks))
 
 
 @pytest.mark.real

@@ -11,6 +11,7 @@ BANDED = [(uid, panel) for uid, panel in PANELS if any(t["refId"] == "BAND" for 
 EACH_BANDED = pytest.mark.parametrize(("board", "panel"), BANDED, ids=map(named, BANDED))
 EACH_DASHBOARD = pytest.mark.parametrize("dashboard", DASHBOARDS.values(), ids=DASHBOARDS)
 
+TOLD_BY = {"penstock_throttled", "penstock_throttles_total", "penstock_throttle_start_timestamp_seconds"}
 MUST_HAVE_A_BAND = {
     "Exporting backlog",
     "Measured exporting rate",
@@ -21,7 +22,7 @@ MUST_HAVE_A_BAND = {
 
 
 def annotation(dashboard: Json) -> Json:
-    (found,) = dashboard["annotations"]["list"]
+    (found,) = (one for one in dashboard["annotations"]["list"] if one["name"] == "Throttling")
     return dict(found)
 
 
@@ -58,7 +59,7 @@ def test_the_annotation_is_one_series_of_what_is_throttled(dashboard: Json) -> N
     expression = annotation(dashboard)["expr"]
     assert expression.startswith("max(")
     assert expression.endswith(" > 0")
-    assert {seen.name for seen in promql_text.selectors(expression)} == {"penstock_throttled"}
+    assert {seen.name for seen in promql_text.selectors(expression)} == TOLD_BY
 
 
 @EACH_DASHBOARD
@@ -79,7 +80,7 @@ def test_the_band_is_asked_for_first_so_that_it_is_drawn_behind_the_lines(board:
     assert first["refId"] == "BAND"
     assert first["legendFormat"] == "Throttled"
     assert first["range"] is True
-    assert {seen.name for seen in promql_text.selectors(first["expr"])} == {"penstock_throttled"}
+    assert {seen.name for seen in promql_text.selectors(first["expr"])} == TOLD_BY
     assert first["expr"].startswith("max("), "several bands one upon another would add up"
 
 
@@ -101,9 +102,8 @@ def test_the_band_is_a_shade_over_the_full_height_with_a_scale_of_its_own(board:
 
 @EACH_BANDED
 def test_the_band_is_drawn_over_the_time_of_which_a_point_speaks(board: str, panel: Json) -> None:
-    # The point is the maximum since the one before it, so it is drawn backwards to that one.
-    assert "max_over_time(" in panel["targets"][0]["expr"]
-    assert "[$__interval]" in panel["targets"][0]["expr"]
+    # The point stands for the time since the one before it, so it is drawn backwards to that one.
+    assert "> time() - $__interval_ms / 1000" in panel["targets"][0]["expr"]
     assert band(panel)["custom.lineInterpolation"] == "stepBefore"
 
 

@@ -211,7 +211,9 @@ def test_the_sentence_says_how_fast_the_slow_one_is_and_since_when_writes_are_li
 def test_numbers_are_of_all_partitions_or_of_the_chosen_one(pipeline: Running, tmp_path: Path) -> None:
     with Browser(tmp_path) as browser:
         browser.open(pipeline.server.url)
-        assert browser.wait_for("document.getElementById('backlog').textContent.endsWith('acceptable 200,000')")
+        assert browser.wait_for(
+            "document.getElementById('backlog').textContent.endsWith('acceptable 100,000 on partition 1')"
+        )
         browser.evaluate("document.getElementById('partition').value = '2'")
         browser.evaluate("document.getElementById('partition').dispatchEvent(new Event('change'))")
         assert browser.text("#backlog").endswith("acceptable 100,000")

@@ -94,17 +94,30 @@ def graph_rates(edges: Iterable[tuple[str, str]], history: Json) -> dict[tuple[s
 
 
 def number_texts(history: Json) -> dict[str, str]:
-    """The four numbers for all partitions together."""
-    backlog, acceptable = _now(history, "backlogRecords"), _now(history, "acceptableBacklogRecords")
-    limit, highest = _now(history, "writeLimitPerSecond"), _now(history, "writeLimitMaxPerSecond")
+    """The four numbers for all partitions: backlog and limit of the worst, the exporting rate of all together."""
     exporting = _now(history, "exportingRatePerSecond")
     throttled = any(partition["columns"]["throttled"][-1] for partition in history["partitions"])
     return {
-        "backlog": _number(backlog, "records", acceptable, "acceptable"),
-        "limit": _number(limit, "records/s", highest, "at most"),
+        "backlog": _of_worst(history, "backlogRecords", "acceptableBacklogRecords", "records", "acceptable", sign=-1),
+        "limit": _of_worst(history, "writeLimitPerSecond", "writeLimitMaxPerSecond", "records/s", "at most", sign=1),
         "rate": _number(exporting, "records/s", None, ""),
         "throttle": "throttled" if throttled else "not throttled",
     }
+
+
+def _of_worst(history: Json, name: str, bound: str, unit: str, of_bound: str, *, sign: int) -> str:
+    """Of the partition with the smallest share of its bound (`sign` 1), or the largest (-1), and which that is."""
+    found = [
+        (sign * (value / most if most else value), partition["partition"], value, most)
+        for partition in history["partitions"]
+        for value, most in [(partition["columns"][name][-1], partition["columns"][bound][-1])]
+        if value is not None
+    ]
+    if not found:
+        return _number(None, unit, None, of_bound)
+    _, number, value, most = min(found)
+    where = f" on partition {number}" if len(history["partitions"]) > 1 else ""
+    return _number(value, unit, most, of_bound) + where
 
 
 def partition_rows(limits: Json, history: Json) -> list[list[str]]:

@@ -41,16 +41,23 @@ class Prometheus:
         interval: str = "1s",
         rules: tuple[Path, ...] = (),
         features: tuple[str, ...] = (),
+        takes_writes: bool = False,
     ) -> None:
-        """`features` are those that it has to be asked for, such as `exemplar-storage`."""
+        """`features` are those that it has to be asked for, such as `exemplar-storage`.
+
+        `takes_writes`: samples may be handed to it, and it scrapes nothing.
+        """
         self._features = features
+        self._takes_writes = takes_writes
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._folder = folder
         config = {
             "global": {"scrape_interval": interval, "evaluation_interval": interval},
             "rule_files": [str(rule) for rule in rules],
-            "scrape_configs": [{"job_name": "penstock", "static_configs": [{"targets": [target]}]}],
+            "scrape_configs": [{"job_name": "penstock", "static_configs": [{"targets": [target]}]}]
+            if not takes_writes
+            else [],
         }
         self._config = folder / "prometheus.yml"
         # JSON is YAML.
@@ -65,6 +72,7 @@ class Prometheus:
                 f"--config.file={self._config}",
                 f"--storage.tsdb.path={self._folder / 'tsdb'}",
                 f"--web.listen-address=127.0.0.1:{self.port}",
+                *(["--web.enable-remote-write-receiver"] if self._takes_writes else []),
                 *(f"--enable-feature={feature}" for feature in self._features),
             ],
             stdout=log,
@@ -91,6 +99,10 @@ class Prometheus:
     def query(self, expression: str) -> list[dict[str, Any]]:
         """The result of an instant query."""
         return self._get("query", query=expression)
+
+    def query_at(self, expression: str, at: float) -> list[dict[str, Any]]:
+        """The result of an instant query at a time in the past."""
+        return self._get("query", query=expression, time=at)
 
     def query_range(self, expression: str, start: float, end: float, step: float) -> list[dict[str, Any]]:
         return self._get("query_range", query=expression, start=start, end=end, step=step)

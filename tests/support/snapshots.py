@@ -7,10 +7,12 @@ from dataclasses import replace
 from engine.core.clock import NS_PER_SECOND
 from engine.core.identity import stable_id
 from engine.core.measures import AGE_BOUNDS_SECONDS, LATENCY_BOUNDS_SECONDS
+from engine.core.pause import Pause
 from engine.core.records import WriteSource
 from engine.core.snapshot import (
     BackPressureSnapshot,
     BlockReason,
+    ByHand,
     EdgeSnapshot,
     EngineSnapshot,
     EngineState,
@@ -292,6 +294,9 @@ def _throttled_partition() -> PartitionSnapshot:
             ramp_up_rate_per_second=1333.5,
             throttled=True,
             throttled_ns=45_250_000_000,
+            throttles=3,
+            throttle_start_wall_ns=STARTED_WALL_NS + 60 * NS_PER_SECOND,
+            refused_ns=TAKEN_MONOTONIC_NS - NS_PER_SECOND,
             throttle_factor=0.6666666666666666,
             acceptable_backlog_records=100_000,
             exporting_rate_per_second=800.0,
@@ -317,7 +322,12 @@ def _throttled_partition() -> PartitionSnapshot:
                 last_error="OSError: disk",
                 export_duration=histogram(0, 1, 2, 3, total=0.5),
             ),
-            record_exporter('odd "name"\\', acknowledged_position=1_234_567, exported_records=1_234_567),
+            record_exporter(
+                'odd "name"\\',
+                acknowledged_position=1_234_567,
+                exported_records=1_234_567,
+                pause=Pause(soft=True, since_wall_ns=STARTED_WALL_NS, by="alice"),
+            ),
         ),
         append_duration=histogram(5, 4, 3, 2, 1, total=0.0125),
         command_duration=histogram(1, total=0.00003),
@@ -326,6 +336,7 @@ def _throttled_partition() -> PartitionSnapshot:
             bounds=AGE_BOUNDS_SECONDS, counts=(0,) * len(AGE_BOUNDS_SECONDS) + (1,), sum=1e6
         ),
         append_failures={"disk_full": 1, "io_error": 0},
+        by_hand=ByHand(since_wall_ns=STARTED_WALL_NS, until_wall_ns=TAKEN_WALL_NS + 60 * NS_PER_SECOND, by="alice"),
         outbox_records=3,
         disk_free_bytes=5_368_709_120,
     )

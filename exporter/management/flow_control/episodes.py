@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from exporter.door import NS_PER_SECOND, EngineDoor, Episode
+from exporter.door import NS_PER_SECOND, Episode
 from exporter.management.flow_control.posted import RequestError, check_query, partitions_of
 from exporter.management.replies import json_reply, problem
 from exporter.management.workers import Workers
@@ -18,8 +19,9 @@ PATH = "/api/throttling/episodes"
 class EpisodesRoute:
     """Answers with the last episodes, oldest first, or with those that touch the time between `from` and `to`."""
 
-    def __init__(self, engine: EngineDoor, workers: Workers) -> None:
-        self._engine = engine
+    def __init__(self, episodes: Callable[[], tuple[Episode, ...]], workers: Workers) -> None:
+        """`episodes` gives all that are known, by start."""
+        self._episodes = episodes
         self._workers = workers
 
     async def get(self, request: Request) -> Response:
@@ -29,7 +31,7 @@ class EpisodesRoute:
             begin, end = _seconds(request, "from", -math.inf), _seconds(request, "to", math.inf)
         except RequestError as error:
             return problem(error.status, str(error))
-        episodes = await self._workers.run(self._engine.throttling_episodes)
+        episodes = await self._workers.run(self._episodes)
         return json_reply(
             {
                 "episodes": [

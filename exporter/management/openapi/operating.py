@@ -51,6 +51,8 @@ def schemas() -> dict[str, Schema]:
                 "lastEventId": said(STRING, "follow the events from here, and nothing is missed"),
                 "pipeline": nullable(STRING),
                 "state": nullable(one_of(EngineState)),
+                "condition": nullable(said(STRING, "how it is, in a word: the worst that is the case")),
+                "because": nullable(said(STRING, "the same in a sentence")),
                 "bottleneck": nullable(said(STRING, "the task to blame while something is held back")),
                 "resolutionSeconds": COUNT,
                 "spanSeconds": COUNT,
@@ -67,7 +69,11 @@ def schemas() -> dict[str, Schema]:
                 "status": one_of(("UP", "DOWN", "OUT_OF_SERVICE")),
                 "details": obj(
                     {"reason": STRING},
-                    {"notes": said(array(STRING), "what is out of the ordinary and does not change the status")},
+                    {
+                        "condition": said(STRING, "how it is, in a word: the worst that is the case"),
+                        "findings": said(array(STRING), "all that is the case, a sentence each, worst first"),
+                        "notes": said(array(STRING), "what is out of the ordinary and does not change the status"),
+                    },
                 ),
             },
             {"groups": array(STRING)},

@@ -12,10 +12,13 @@ export function explained(bottleneck, tasks, history) {
   const task = tasks.find(({ id }) => id === bottleneck?.id);
   const limited = throttled && limitOf(throttled, history);
   const why = bottleneck === null ? null : `${bottleneck.text}.`;
+  // An exporter that is to blame as a whole is no slow one: somebody holds it.
+  const isHeld = task?.kind === "exporter" && bottleneck.subtask === null;
+  if (isHeld) return [why, limited && `Writes are ${limited}.`].filter(Boolean).join(" ");
   if (throttled && task?.kind === "exporter") {
     return `Exporter ${task.task} ${exported(throttled, history)}; writes are ${limited}. ${why}`;
   }
-  const taken = task ? `${capital(spoken(task.kind))} ${task.task} takes ${rate(takenBy(task, history))}.` : null;
+  const taken = task ? `${named(task)} takes ${rate(takenBy(task, history))}.` : null;
   return [taken, why, limited && `Writes are ${limited}.`].filter(Boolean).join(" ");
 }
 
@@ -37,4 +40,10 @@ function limitOf({ partitions, from }, history) {
 }
 
 const takenBy = ({ id }, history) => mean(history.ofTask(id)?.recordsInPerSecond.slice(-SAMPLES) ?? []);
+/** `Processor totals`; what is called as what it is, is not called so twice. */
+function named({ kind, task }) {
+  const what = capital(spoken(kind));
+  return spoken(kind) === task.replaceAll("-", " ") ? what : `${what} ${task}`;
+}
+
 const capital = (words) => words.charAt(0).toUpperCase() + words.slice(1);

@@ -1,6 +1,8 @@
 // Lines over the last fifteen minutes, and a yellow band wherever the throttle was on.
 
 const HEIGHT = 320;
+// More than these on a line of fifteen minutes make a hedge of it.
+const POINTS_MAX = 180;
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 const exact = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
@@ -61,8 +63,11 @@ export class Chart {
 
   /** `throttled` holds 1 where a band stands; all columns are as long as `times`. */
   show(times, columns, throttled) {
-    this.#throttled = throttled;
-    this.#draw([times, ...this.#kind.lines.map((line) => columns[line.column])]);
+    const wanted = this.#kind.lines.map((line) => columns[line.column]);
+    const apart = secondsApart(times);
+    this.#throttled = gathered(times, throttled, apart, largest);
+    const [moments, ...lines] = [times, ...wanted].map((column) => gathered(times, column, apart, mean));
+    this.#draw([moments, ...lines]);
   }
 
   /** Gives back what the browser holds for it. */
@@ -83,6 +88,13 @@ export class Chart {
   #draw(data) {
     if (this.#plot) this.#plot.setData(data);
     else this.#plot = new uPlot(this.#options(), data, this.#place);
+    this.#tellLast();
+  }
+
+  /** While nobody points at a moment, the legend says what is now. */
+  #tellLast() {
+    const plot = this.#plot;
+    if (plot && (plot.cursor.left ?? -1) < 0) plot.setLegend({ idx: plot.data[0].length - 1 }, false);
   }
 
   #size() {
@@ -110,7 +122,7 @@ export class Chart {
         { label: "Time", value: "{HH}:{mm}:{ss}" },
         ...this.#kind.lines.map((line) => series(line, formats.get(line.scale))),
       ],
-      hooks: { drawClear: [(plot) => this.#band(plot)] },
+      hooks: { drawClear: [(plot) => this.#band(plot)], setCursor: [() => this.#tellLast()] },
     };
   }
 
@@ -131,6 +143,29 @@ export class Chart {
     ctx.restore();
   }
 }
+
+/** Seconds that share a point: of fifteen minutes of single seconds nobody sees more than the noise. */
+function secondsApart(times) {
+  const span = times.length ? times.at(-1) - times[0] : 0;
+  return Math.max(1, Math.ceil(span / POINTS_MAX));
+}
+
+/** One value for all that lie in the same `apart` seconds of the clock; so a point stays what it is as time goes on. */
+function gathered(times, column, apart, together) {
+  if (apart === 1) return column;
+  const found = [];
+  let newest = null;
+  for (let i = 0; i < times.length; i++) {
+    const place = Math.floor(times[i] / apart);
+    if (place !== newest) found.push([]);
+    newest = place;
+    if (column[i] !== null && column[i] !== undefined) found.at(-1).push(column[i]);
+  }
+  return found.map((values) => (values.length ? together(values) : null));
+}
+
+const mean = (values) => values.reduce((a, b) => a + b) / values.length;
+const largest = (values) => Math.max(...values);
 
 function series(line, format) {
   return {

@@ -26,9 +26,11 @@ export class FlowNumbers {
     const columns = value === ALL || !value ? history.total() : history.ofPartition(Number(value));
     if (!columns) return;
     const last = (name) => columns[name]?.at(-1) ?? null;
-    tell("backlog", last("backlogRecords"), "records", last("acceptableBacklogRecords"), "acceptable");
-    tell("limit", last("writeLimitPerSecond"), "records/s", last("writeLimitMaxPerSecond"), "at most");
-    tell("rate", last("exportingRatePerSecond"), "records/s");
+    // A sum beside a sum hides the one that is in trouble: of all, the worst is told, and which that is.
+    const numbers = value === ALL ? history.partitionNumbers() : [];
+    tell("backlog", worst(history, numbers, BACKLOG, largest) ?? { columns }, BACKLOG, "records", "acceptable");
+    tell("limit", worst(history, numbers, LIMIT, smallest) ?? { columns }, LIMIT, "records/s", "at most");
+    tell("rate", { columns }, ["exportingRatePerSecond"], "records/s");
     const throttled = last("throttled") === 1;
     const text = throttled ? "throttled" : "not throttled";
     byId("throttle").replaceChildren(make("span", { class: throttled ? "is-throttled" : null }, text));
@@ -58,8 +60,30 @@ export class FlowNumbers {
   }
 }
 
-function tell(id, value, unit, bound = null, ofBound = "") {
+const BACKLOG = ["backlogRecords", "acceptableBacklogRecords"];
+const LIMIT = ["writeLimitPerSecond", "writeLimitMaxPerSecond"];
+const largest = (a, b) => a > b;
+const smallest = (a, b) => a < b;
+const lastOf = (columns, name) => columns?.[name]?.at(-1) ?? null;
+
+/** `{number, columns}` of the partition whose value is the worst share of its bound; null where there is one alone. */
+function worst(history, numbers, [name, bound], isWorse) {
+  if (numbers.length < 2) return null;
+  let found = null;
+  for (const number of numbers) {
+    const columns = history.ofPartition(number);
+    const [value, of] = [lastOf(columns, name), lastOf(columns, bound)];
+    if (value === null) continue;
+    const share = of ? value / of : value;
+    if (found === null || isWorse(share, found.share)) found = { number, columns, share };
+  }
+  return found;
+}
+
+function tell(id, { columns, number }, [name, ofName], unit, ofBound = "") {
+  const [value, bound] = [lastOf(columns, name), ofName === undefined ? null : lastOf(columns, ofName)];
   const small = make("small", {}, value === null ? "" : ` ${unit}`);
   if (value !== null && bound !== null) small.append(`, ${ofBound} ${whole(bound)}`);
+  if (value !== null && number !== undefined) small.append(` on partition ${number}`);
   byId(id).replaceChildren(whole(value), small);
 }

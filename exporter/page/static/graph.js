@@ -121,7 +121,9 @@ export class JobGraph {
     const reading = told(task.subtasks.map((subtask) => subtask.input).find((input) => input));
     say(parts.reading, reading);
     if (reading !== "") said.push(reading);
-    const about = `${spokenKind(task.kind)} ${task.task}, ${task.parallelism} subtasks. ${said.join(", ")}`;
+    const kind = spokenKind(task.kind);
+    const named = kind === task.task.replaceAll("-", " ") ? kind : `${kind} ${task.task}`;
+    const about = `${named}, ${task.parallelism} subtasks. ${said.join(", ")}`;
     say(parts.title, about + (isBottleneck ? ". The bottleneck" : ""));
     parts.group.setAttribute("aria-label", parts.title.textContent);
   }

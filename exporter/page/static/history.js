@@ -5,6 +5,9 @@ import { Columns } from "./columns.js";
 export class History {
   times = [];
   state = null;
+  // How the pipeline is, in a word and in a sentence.
+  condition = null;
+  because = null;
   #span = 900;
   #partitions = new Columns();
   #tasks = new Columns();
@@ -19,6 +22,8 @@ export class History {
   /** Adds what is later than what is there. */
   append(document) {
     this.state = document.state;
+    this.condition = document.condition;
+    this.because = document.because;
     this.#span = document.spanSeconds;
     const newest = this.times.at(-1) ?? -Infinity;
     const first = document.times.findIndex((time) => time > newest);

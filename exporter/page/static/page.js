@@ -56,11 +56,20 @@ function tellLimits(state) {
   form.show(state);
 }
 
+/** The word and the sentence that everybody uses; who is away can no longer say any. */
+function tellCondition() {
+  const condition = away === null ? history.condition : "down";
+  const chip = byId("state");
+  chip.hidden = !condition;
+  say(chip, condition ?? "");
+  chip.dataset.condition = condition ?? "";
+  say(byId("because"), away === null && condition !== "fine" ? (history.because ?? "") : "");
+}
+
 function draw() {
   // A page that nobody sees costs nothing.
   if (document.hidden || !history.times.length) return;
-  byId("state").hidden = !history.state;
-  say(byId("state"), history.state ?? "");
+  tellCondition();
   if (tabs.current === "flow-control") flow.show(history);
 }
 
@@ -72,6 +81,10 @@ function tellFreshness() {
   const missing = failed ? `Not all could be read: ${failed.failure.message}. Trying again.` : "";
   say(byId("notice"), away === null ? missing : away + asOf);
   document.body.classList.toggle("is-stale", away !== null || failed !== undefined);
+  // Nobody is there to change anything: what is pressed now would be lost, or do what nobody wants any more.
+  for (const id of ["limits", "exporters"]) byId(id).inert = away !== null;
+  if (away !== null) byId("confirm").close("no");
+  tellCondition();
 }
 
 /** What the open view is drawn from. */
