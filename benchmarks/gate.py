@@ -13,6 +13,8 @@ from itertools import count
 from pathlib import Path
 from threading import Lock
 
+from engine.log.sqlite import SqliteStorage
+
 from benchmarks.conditions import Spread, conditions, ratios
 from benchmarks.study import Pace, Report
 from engine.core.clock import SystemClock
@@ -27,7 +29,6 @@ from engine.flow.settings import (
     ThrottlingSettings,
     WriteLimitSettings,
 )
-from engine.log.sqlite import SqliteStorage
 from engine.partition.partition import Partition
 
 CALLS, SLOW_CALLS = 30_000, 4_000

@@ -15,12 +15,12 @@ from typing import Any, Literal, cast
 import httptools
 import msgspec
 import uvloop
+from engine.log.sqlite import SqliteStorage
 
 from engine import EngineOptions, Pipeline, Record, WriteSource
 from engine.core.clock import SystemClock
 from engine.core.unit import Unit
 from engine.log.partition_log import PartitionLog
-from engine.log.sqlite import SqliteStorage
 from exporter.gateway.server import GatewayServer
 from exporter.gateway.settings import GatewaySettings
 

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from engine.log.sqlite import SqliteStorage
+
 from benchmarks.append import FLOW_CONTROL
 from benchmarks.restart import fill, restart_seconds
 from benchmarks.scale.curve import Cost, Costs, Curve, each_apart
@@ -16,7 +18,6 @@ from engine.core.clock import SystemClock
 from engine.core.records import Record, RecordType, WriteSource
 from engine.core.unit import Unit
 from engine.log.partition_log import PartitionLog
-from engine.log.sqlite import SqliteStorage
 from engine.partition.partition import Partition
 from engine.runtime.data_folder import DataFolder
 
