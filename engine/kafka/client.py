@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -52,9 +53,12 @@ class Cluster:
         self._unreachable: str | None = None
 
     def _told(self, error: KafkaError) -> None:
-        if error.code() in (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE):
-            with self._lock:
-                self._unreachable = error.str()
+        if error.code() not in (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE):
+            return
+        with self._lock:
+            # That all are down is no news where it is known why.
+            if self._unreachable is None or error.code() != KafkaError._ALL_BROKERS_DOWN:
+                self._unreachable = _plain(error.str())
 
     def reached(self) -> None:
         """Somebody had an answer just now."""
@@ -141,6 +145,11 @@ def low_and_high(
     """The first offset that is there, and the one behind the last. Raises `KafkaException`."""
     low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout_ns / NS_PER_SECOND)
     return int(low), int(high)
+
+
+def _plain(said: str) -> str:
+    """Without how long that took, and how often it was said before."""
+    return re.sub(r"\s*\((after|\d+ identical).*\)$", "", said)
 
 
 def error_of(error: KafkaException | KafkaError) -> KafkaError:

@@ -242,6 +242,8 @@ class TopicChecks:
     def _trouble(self, error: Exception, what: str, right: str) -> Exception:
         kafka = error_of(error) if isinstance(error, KafkaException) else None
         if kafka is None or kafka.code() in _UNANSWERED:
+            # What the client has to tell is told only to who asks.
+            self._admin.poll(0)
             why = self._cluster.why_unreachable or ("no answer in time" if kafka is None else sentence(kafka))
             return UnreachableError(f"no broker of {first_servers(self._cluster.bootstrap_servers)} answers: {why}")
         if kafka.code() in _NOT_ALLOWED:

@@ -116,6 +116,8 @@ class Transactions:
                 producer.init_transactions(max(0.1, min(_LOOK_SECONDS, deadline - time.monotonic())))
             except KafkaException as error:
                 kafka = error_of(error)
+                # What the client has to tell is told only to who asks.
+                producer.poll(0)
                 is_over = self._stopping.is_set() or time.monotonic() >= deadline
                 if is_over or not (kafka.retriable() or kafka.code() in _TIMEOUTS):
                     raise self.refusal(kafka) from error
@@ -200,6 +202,7 @@ class Transactions:
                 producer.commit_transaction(max(0.1, min(_LOOK_SECONDS, deadline - time.monotonic())))
             except KafkaException as error:
                 kafka = error_of(error)
+                producer.poll(0)
                 if failed:
                     raise self._aborted(producer, failed[0]) from error
                 is_over = self._stopping.is_set() or time.monotonic() >= deadline
