@@ -33,6 +33,13 @@ _PATIENCE: dict[str, Any] = {
 clients_log = logging.getLogger("penstock.kafka.client")
 
 
+class _Muffled:
+    """What the client says of each try, again and again: what matters of it comes as an error, and is told once."""
+
+    def log(self, level: int, text: str, *arguments: object) -> None:
+        clients_log.debug(text, *arguments)
+
+
 class Cluster:
     """A cluster as its clients see it. Any thread may ask for any of them."""
 
@@ -46,7 +53,7 @@ class Cluster:
             **named,
             **connection.properties,
             "bootstrap.servers": connection.bootstrap_servers,
-            "logger": clients_log,
+            "logger": _Muffled(),
         }
         self._lock = threading.Lock()
         # What a client said last of brokers that cannot be reached; None while they can.

@@ -109,6 +109,9 @@ class MemoryStorage:
             del self._first_positions[:count]
             return count
 
+    def cluster(self) -> None:
+        """It is in none."""
+
     def stop(self) -> None:
         """Nothing here waits."""
 

@@ -11,6 +11,7 @@ from engine.core.errors import AppendError, LogCorruptedError, PartitionLostErro
 from engine.core.measures import Histogram
 from engine.core.record_batch import RecordBatch
 from engine.core.records import WriteSource
+from engine.core.snapshot import ClusterSnapshot
 from engine.core.unit import Recovered, Unit
 from engine.log.codec import EncodedBatch, checksum_of, decode_batch, encode_batch, opened
 from engine.log.storage import (
@@ -115,6 +116,9 @@ class PartitionLog:
 
     def close(self) -> None:
         self._storage.close()
+
+    def cluster(self) -> ClusterSnapshot | None:
+        return self._storage.cluster()
 
     @property
     def pace(self) -> Pace:

@@ -9,6 +9,7 @@ from typing import Protocol
 import msgspec
 
 from engine.core.clock import NS_PER_SECOND
+from engine.core.snapshot import ClusterSnapshot
 from engine.core.unit import Arrival, Recovered, Unit
 from engine.log.codec import EncodedBatch
 
@@ -133,6 +134,10 @@ class LogStorage(Protocol):
 
     def delete_before(self, position: int, max_batches: int) -> int:
         """Deletes up to `max_batches` batches that end before `position`; returns how many."""
+        ...
+
+    def cluster(self) -> ClusterSnapshot | None:
+        """What it has seen of the cluster it is in; None for one on this machine. Any thread."""
         ...
 
     def stop(self) -> None:

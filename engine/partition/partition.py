@@ -491,6 +491,7 @@ class Partition:
             append_error=self.storing.error,
             processing_position=None if in_hand is None else in_hand.position,
             processing_ns=None if in_hand is None else in_hand.age_ns(),
+            cluster=self._log.cluster(),
         )
 
     def _oldest_unexported(self, acknowledged: int, written: int, wall_ns: int) -> int | None:

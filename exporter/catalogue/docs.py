@@ -68,6 +68,7 @@ _TITLES = MappingProxyType(
         "exporting": "Record exporters",
         "tasks": "Tasks and back pressure",
         "gateway": "The gateway",
+        "kafka": "The log in a Kafka cluster",
         "scrape": "The exporter itself",
     }
 )

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from engine.core.snapshot import EngineSnapshot
-from exporter.catalogue import engine, exporting, flow_control, gateway, log, scrape, tasks
+from exporter.catalogue import engine, exporting, flow_control, gateway, kafka, log, scrape, tasks
 from exporter.catalogue.metric import Metric
 from exporter.catalogue.scrape import ScrapeSnapshot
 
@@ -21,6 +21,7 @@ ENGINE_METRICS: Mapping[str, tuple[Metric[EngineSnapshot], ...]] = MappingProxyT
         "exporting": exporting.METRICS,
         "tasks": tasks.METRICS,
         "gateway": gateway.METRICS,
+        "kafka": kafka.METRICS,
     }
 )
 # What the exporter says of itself; it comes last on the wire because it counts what stands above.

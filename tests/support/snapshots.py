@@ -11,6 +11,7 @@ from engine.core.records import WriteSource
 from engine.core.snapshot import (
     BackPressureSnapshot,
     BlockReason,
+    ClusterSnapshot,
     EdgeSnapshot,
     EngineSnapshot,
     EngineState,
@@ -320,6 +321,14 @@ def _throttled_partition() -> PartitionSnapshot:
         append_failures={"disk_full": 1, "io_error": 0},
         outbox_records=3,
         disk_free_bytes=5_368_709_120,
+        cluster=ClusterSnapshot(
+            is_up=True,
+            commit_duration=histogram(0, 0, 0, 4, 2, total=0.01),
+            transactions={"committed": 6, "aborted": 1, "unknown": 0},
+            fenced={"taken_over": 0, "timeout": 1},
+            restored_rows=4_625,
+            restore_seconds=1.6,
+        ),
     )
 
 

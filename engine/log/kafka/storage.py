@@ -15,6 +15,8 @@ import msgspec
 
 from engine.core.clock import NS_PER_SECOND
 from engine.core.errors import DataFolderError
+from engine.core.measures import Histogram
+from engine.core.snapshot import ClusterSnapshot
 from engine.core.unit import Recovered, Unit
 from engine.kafka.client import Cluster, KafkaException, TopicPartition, error_of
 from engine.kafka.settings import KafkaLogSettings
@@ -111,6 +113,7 @@ class KafkaLogStorage:
         self._is_lost: str | None = None
         # Rows read at the opening, and how long that took.
         self.restored = (0, 0.0)
+        self._commit_duration = Histogram()
         self.fenced = {"taken_over": 0, "timeout": 0}
 
     def _reader(self, topic: str, fetch_bytes: int = 1 << 20) -> TopicReader:
@@ -278,10 +281,12 @@ class KafkaLogStorage:
             placed: list[int] = []
             state: list[int] = []
             messages, size, changed = self._messages(entries, batches, head, ends, placed, state)
+            started_ns = time.monotonic_ns()
             try:
                 self._transactions.write(messages)
             except OutcomeUnknownError as error:
                 self._resolve(head, error)
+            self._commit_duration.observe(time.monotonic_ns() - started_ns)
             self._stored(head, batches, placed, state, ends)
             self._cache.applier.add(
                 [_kept(unit) for unit in units],
@@ -529,6 +534,17 @@ class KafkaLogStorage:
 
     def state_scan(self, prefix: str) -> Iterator[tuple[str, bytes]]:
         return iter(self._cache.applier.state_scan(prefix))
+
+    def cluster(self) -> ClusterSnapshot:
+        rows_read, seconds = self.restored
+        return ClusterSnapshot(
+            is_up=self._cluster.why_unreachable is None,
+            commit_duration=self._commit_duration.snapshot(),
+            transactions=dict(self._transactions.counts),
+            fenced=dict(self.fenced),
+            restored_rows=rows_read,
+            restore_seconds=seconds,
+        )
 
     # -- the end ---
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,6 +29,8 @@ from engine.log.kafka.topics import Topics
 log = logging.getLogger("penstock.log")
 
 _ANSWER_SECONDS = 10.0
+# The first question is asked again until it is answered.
+_FIRST_ANSWER_SECONDS = 3.0
 _UNANSWERED = frozenset(
     {
         KafkaError._TIMED_OUT,
@@ -40,6 +43,10 @@ _UNANSWERED = frozenset(
         KafkaError.NOT_CONTROLLER,
     }
 )
+_UNKNOWN = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC})
+# How often and how long a topic is looked for that was made just now.
+_LOOKS_MAX = 150
+_LOOK_SECONDS = 0.2
 _NOT_ALLOWED = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED})
 _DAY_MS = 24 * 3600 * 1000
 
@@ -62,7 +69,7 @@ class TopicChecks:
     def cluster_id(self) -> str:
         """Raises `UnreachableError`, `ConfigurationError`."""
         try:
-            found = self._admin.describe_cluster(request_timeout=_ANSWER_SECONDS).result(_ANSWER_SECONDS + 5)
+            found = self._admin.describe_cluster(request_timeout=_FIRST_ANSWER_SECONDS).result(_ANSWER_SECONDS)
         except (KafkaException, TimeoutError) as error:
             raise self._trouble(error, "the cluster", "Describe on the cluster") from error
         self._cluster.reached()
@@ -86,11 +93,20 @@ class TopicChecks:
             self.warnings += [f"topic {topic} does not exist yet; a start makes it" for topic in missing]
         elif missing:
             self._make(missing)
-            found = self._described()
+            found = self._known_to_all()
         for topic, description in found.items():
             self._check_shape(topic, description)
         self._check_settings([*found])
         return {topic: str(description.topic_id) for topic, description in found.items()}
+
+    def _known_to_all(self) -> dict[str, Any]:
+        """What was made just now; a broker that was not the first to hear of it may not know it for a moment."""
+        for _ in range(_LOOKS_MAX):
+            found = self._described()
+            if len(found) == len(self._topics.all) and self._configs_of([*found]) is not None:
+                return found
+            time.sleep(_LOOK_SECONDS)
+        raise UnreachableError(f"the topics of {self._topics.prefix} were made, and not all brokers know them yet")
 
     def _described(self) -> dict[str, Any]:
         answers = self._admin.describe_topics(TopicCollection([*self._topics.all]), request_timeout=_ANSWER_SECONDS)
@@ -99,10 +115,7 @@ class TopicChecks:
             try:
                 found[topic] = answer.result(_ANSWER_SECONDS + 5)
             except (KafkaException, TimeoutError) as error:
-                if isinstance(error, KafkaException) and error_of(error).code() in (
-                    KafkaError.UNKNOWN_TOPIC_OR_PART,
-                    KafkaError._UNKNOWN_TOPIC,
-                ):
+                if isinstance(error, KafkaException) and error_of(error).code() in _UNKNOWN:
                     continue
                 raise self._trouble(error, f"topic {topic}", f"Describe on topic {topic}") from error
         return found
@@ -199,14 +212,26 @@ class TopicChecks:
         self.warnings.append(why)
 
     def _check_settings(self, topics: list[str]) -> None:
+        found = self._configs_of(topics)
+        if found is None:
+            raise UnreachableError(f"not all brokers know the topics of {self._topics.prefix}")
+        for topic, config in found.items():
+            self._check_policy(topic, config)
+
+    def _configs_of(self, topics: list[str]) -> dict[str, dict[str, str]] | None:
+        """None where a broker does not know one of them."""
         asked = [ConfigResource(ResourceType.TOPIC, topic) for topic in topics]
+        found = {}
         for resource, answer in self._admin.describe_configs(asked, request_timeout=_ANSWER_SECONDS).items():
             topic = resource.name
             try:
                 entries = answer.result(_ANSWER_SECONDS + 5)
             except (KafkaException, TimeoutError) as error:
+                if isinstance(error, KafkaException) and error_of(error).code() in _UNKNOWN:
+                    return None
                 raise self._trouble(error, f"topic {topic}", f"DescribeConfigs on topic {topic}") from error
-            self._check_policy(topic, {name: str(entry.value) for name, entry in entries.items()})
+            found[topic] = {name: str(entry.value) for name, entry in entries.items()}
+        return found
 
     def _check_policy(self, topic: str, found: Mapping[str, str]) -> None:
         is_state = topic == self._topics.state

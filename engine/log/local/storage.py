@@ -408,6 +408,9 @@ class LocalLogStorage:
     def state_scan(self, prefix: str) -> Iterator[tuple[str, bytes]]:
         return iter(self._applier.state_scan(prefix))
 
+    def cluster(self) -> None:
+        """It is in none."""
+
     def stop(self) -> None:
         """Nothing here waits for anything outside."""
 
