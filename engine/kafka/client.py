@@ -120,21 +120,24 @@ class Cluster:
         )
         return producer
 
-    def reader(self, *, fetch_bytes: int = 1 << 20, queue_kbytes: int = 16 << 10, group: str = "penstock") -> Consumer:
-        """Reads what was committed, from where it is told to; nothing is skipped in silence."""
+    def reader(self, *, fetch_bytes: int = 1 << 20, fetch_wait_ms: int = 100) -> Consumer:
+        """Reads what was committed, from where it is told to; nothing is skipped in silence.
+
+        A broker that has nothing new answers after `fetch_wait_ms`, and says then that the end is reached.
+        """
         consumer: Consumer = self._made(
             Consumer,
             **{
                 # Nobody joins it: partitions are assigned by hand.
-                "group.id": group,
+                "group.id": "penstock",
                 "isolation.level": "read_committed",
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
                 "enable.partition.eof": True,
                 "auto.offset.reset": "error",
                 "fetch.message.max.bytes": fetch_bytes,
-                "fetch.wait.max.ms": 100,
-                "queued.max.messages.kbytes": queue_kbytes,
+                "fetch.wait.max.ms": fetch_wait_ms,
+                "queued.max.messages.kbytes": 16 << 10,
                 # The blobs have checksums of their own.
                 "check.crcs": False,
             },

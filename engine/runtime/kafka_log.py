@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import socket
 import time
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,7 @@ from engine.runtime.data_folder import DataFolder
 if TYPE_CHECKING:
     from engine.kafka.client import Cluster
     from engine.log.kafka.inbox import Sent
+    from engine.log.kafka.inspection import KafkaInspection
     from engine.log.kafka.storage import KafkaLogStorage
     from engine.log.kafka.topics import Topics
 
@@ -91,6 +94,37 @@ def open_kafka_log(settings: KafkaLogSettings | None, pipeline: str, partitions:
     for warning in checks.warnings:
         log.warning("%s", warning)
     return KafkaLog(cluster, topics, ids, settings, folder, Sent())
+
+
+def check_kafka_log(settings: KafkaLogSettings, pipeline: str, partitions: int) -> tuple[str, ...]:
+    """Looks at cluster and topics, and makes nothing; warnings. Raises `ConfigurationError`."""
+    needs_client()
+    from engine.kafka.client import Cluster
+    from engine.log.kafka.topic_checks import TopicChecks, UnreachableError
+    from engine.log.kafka.topics import Topics
+
+    checks = TopicChecks(Cluster(settings.connection), Topics(settings.prefix(pipeline)), settings, partitions)
+    try:
+        checks.cluster_id()
+        checks.prepare(makes=False)
+    except UnreachableError as error:
+        raise ConfigurationError(str(error)) from error
+    return tuple(checks.warnings)
+
+
+def kafka_inspections(
+    settings: KafkaLogSettings, pipeline: str, partitions: int, numbers: Iterable[int]
+) -> Iterator[KafkaInspection]:
+    """Of these partitions. Raises `ConfigurationError` where there is no such log."""
+    needs_client()
+    from engine.kafka.client import Cluster
+    from engine.log.kafka.inspection import KafkaInspection
+    from engine.log.kafka.topics import Topics
+
+    check_kafka_log(replace(settings, create_topics=False, allow_unsafe=True), pipeline, partitions)
+    cluster, topics = Cluster(settings.connection), Topics(settings.prefix(pipeline))
+    for number in numbers:
+        yield KafkaInspection(cluster, topics, number, settings)
 
 
 def needs_client() -> None:

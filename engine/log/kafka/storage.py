@@ -28,7 +28,7 @@ from engine.log.kafka.inbox import KafkaInbox, Sent, outgoing
 from engine.log.kafka.index import OffsetIndex
 from engine.log.kafka.reading import OffsetGoneError, TopicReader
 from engine.log.kafka.topics import Topics
-from engine.log.kafka.transactions import OutcomeUnknownError, Outgoing, Transactions
+from engine.log.kafka.transactions import OutcomeUnknownError, Outgoing, Rows, Transactions
 from engine.log.rows.changes import Changes
 from engine.log.storage import DeletedError, Entry, LostPartitionError, Pace, StorageError
 
@@ -280,10 +280,16 @@ class KafkaLogStorage:
             ends: dict[int, int] = {}
             placed: list[int] = []
             state: list[int] = []
-            messages, size, changed = self._messages(entries, batches, head, ends, placed, state)
+            messages, changes = self._messages(entries, batches, ends, placed)
+            changed = sum(len(key) + len(value or b"") for key, value in changes.items())
+            size = changed + sum(len(batch.blob) for batch in batches)
             started_ns = time.monotonic_ns()
             try:
-                self._transactions.write(messages)
+                self._transactions.write(
+                    messages,
+                    Rows(self._topics.state, self._partition, changes),
+                    Outgoing(self._topics.state, self._partition, rows.HEAD_KEY, head.packed(), placed=state.append),
+                )
             except OutcomeUnknownError as error:
                 self._resolve(head, error)
             self._commit_duration.observe(time.monotonic_ns() - started_ns)
@@ -301,12 +307,10 @@ class KafkaLogStorage:
         self,
         entries: Sequence[Entry],
         batches: list[EncodedBatch],
-        head: rows.Head,
         ends: dict[int, int],
         placed: list[int],
-        state: list[int],
-    ) -> tuple[list[Outgoing], int, int]:
-        """With how many bytes they are in all, and those of them that are no batch."""
+    ) -> tuple[list[Outgoing], dict[bytes, bytes | None]]:
+        """What goes to log and inboxes, and the rows that change."""
         try:
             changes = rows.rows_of(entries)
         except UnicodeEncodeError as error:
@@ -321,12 +325,7 @@ class KafkaLogStorage:
         for entry in entries:
             if entry.unit.outbox:
                 messages += outgoing(self._topics.inbox, self._number, entry.unit.outbox, ends)
-        messages += [Outgoing(self._topics.state, self._partition, key, value) for key, value in changes.items()]
-        messages.append(
-            Outgoing(self._topics.state, self._partition, rows.HEAD_KEY, head.packed(), placed=state.append)
-        )
-        changed = sum(len(key) + len(value or b"") for key, value in changes.items())
-        return messages, changed + sum(len(batch.blob) for batch in batches), changed
+        return messages, changes
 
     def _stored(
         self, head: rows.Head, batches: list[EncodedBatch], placed: list[int], state: list[int], ends: dict[int, int]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
 
 from engine.core.clock import NS_PER_SECOND
 from engine.kafka.client import Cluster, KafkaError, KafkaException, Producer, error_of, sentence
@@ -60,6 +60,14 @@ class Outgoing(NamedTuple):
     header: tuple[str, bytes] | None = None
     # Called with the offset once a broker has it, which is before it counts.
     placed: Callable[[int], None] | None = None
+
+
+class Rows(NamedTuple):
+    """Many messages of one place, in no order."""
+
+    topic: str
+    partition: int
+    rows: Mapping[bytes, bytes | None]
 
 
 class OutcomeUnknownError(Exception):
@@ -131,8 +139,8 @@ class Transactions:
         if producer is not None:
             producer.purge()
 
-    def write(self, messages: Iterable[Outgoing]) -> None:
-        """All of them in one transaction.
+    def write(self, messages: Iterable[Outgoing], rows: Rows | None = None, last: Outgoing | None = None) -> None:
+        """All of them in one transaction, in this order.
 
         Raises `StorageError` when nothing of them is there and will not be, `OutcomeUnknownError`.
         """
@@ -160,6 +168,10 @@ class Transactions:
         try:
             for m in messages:
                 self._produce(producer, m, of_nobody if m.placed is None else told(m.placed))
+            if rows is not None:
+                self._produce_rows(producer, rows)
+            if last is not None:
+                self._produce(producer, last, told(last.placed))
         except (KafkaException, BufferError) as error:
             raise self._aborted(producer, error_of(error) if isinstance(error, KafkaException) else None) from error
         self._commit(producer, failed)
@@ -177,6 +189,20 @@ class Transactions:
                 producer.poll(_AGAIN_SECONDS)
                 continue
             return
+
+    @staticmethod
+    def _produce_rows(producer: Producer, rows: Rows) -> None:
+        """In one call, and without a report for each: that one failed is told by the end of the transaction."""
+        waiting: list[dict[str, Any]] = [{"key": key, "value": value} for key, value in rows.rows.items()]
+        while waiting:
+            if producer.produce_batch(rows.topic, waiting, partition=rows.partition) == len(waiting):
+                return
+            waiting = [message for message in waiting if "_error" in message]
+            errors = [message.pop("_error") for message in waiting]
+            for error in errors:
+                if error.code() != KafkaError._QUEUE_FULL:
+                    raise KafkaException(error)
+            producer.poll(_AGAIN_SECONDS)
 
     def _aborted(self, producer: Producer, why: KafkaError | None) -> StorageError | OutcomeUnknownError:
         """Its end was never asked for, so nothing of it can become true, whether it can be aborted just now or not."""
@@ -203,14 +229,14 @@ class Transactions:
             except KafkaException as error:
                 kafka = error_of(error)
                 producer.poll(0)
-                if failed:
-                    raise self._aborted(producer, failed[0]) from error
-                is_over = self._stopping.is_set() or time.monotonic() >= deadline
-                if kafka.retriable() and not is_over:
-                    # The same call goes on where it was.
-                    continue
-                if kafka.retriable() and len(producer):
-                    raise self._aborted(producer, KafkaError(KafkaError._MSG_TIMED_OUT)) from error
+                if kafka.retriable():
+                    if not self._stopping.is_set() and time.monotonic() < deadline:
+                        # The same call goes on where it was.
+                        continue
+                    if len(producer):
+                        raise self._aborted(producer, KafkaError(KafkaError._MSG_TIMED_OUT)) from error
+                elif kafka.code() not in _FENCED and (failed or kafka.code() == KafkaError._INCONSISTENT):
+                    raise self._aborted(producer, failed[0] if failed else kafka) from error
                 self.counts["unknown"] += 1
                 self._let_go()
                 raise OutcomeUnknownError(sentence(kafka), fenced=kafka.code() in _FENCED) from error
