@@ -14,6 +14,17 @@ from penstock.settings.entries import Path as Keys
 from penstock.settings.sections import Section, WaitNs, WholeNumber
 
 
+def _flat(nested: dict[str, Any], before: str = "") -> dict[str, str]:
+    """Dots in a key of the file lead into sections; here they belong to the name."""
+    flat: dict[str, str] = {}
+    for name, value in nested.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{before}{name}.")
+        else:
+            flat[before + name] = str(value).lower() if isinstance(value, bool) else str(value)
+    return flat
+
+
 class KafkaConnectionSection(Section):
     """How a cluster is reached: its address, and what its client is told besides."""
 
@@ -24,9 +35,7 @@ class KafkaConnectionSection(Section):
     @field_validator("properties", mode="before")
     @classmethod
     def _as_the_client_takes_them(cls, value: Any) -> Any:
-        if not isinstance(value, dict):
-            return {} if value is None else value
-        return {name: str(one).lower() if isinstance(one, bool) else str(one) for name, one in value.items()}
+        return _flat(value) if isinstance(value, dict) else {} if value is None else value
 
 
 class KafkaSourceSection(KafkaConnectionSection):

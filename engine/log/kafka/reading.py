@@ -49,6 +49,7 @@ class TopicReader:
         timeout_ns: int,
         gives_up: GivesUp,
         fetch_bytes: int = 1 << 20,
+        fetch_wait_ms: int = 100,
     ) -> None:
         self._cluster = cluster
         self._topic = topic
@@ -56,12 +57,12 @@ class TopicReader:
         self._timeout = timeout_ns / NS_PER_SECOND
         self._gives_up = gives_up
         self._fetch_bytes = fetch_bytes
+        self._fetch_wait_ms = fetch_wait_ms
         self._lock = threading.Lock()
         self._consumer: Consumer | None = None
         self._is_closed = False
         # The offset that comes next without being asked for; None where nothing is assigned.
         self._next: int | None = None
-        self._has_seen_end = False
         # Where the end was seen; what lies before it is read or a hole.
         self.end_seen = 0
 
@@ -69,7 +70,7 @@ class TopicReader:
         if self._is_closed:
             raise StorageError("storage_error", f"{self._topic}: the log is closed")
         if self._consumer is None:
-            self._consumer = self._cluster.reader(fetch_bytes=self._fetch_bytes)
+            self._consumer = self._cluster.reader(fetch_bytes=self._fetch_bytes, fetch_wait_ms=self._fetch_wait_ms)
         return self._consumer
 
     def bounds(self) -> tuple[int, int]:
@@ -116,9 +117,7 @@ class TopicReader:
         """
         with self._lock:
             consumer = self._opened()
-            # The end is told once: who wants to hear of it again has to come again.
-            if self._next != offset or (self._has_seen_end and not at_end):
-                self._has_seen_end = False
+            if self._next != offset:
                 consumer.assign([TopicPartition(self._topic, self._partition, offset)])
                 self._next = offset
             deadline = time.monotonic() + timeout
@@ -132,7 +131,7 @@ class TopicReader:
                         found.append(m)
                         self._next = int(m.offset() or 0) + 1
                     elif error.code() == KafkaError._PARTITION_EOF:
-                        ended = self._has_seen_end = True
+                        ended = True
                         self.end_seen = max(self.end_seen, int(m.offset() or 0))
                     elif error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
                         self._forget()
@@ -141,7 +140,12 @@ class TopicReader:
                         self._forget()
                         raise self._refusal(error)
                 if found or (ended and not at_end):
-                    return found, self._next, ended
+                    following = self._next
+                    if ended and not at_end:
+                        # Or it would go on fetching what is written from now on, which nobody may ever ask for.
+                        consumer.unassign()
+                        self._forget()
+                    return found, following, ended
                 if self._gives_up() or time.monotonic() >= deadline:
                     if at_end:
                         return found, self._next, ended

@@ -95,7 +95,10 @@ class KafkaLogStorage:
         self._log_reader = self._reader(topics.log)
         self._index = OffsetIndex()
         self._inbox = KafkaInbox(
-            self._reader(topics.inbox), partition, self._sent, lambda offset: self._delete(topics.inbox, offset)
+            self._reader(topics.inbox, fetch_wait_ms=500),
+            partition,
+            self._sent,
+            lambda offset: self._delete(topics.inbox, offset),
         )
         self.pace = Pace(
             linger_ns=settings.commit_linger_ns,
@@ -116,7 +119,7 @@ class KafkaLogStorage:
         self._commit_duration = Histogram()
         self.fenced = {"taken_over": 0, "timeout": 0}
 
-    def _reader(self, topic: str, fetch_bytes: int = 1 << 20) -> TopicReader:
+    def _reader(self, topic: str, *, fetch_bytes: int = 1 << 20, fetch_wait_ms: int = 100) -> TopicReader:
         return TopicReader(
             self._cluster,
             topic,
@@ -124,6 +127,7 @@ class KafkaLogStorage:
             timeout_ns=self._settings.commit_timeout_ns,
             gives_up=lambda: self._transactions.is_stopping,
             fetch_bytes=fetch_bytes,
+            fetch_wait_ms=fetch_wait_ms,
         )
 
     @property

@@ -96,7 +96,8 @@ class TopicChecks:
             found = self._known_to_all()
         for topic, description in found.items():
             self._check_shape(topic, description)
-        self._check_settings([*found])
+        if found:
+            self._check_settings([*found])
         return {topic: str(description.topic_id) for topic, description in found.items()}
 
     def _known_to_all(self) -> dict[str, Any]:
