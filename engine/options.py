@@ -8,9 +8,10 @@ from typing import Literal
 from engine.backpressure.settings import BackPressureSettings
 from engine.core.clock import NS_PER_SECOND
 from engine.core.errors import ConfigurationError
+from engine.kafka.settings import KafkaLogSettings
 
-# Where a partition's log lies: in files of this machine, or nowhere that outlives the process.
-StorageKind = Literal["local", "memory"]
+# Where a partition's log lies: in files of this machine, in a Kafka cluster, or nowhere that outlives the process.
+StorageKind = Literal["local", "kafka", "memory"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +21,8 @@ class EngineOptions:
     # FULL survives a crash of the machine, NORMAL of the process only.
     synchronous: Literal["FULL", "NORMAL"] = "FULL"
     storage: StorageKind = "local"
+    # Where the cluster is, for storage kafka.
+    kafka: KafkaLogSettings | None = None
     # Values in one buffer between tasks; a source hands on what it has, and never waits to fill one.
     buffer_records: int = 500
     # Commands processed and records exported at a time.
@@ -36,6 +39,8 @@ class EngineOptions:
     back_pressure: BackPressureSettings = field(default_factory=BackPressureSettings)
 
     def __post_init__(self) -> None:
+        if self.storage == "kafka" and self.kafka is None:
+            raise ConfigurationError("storage kafka needs the address of a cluster")
         for name in (
             "buffer_records",
             "processing_batch_records",

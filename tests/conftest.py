@@ -1,7 +1,27 @@
-"""What holds for all tests."""
+"""What holds for all tests, and what is started once for all of them."""
 
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import settings
+
+from tests.support.kafka_broker import kafka_cluster, why_not
 
 # How long an example takes is the machine's affair, which has others to serve; what hangs is ended by pytest-timeout.
 settings.register_profile("penstock", deadline=None)
 settings.load_profile("penstock")
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[str]:
+    """The address of a Kafka of one node; TEST_KAFKA names one that runs already."""
+    if running := os.environ.get("TEST_KAFKA"):
+        yield running
+        return
+    if missing := why_not():
+        pytest.skip(missing)
+    with kafka_cluster() as cluster:
+        yield cluster.servers

@@ -52,6 +52,10 @@ class AppendError(PenstockError):
     """The log could not store a unit (disk full, I/O error); nothing of the unit was stored."""
 
 
+class PartitionLostError(PenstockError):
+    """Another instance has the partition; whoever wrote to it here stops."""
+
+
 class StateReadError(PenstockError):
     """Committed state could not be read: no fault of the record in hand, so the run stops and none is rejected."""
 

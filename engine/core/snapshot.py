@@ -334,6 +334,21 @@ class ByHand:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterSnapshot:
+    """What a partition has seen of the cluster that keeps its log."""
+
+    is_up: bool
+    commit_duration: HistogramSnapshot
+    # By what became of them: committed, aborted, unknown.
+    transactions: Mapping[str, int]
+    # By the reason: taken_over by another instance, timeout of a transaction.
+    fenced: Mapping[str, int]
+    # Rows of state that were read when the partition was opened, and how long that took.
+    restored_rows: int
+    restore_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PartitionSnapshot:
     """One partition: its log, its gate, its exporters, read under one lock."""
 
@@ -364,6 +379,8 @@ class PartitionSnapshot:
     processing_position: int | None = None
     # For how long the processor has been seen at that record; None between units.
     processing_ns: int | None = None
+    # None where the log is on this machine.
+    cluster: ClusterSnapshot | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

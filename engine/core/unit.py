@@ -51,6 +51,16 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class Arrival:
+    """A message as it lies in the receiver's inbox, at `offset`."""
+
+    offset: int
+    sender: int
+    sequence: int
+    command: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Acknowledgement:
     """An exporter's word that everything up to `position` is safe outside."""
 

@@ -8,11 +8,14 @@ from threading import Lock
 
 from engine.core.unit import Message, Recovered, Timer
 from engine.log.codec import EncodedBatch
-from engine.log.storage import DeletedError, Entry
+from engine.log.storage import ON_THIS_MACHINE, DeletedError, Entry
 
 
 class MemoryStorage:
     """Implements `LogStorage` with lists and dictionaries; gone with the process, kept over close and recover."""
+
+    pace = ON_THIS_MACHINE
+    inbox = None
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -105,6 +108,12 @@ class MemoryStorage:
             del self._batches[:count]
             del self._first_positions[:count]
             return count
+
+    def cluster(self) -> None:
+        """It is in none."""
+
+    def stop(self) -> None:
+        """Nothing here waits."""
 
     def close(self) -> None:
         """Keeps what was stored, so that a test can open it again."""

@@ -4,20 +4,33 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from threading import Lock
+from threading import Event, Lock
 
-from engine.core.clock import Clock
-from engine.core.errors import AppendError, LogCorruptedError
+from engine.core.clock import NS_PER_SECOND, Clock
+from engine.core.errors import AppendError, LogCorruptedError, PartitionLostError, PenstockError
 from engine.core.measures import Histogram
 from engine.core.record_batch import RecordBatch
 from engine.core.records import WriteSource
+from engine.core.snapshot import ClusterSnapshot
 from engine.core.unit import Recovered, Unit
 from engine.log.codec import EncodedBatch, checksum_of, decode_batch, encode_batch, opened
-from engine.log.storage import FAILURE_REASONS, DeletedError, Entry, LogStorage, StorageError
+from engine.log.storage import (
+    CONCERNING_ALL,
+    FAILURE_REASONS,
+    DeletedError,
+    Entry,
+    Inbox,
+    LogStorage,
+    LostPartitionError,
+    Pace,
+    StorageError,
+)
 from engine.log.tail import TailCache
 
 # Bounds of one shared commit: enough for any number of writers to share a sync, small enough to stay quick.
 _UNITS_PER_COMMIT_MAX = 256
+# A commit of so many records waits for no company.
+_WORTH_A_COMMIT_RECORDS = 1000
 _NO_UNIT = Unit(source=WriteSource.INTERNAL)
 _TAIL_BYTES_MAX = 16 * 1024 * 1024
 
@@ -46,7 +59,7 @@ class _Ticket:
         self.stored = stored
         self.started_ns = started_ns
         self.done = False
-        self.error: AppendError | None = None
+        self.error: PenstockError | None = None
         self.wake: Lock | None = None
 
 
@@ -81,6 +94,9 @@ class PartitionLog:
         self._queue: deque[_Ticket] = deque()
         # Invariant: where nobody leads, nobody waits in the line.
         self._leading = False
+        # Records in the line, and what tells a leader who waits for company that there are enough.
+        self._waiting_records = 0
+        self._has_company = Event()
         self._tail = TailCache(tail_bytes)
         self._last_position = 0
         self.append_duration = Histogram()
@@ -93,8 +109,24 @@ class PartitionLog:
         self._last_position = recovered.last_position
         return recovered
 
+    def stop(self) -> None:
+        """The end is near: nobody waits here any more for something outside of the machine."""
+        self._has_company.set()
+        self._storage.stop()
+
     def close(self) -> None:
         self._storage.close()
+
+    def cluster(self) -> ClusterSnapshot | None:
+        return self._storage.cluster()
+
+    @property
+    def pace(self) -> Pace:
+        return self._storage.pace
+
+    @property
+    def inbox(self) -> Inbox | None:
+        return self._storage.inbox
 
     @property
     def last_position(self) -> int:
@@ -119,10 +151,13 @@ class PartitionLog:
                 wake = ticket.wake = Lock()
                 wake.acquire()
                 self._queue.append(ticket)
+                self._waiting_records += len(ticket.unit.records)
+                if self._waiting_records >= _WORTH_A_COMMIT_RECORDS:
+                    self._has_company.set()
             else:
                 self._leading = True
         if wake is None:
-            self._lead([ticket])
+            self._lead([ticket, *self._company_of(ticket)])
         else:
             wake.acquire()
             if not ticket.done:
@@ -130,10 +165,22 @@ class PartitionLog:
         if ticket.error is not None:
             raise ticket.error
 
-    def _waiting(self) -> list[_Ticket]:
+    def _company_of(self, ticket: _Ticket) -> list[_Ticket]:
+        """Where a commit costs much, a leader whom nobody waits for waits a moment for others."""
+        linger_ns = self._storage.pace.linger_ns
+        if not linger_ns or len(ticket.unit.records) >= _WORTH_A_COMMIT_RECORDS:
+            return []
+        self._has_company.wait(linger_ns / NS_PER_SECOND)
+        return self._waiting(_UNITS_PER_COMMIT_MAX - 1)
+
+    def _waiting(self, units_max: int = _UNITS_PER_COMMIT_MAX) -> list[_Ticket]:
         """Takes from the line what one commit may hold."""
         with self._queue_lock:
-            return [self._queue.popleft() for _ in range(min(len(self._queue), _UNITS_PER_COMMIT_MAX))]
+            taken = [self._queue.popleft() for _ in range(min(len(self._queue), units_max))]
+            self._waiting_records -= sum(len(ticket.unit.records) for ticket in taken)
+            if self._waiting_records < _WORTH_A_COMMIT_RECORDS:
+                self._has_company.clear()
+            return taken
 
     def _lead(self, tickets: list[_Ticket]) -> None:
         try:
@@ -212,12 +259,17 @@ class PartitionLog:
 
     def _refused(self, tickets: list[_Ticket], error: StorageError) -> None:
         """One unit alone bears its own error; of several each is tried alone, so that none suffers for another."""
-        if len(tickets) > 1:
+        if len(tickets) > 1 and error.reason not in CONCERNING_ALL:
             for ticket in tickets:
                 self._commit([ticket])
             return
         self.append_failures[error.reason] += 1
-        tickets[0].error = AppendError(f"partition {self._partition} could not store a write: {error}")
+        for ticket in tickets:
+            ticket.error = (
+                PartitionLostError(str(error))
+                if isinstance(error, LostPartitionError)
+                else AppendError(f"partition {self._partition} could not store a write: {error}")
+            )
 
     # -- reading ---
 
@@ -265,7 +317,17 @@ class PartitionLog:
         return self._storage.state_scan(prefix)
 
     def delete_before(self, position: int, max_batches: int) -> int:
-        """Deletes old batches in the line of the writers; ask for few at a time, so that none of them stalls."""
+        """Deletes old batches in the line of the writers; ask for few at a time, so that none of them stalls.
+
+        Beside them where a call takes long. Raises `AppendError`.
+        """
+        if self._storage.pace.is_remote:
+            try:
+                return self._storage.delete_before(position, max_batches)
+            except LostPartitionError as error:
+                raise PartitionLostError(str(error)) from error
+            except StorageError as error:
+                raise AppendError(f"partition {self._partition} could not delete old records: {error}") from error
         deleted = 0
 
         def delete() -> None:

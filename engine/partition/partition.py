@@ -10,17 +10,17 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from engine.core.clock import NS_PER_SECOND, Clock
-from engine.core.errors import AppendError
+from engine.core.errors import AppendError, PartitionLostError
 from engine.core.measures import AGE_BOUNDS_SECONDS, Histogram
 from engine.core.record_batch import RecordBatch
 from engine.core.records import ENGINE_VALUE_TYPE, Record, RecordType, WriteSource, decode_record
 from engine.core.snapshot import EngineState, PartitionSnapshot
-from engine.core.unit import Acknowledgement, Message, ProgressBySource, Recovered, SourceProgress, Unit
+from engine.core.unit import Acknowledgement, Arrival, Message, ProgressBySource, Recovered, SourceProgress, Unit
 from engine.flow.gate import FlowControl, Permit, Refusal
 from engine.flow.overrides import Override, SettingsInForce
 from engine.flow.settings import FlowControlSettings
 from engine.log.partition_log import PartitionLog
-from engine.log.storage import LogStorage
+from engine.log.storage import Inbox, LogStorage, StorageError
 from engine.partition.always_allowed import NOTHING, AlwaysAllowed
 from engine.partition.exporter_cells import ExporterCell
 from engine.partition.flow_journal import FlowJournal
@@ -30,12 +30,13 @@ from engine.partition.positions import Blocked, Positions
 from engine.partition.retention import DiskSpace, OldRecords, Retention
 from engine.partition.riders import Riders
 from engine.partition.storing import Storing
+from engine.partition.upkeep import Upkeep
 from engine.tasks.subtask import Failed
 
 log = logging.getLogger("penstock.partition")
 
-# An acknowledgement rides on the next commit, and on one of its own after this time.
-_RIDERS_WAIT_NS = NS_PER_SECOND // 5
+# The progress of whoever takes messages out of the inbox, by the name of a source that nobody can configure.
+INBOX = "penstock/inbox"
 _APPEND_RETRY_NS = NS_PER_SECOND // 2
 
 
@@ -89,12 +90,24 @@ class Partition:
             give_back_riders=self._riders.give_back,
         )
         self._recovered = self._log.open()
-        self._positions = Positions(number, self._recovered, exporters, clock, has_processor=has_processor)
+        self._positions = Positions(
+            number,
+            self._recovered,
+            exporters,
+            clock,
+            has_processor=has_processor,
+            has_outbox=self._log.inbox is None,
+        )
         self._old_records = OldRecords(
             Retention(retained_records), self._recovered.oldest_position, self._log.delete_before
         )
         # Where the messages of a committed unit go; set when the partition is wired.
         self.on_messages: Callable[[Sequence[Message]], None] = lambda _: None
+        # Whether everything that was sent to this partition is in its log; set when the inbox is wired.
+        self.inbox_is_empty: Callable[[], bool] = lambda: True
+        self._upkeep = Upkeep(number, self._look_after, aside=self._log.pace.is_remote)
+        self._retain_due_ns = 0
+        self._failed: Failed | None = None
         self.storing = Storing(number, clock)
         # Set by the processing task, if there is one.
         self.in_hand: RecordInHand | None = None
@@ -135,6 +148,7 @@ class Partition:
         """Frees everyone who waits here, with `StoppedError`."""
         self.gate.stop()
         self._positions.stop()
+        self._log.stop()
 
     def failing(self, failed: Failed) -> Failed:
         """For a task of this partition: its failure fails the partition and is told to `failed`, which ends the run."""
@@ -143,10 +157,12 @@ class Partition:
             self._positions.fail()
             failed(task, error)
 
+        self._failed = fail
         return fail
 
     def close(self) -> None:
         """Stores what is still riding, then closes the log; call when all tasks have ended."""
+        self._upkeep.end()
         try:
             self.flush_riders()
         except Exception as error:
@@ -231,6 +247,41 @@ class Partition:
                 # The sender asks again.
                 self.storing.will_retry()
                 raise
+
+    @property
+    def inbox(self) -> Inbox | None:
+        """Where messages of other partitions lie; None where these bring them by `receive`."""
+        return self._log.inbox
+
+    def arrivals(self, offset: int, max_messages: int, timeout_ns: int) -> list[Arrival]:
+        """What lies in the inbox from an offset on; waits for it. Raises `AppendError` where it cannot be read."""
+        assert self._log.inbox is not None, "who has none does not ask"
+        try:
+            return self._log.inbox.read(offset, max_messages, timeout_ns)
+        except StorageError as error:
+            raise AppendError(f"partition {self.number} could not read its inbox: {error}") from error
+
+    def forget_arrivals(self, offset: int) -> None:
+        """Those before it are stored. What cannot be deleted now is with the next."""
+        assert self._log.inbox is not None, "who has none does not ask"
+        try:
+            self._log.inbox.forget_before(offset)
+        except StorageError as error:
+            log.warning("partition %d: its inbox keeps what is stored: %s", self.number, error)
+
+    def take_in(self, arrivals: Sequence[Arrival], *, blocked: Blocked | None = None) -> None:
+        """Stores what lies in the inbox, and with it how far that is read. Raises as `receive`."""
+        permit = self.wait_acquire(WriteSource.INTER_PARTITION, len(arrivals), blocked=blocked)
+        unit = Unit(
+            source=WriteSource.INTER_PARTITION,
+            records=[decode_record(arrival.command) for arrival in arrivals],
+            progress=[SourceProgress(INBOX, arrivals[-1].offset)],
+        )
+        try:
+            self.append(unit, permit)
+        except AppendError:
+            self.storing.will_retry()
+            raise
 
     def write_internal(self, intent: str, value: object) -> None:
         """Writes an engine's own record (opened, a limit changed); a failure is logged, never raised."""
@@ -362,7 +413,10 @@ class Partition:
 
     def retain(self) -> None:
         """Deletes what nobody needs, in steps that hold no writer up for long."""
-        self._old_records.let_go(self._positions.stored())
+        now_ns = self._clock.monotonic_ns()
+        if now_ns >= self._retain_due_ns:
+            self._retain_due_ns = now_ns + self._log.pace.retain_every_ns
+            self._old_records.let_go(self._positions.stored())
 
     # -- flow control ---
 
@@ -372,15 +426,22 @@ class Partition:
         Takes away an override whose time is over.
         """
         self._keeper.tick()
+        self._upkeep.run()
+        self.storing.look()
+        if self.in_hand is not None:
+            self.in_hand.look()
+
+    def _look_after(self) -> None:
         try:
-            self.flush_riders(older_than_ns=_RIDERS_WAIT_NS)
+            self.flush_riders(older_than_ns=self._log.pace.riders_wait_ns)
             self.retain()
         except AppendError as error:
             # The next tick tries again.
             self.storing.failed(error)
-        self.storing.look()
-        if self.in_hand is not None:
-            self.in_hand.look()
+        except PartitionLostError as error:
+            if self._failed is None:
+                raise
+            self._failed(f"partition {self.number}", error)
 
     def _written_and_lowest(self) -> tuple[int, int | None]:
         return self._positions.written_and_lowest()
@@ -393,7 +454,7 @@ class Partition:
 
     def is_quiescent(self) -> bool:
         """Whether everything written is processed, delivered and acknowledged."""
-        return self._positions.is_quiescent()
+        return self._positions.is_quiescent() and self.inbox_is_empty()
 
     def snapshot(self, *, disk_free_bytes: int | None) -> PartitionSnapshot:
         wall_ns = self._clock.wall_ns()
@@ -426,6 +487,7 @@ class Partition:
             by_hand=self._keeper.by_hand,
             processing_position=None if in_hand is None else in_hand.position,
             processing_ns=None if in_hand is None else in_hand.age_ns(),
+            cluster=self._log.cluster(),
         )
 
     def _oldest_unexported(self, acknowledged: int, written: int, wall_ns: int) -> int | None:

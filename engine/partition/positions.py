@@ -37,8 +37,17 @@ class Positions:
     """
 
     def __init__(
-        self, number: int, recovered: Recovered, exporters: Sequence[str], clock: Clock, *, has_processor: bool
+        self,
+        number: int,
+        recovered: Recovered,
+        exporters: Sequence[str],
+        clock: Clock,
+        *,
+        has_processor: bool,
+        has_outbox: bool = True,
     ) -> None:
+        """Without an outbox messages are at their receiver's with the commit, and never on their way."""
+        self._has_outbox = has_outbox
         self._number = number
         self._clock = clock
         self._has_processor = has_processor
@@ -133,7 +142,8 @@ class Positions:
                         self.commands.processed(processed)
                     if self._has_processor:
                         self._stored_processed = unit.processed_position
-                self._outbox_records += len(unit.outbox)
+                if self._has_outbox:
+                    self._outbox_records += len(unit.outbox)
                 for progress in unit.progress:
                     self._source_progress[progress.source] = progress
                 self._received.update(unit.received)

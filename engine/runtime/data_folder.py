@@ -12,11 +12,11 @@ from typing import Literal
 import msgspec
 
 from engine.core.errors import DataFolderError
-from engine.log.local.applier import APPLY_CHANGES_BYTES, APPLY_LOG_BYTES
 from engine.log.local.disk import Disk
 from engine.log.local.identity import FOLDER_BYTES, LogIdentity, new_folder_id
 from engine.log.local.storage import LocalLogStorage
 from engine.log.memory import MemoryStorage
+from engine.log.rows.applier import APPLY_CHANGES_BYTES, APPLY_LOG_BYTES
 from engine.log.storage import LogStorage
 from engine.options import StorageKind
 
@@ -55,6 +55,8 @@ class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     storage: StorageKind
     # The partitions that were made, rising. What of them is not there any more is lost.
     made: tuple[int, ...]
+    # Of the cluster that has the log; empty where none has.
+    cluster: str = ""
 
 
 class DataFolder:
@@ -198,6 +200,17 @@ class DataFolder:
         if wanted.storage == "local":
             self._make_partitions(found)
 
+    def belongs_to(self, cluster: str, servers: str) -> None:
+        """Notes the cluster that has the log; raises `DataFolderError` where it is another."""
+        found = self.description()
+        if not found.cluster:
+            self._write(msgspec.structs.replace(found, cluster=cluster))
+        elif found.cluster != cluster:
+            raise DataFolderError(
+                f"data folder {self.path} belongs to the Kafka cluster {found.cluster}, bootstrapServers {servers} "
+                f"lead to {cluster}; put the address right, or use another data folder"
+            )
+
     def _check_empty(self) -> None:
         """Raises `DataFolderError` where there are partitions that nothing describes any more."""
         try:
@@ -257,6 +270,7 @@ class DataFolder:
     def storage(self, partition: int, kind: StorageKind, synchronous: Literal["FULL", "NORMAL"]) -> LogStorage:
         if kind == "memory":
             return MemoryStorage()
+        assert kind == "local", "the log in a cluster is no business of the folder"
         description = self.description()
         partitions = description.partitions
         return LocalLogStorage(

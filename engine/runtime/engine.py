@@ -34,10 +34,12 @@ from engine.options import EngineOptions
 from engine.partition.partition import Partition
 from engine.pipeline import PipelineDescription
 from engine.processing.delivery import Delivery, Receiver
+from engine.processing.taking_in import TakingIn
 from engine.runtime.data_folder import DataFolder
 from engine.runtime.ending import IN_FRONT, Ending
 from engine.runtime.front import key_text
 from engine.runtime.intake import Intake, Written
+from engine.runtime.kafka_log import KafkaLog, open_kafka_log
 from engine.runtime.override_file import OverrideFile
 from engine.runtime.pause_file import PauseFile
 from engine.runtime.replaying import Replayer
@@ -95,6 +97,7 @@ class Engine:
         self._clock = clock or SystemClock()
         self._folder = DataFolder(data)
         self._storage = storage or self._storage_of_options
+        self._kafka: KafkaLog | None = None
         self._share = share or Share(
             partitions=tuple(range(1, pipeline.partitions + 1)), sources=tuple(s.name for s in pipeline.sources)
         )
@@ -190,7 +193,7 @@ class Engine:
         self._supervisor.start()
         return self
 
-    def _deliver(self, name: str, delivery: Delivery) -> None:
+    def _deliver(self, name: str, delivery: Delivery | TakingIn) -> None:
         try:
             delivery.run()
         except BaseException as error:
@@ -236,7 +239,14 @@ class Engine:
     # A worker process, which runs a share of the pipeline, does these in its own way.
 
     def _claim_folder(self) -> None:
-        self._folder.open(self.pipeline.name, self.pipeline.partitions, self._options.storage)
+        options = self._options
+        self._folder.open(self.pipeline.name, self.pipeline.partitions, options.storage)
+        if options.storage == "kafka":
+            try:
+                self._kafka = open_kafka_log(options.kafka, self.pipeline.name, self.pipeline.partitions, self._folder)
+            except BaseException:
+                self._folder.close()
+                raise
 
     def _kept_overrides(self) -> Mapping[int, Override]:
         """What was set by hand before and goes on."""
@@ -284,6 +294,8 @@ class Engine:
             )
 
     def _storage_of_options(self, number: int) -> LogStorage:
+        if self._kafka is not None:
+            return self._kafka.storage(number)
         return self._folder.storage(number, self._options.storage, self._options.synchronous)
 
     # -- supervision ---

@@ -16,6 +16,7 @@ from engine.options import EngineOptions
 from engine.partition.partition import Partition
 from engine.pipeline import PipelineDescription
 from engine.processing.delivery import Delivery, Receiver
+from engine.processing.taking_in import TakingIn
 from engine.processing.task import ProcessingTask
 from engine.runtime.data_folder import DataFolder
 from engine.runtime.front import Front
@@ -35,7 +36,8 @@ class Wired:
     front: Front | None = None
     processors: list[ProcessingTask] = field(default_factory=list)
     exporters: dict[str, list[ExportingTask]] = field(default_factory=dict)
-    deliveries: dict[int, Delivery] = field(default_factory=dict)
+    # What carries messages between partitions: out of the outbox of each or, where it has one, out of its inbox.
+    deliveries: dict[int, Delivery | TakingIn] = field(default_factory=dict)
 
     def of_kinds(self, *kinds: VertexKind) -> list[Subtask]:
         return [subtask for subtask in self.subtasks if subtask.vertex.kind in kinds]
@@ -115,6 +117,9 @@ class Wiring:
             )
             subtask.body = task.run
             self._wired.processors.append(task)
+            if partition.inbox is not None:
+                self._wired.deliveries[partition.number] = TakingIn(partition)
+                continue
             delivery = Delivery(partition, self._receivers)
             partition.on_messages = delivery.put
             self._wired.deliveries[partition.number] = delivery

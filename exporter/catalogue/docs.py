@@ -69,6 +69,7 @@ _TITLES = MappingProxyType(
         "tasks": "Tasks and back pressure",
         "sources": "Sources",
         "gateway": "The gateway",
+        "kafka": "The log in a Kafka cluster",
         "scrape": "The exporter itself",
     }
 )

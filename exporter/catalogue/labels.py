@@ -14,7 +14,7 @@ BACK_PRESSURE_LEVELS = ("ok", "low", "high")
 # Whom to blame when the write limit itself, not an exporter, holds writers back.
 FLOW_CONTROL_TASK = "flow-control"
 
-COLLECTORS = ("engine", "flow_control", "log", "exporting", "tasks", "sources", "gateway")
+COLLECTORS = ("engine", "flow_control", "log", "exporting", "tasks", "sources", "gateway", "kafka")
 
 PIPELINE = Label(name="pipeline", bound="configuration: the name of the pipeline")
 PARTITION = Label(name="partition", bound="configuration: `partitions`, numbered from 1")
@@ -45,6 +45,8 @@ GATEWAY_CODES = (200, 400, 401, 403, 404, 405, 408, 413, 415, 429, 500, 503, 507
 CODE = Label(name="code", bound="closed", values=tuple(map(str, GATEWAY_CODES)))
 COLLECTOR = Label(name="collector", bound="closed", values=COLLECTORS)
 
+TRANSACTION_OUTCOME = Label(name="outcome", bound="closed", values=("committed", "aborted", "unknown"))
+FENCED_REASON = Label(name="reason", bound="closed", values=("taken_over", "timeout"))
 REJECTION_REASON = Label(name="reason", bound="the engine: its short list of ways to reject, never a text")
 FAILURE_REASON = Label(name="reason", bound="the engine: its short list of ways to fail, never a text")
 

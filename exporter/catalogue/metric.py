@@ -42,6 +42,7 @@ class Unit(StrEnum):
     SAMPLES = "samples"
     SERIES = "series"
     ERRORS = "errors"
+    TRANSACTIONS = "transactions"
     POSITION = "position"
     NONE = ""
 

@@ -25,6 +25,7 @@ _UNITS = MappingProxyType(
         Unit.SAMPLES: "{sample}",
         Unit.SERIES: "{series}",
         Unit.ERRORS: "{error}",
+        Unit.TRANSACTIONS: "{transaction}",
         Unit.POSITION: "{position}",
         # Not 1: that would make it a ratio.
         Unit.NONE: "",

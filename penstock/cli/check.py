@@ -11,10 +11,10 @@ import click
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 def check(file: Path) -> None:
-    """Check FILE and say what would run. Nothing is started, no folder is made.
+    """Check FILE and say what would run. Nothing is started, no folder and no topic is made.
 
-    User code is imported, sources are looked at, and every value is held against its rule; the environment
-    (PENSTOCK_…) counts as it would in a run.
+    User code is imported, sources are looked at, so is the Kafka cluster of a log, and every value is held against its
+    rule; the environment (PENSTOCK_…) counts as it would in a run.
     """
     from engine.runtime.wiring import check as check_wiring
     from penstock.cli.outline import outline
@@ -24,6 +24,11 @@ def check(file: Path) -> None:
     settings = load_settings(file, os.environ)
     check_wiring(settings.pipeline)
     access_of(settings.management.web_config, settings.management.access)
-    for warning in settings.warnings:
+    warnings = list(settings.warnings)
+    if settings.options.kafka is not None:
+        from engine.runtime.kafka_log import check_kafka_log
+
+        warnings += check_kafka_log(settings.options.kafka, settings.pipeline.name, settings.pipeline.partitions)
+    for warning in warnings:
         click.echo(f"penstock: {warning}", err=True)
     click.echo(outline(settings))

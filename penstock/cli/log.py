@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from engine.kafka.settings import KafkaLogSettings
     from engine.log.findings import Damage, Overview, Verdict
+    from engine.log.kafka.inspection import KafkaInspection
     from engine.log.local.inspection import Inspection
     from engine.runtime.data_folder import DataFolder
 
@@ -22,7 +24,7 @@ _PARTITION = click.option("--partition", type=click.IntRange(1), help="Only this
 
 @click.group()
 def log() -> None:
-    """Look into the log of a data folder, DIR.
+    """Look into the log of a data folder, DIR, or of a pipeline whose log is in Kafka: then DIR is its file.
 
     Everything here may be done while a pipeline runs over the folder, except `verify --repair`.
     """
@@ -32,12 +34,9 @@ def log() -> None:
 @_FOLDER
 def ls(folder: Path) -> None:
     """List the partitions: positions, sizes, times, and who stands where."""
-    from engine.runtime.data_folder import DataFolder
-
-    data = DataFolder(folder)
-    description = data.description()
-    click.echo(f"pipeline {description.pipeline}, {_count(description.partitions, 'partition')}")
-    for inspection in _inspections(data, None):
+    where = _Where(folder)
+    click.echo(f"pipeline {where.pipeline}, {_count(where.partitions, 'partition')}")
+    for inspection in where.inspections(None):
         with inspection:
             click.echo("\n".join(_listed(inspection.overview())))
 
@@ -56,11 +55,10 @@ def cat(folder: Path, partition: int | None, first: int, last: int | None, limit
     from itertools import islice
 
     from engine.exporting.document import UNSAYABLE, encoded_lines, why_unsayable
-    from engine.runtime.data_folder import DataFolder
 
     code = 0
     try:
-        for inspection in _inspections(DataFolder(folder), partition):
+        for inspection in _Where(folder).inspections(partition):
             with inspection:
                 for record in islice(inspection.records(first, last), limit):
                     try:
@@ -95,12 +93,14 @@ def verify(folder: Path, partition: int | None, mend: bool, yes: bool) -> int:
 
     if yes and not mend:
         raise click.UsageError("--yes goes with --repair")
+    where = _Where(folder)
     data = DataFolder(folder)
-    data.description()
+    if mend and where.is_kafka:
+        raise click.UsageError("--repair is for the log of this machine; Kafka repairs its topics from their copies")
     if mend:
         data.hold()
     try:
-        found = [*_verified(data, partition)]
+        found = [*_verified(where, partition)]
         verdicts = [verdict for verdict in found if verdict is not None]
         is_whole = len(verdicts) == len(found) and all(verdict.is_whole for verdict in verdicts)
         if is_whole or not mend:
@@ -129,22 +129,54 @@ def _repaired(data: DataFolder, verdicts: Sequence[Verdict], yes: bool) -> int:
     return 0
 
 
-def _inspections(data: DataFolder, partition: int | None) -> Iterator[Inspection]:
-    from engine.log.local.inspection import Inspection
+class _Where:
+    """Where a log is that is looked into: in a data folder or, for the file of a pipeline, in its Kafka cluster."""
 
-    description = data.description()
-    partitions = description.partitions
-    if partition is not None and partition > partitions:
-        raise click.UsageError(f"there are {_count(partitions, 'partition')}, and none is {partition}")
-    for number in range(1, partitions + 1) if partition is None else (partition,):
-        yield Inspection(number, data.partition_path(number), data.identity(number))
+    def __init__(self, path: Path) -> None:
+        from engine.core.errors import DataFolderError
+        from engine.runtime.data_folder import DataFolder
+
+        self._kafka: KafkaLogSettings | None = None
+        if path.is_file():
+            from penstock.settings import load_settings
+
+            settings = load_settings(path, os.environ, leave_code_to_workers=True)
+            self._kafka = settings.options.kafka
+            self.pipeline, self.partitions = settings.pipeline.name, settings.pipeline.partitions
+            path = settings.data
+        self._data = DataFolder(path)
+        if self._kafka is None:
+            description = self._data.description()
+            self.pipeline, self.partitions = description.pipeline, description.partitions
+            if description.storage == "kafka":
+                raise DataFolderError(
+                    f"the log of data folder {path} is in Kafka; name the pipeline's file instead of the folder"
+                )
+
+    @property
+    def is_kafka(self) -> bool:
+        return self._kafka is not None
+
+    def inspections(self, partition: int | None) -> Iterator[Inspection | KafkaInspection]:
+        if partition is not None and partition > self.partitions:
+            raise click.UsageError(f"there are {_count(self.partitions, 'partition')}, and none is {partition}")
+        numbers = range(1, self.partitions + 1) if partition is None else (partition,)
+        if self._kafka is not None:
+            from engine.runtime.kafka_log import kafka_inspections
+
+            yield from kafka_inspections(self._kafka, self.pipeline, self.partitions, numbers)
+            return
+        from engine.log.local.inspection import Inspection
+
+        for number in numbers:
+            yield Inspection(number, self._data.partition_path(number), self._data.identity(number))
 
 
-def _verified(data: DataFolder, partition: int | None) -> Iterator[Verdict | None]:
+def _verified(where: _Where, partition: int | None) -> Iterator[Verdict | None]:
     """None for a partition that a start refuses as a whole; it says so in the same words."""
     from engine.core.errors import DataFolderError
 
-    for inspection in _inspections(data, partition):
+    for inspection in where.inspections(partition):
         try:
             with inspection:
                 verdict = inspection.verify()
@@ -154,9 +186,9 @@ def _verified(data: DataFolder, partition: int | None) -> Iterator[Verdict | Non
             continue
         overview = verdict.overview
         held = f"{_count(overview.records, 'record')} in {_count(overview.batches, 'batch', 'batches')}"
-        where = f", positions {overview.oldest_position} to {overview.last_position}" if overview.records else ""
+        which = f", positions {overview.oldest_position} to {overview.last_position}" if overview.records else ""
         state = "all whole" if verdict.is_whole else "DAMAGED"
-        click.echo(f"partition {overview.partition}: {held}{where}: {state}")
+        click.echo(f"partition {overview.partition}: {held}{which}: {state}")
         for damage in verdict.damages:
             click.echo("\n".join(_lost(damage, overview)))
         if verdict.floor_refused:

@@ -35,6 +35,8 @@ def outline(settings: RunSettings) -> str:
 def _storage(options: EngineOptions) -> str:
     if options.storage == "memory":
         return "in memory, nothing outlives the process"
+    if options.kafka is not None:
+        return f"a cache; the log is in Kafka at {options.kafka.connection.bootstrap_servers}"
     survives = "a crash of the machine" if options.synchronous == "FULL" else "a crash of the process"
     return f"in files, acknowledged writes survive {survives}"
 

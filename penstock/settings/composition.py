@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from engine.core.errors import ConfigurationError
 from engine.exporting.protocol import RecordFilter
 from engine.exporting.retry import RetryPolicy
+from engine.kafka.settings import KafkaConnection
 from engine.runtime.pipeline import Pipeline
 from engine.sources.generator import Generator
 from engine.sources.lines import STANDARD_INPUT, lines
@@ -20,6 +21,7 @@ from penstock.settings.entries import Path as Keys
 from penstock.settings.exporter_kinds import ExporterKinds
 from penstock.settings.exporters import ExporterSection
 from penstock.settings.fitting import check_class, check_function
+from penstock.settings.kafka import KafkaSourceSection, connection
 from penstock.settings.schema import (
     GeneratorSection,
     LinesSection,
@@ -48,7 +50,15 @@ class Composer:
     Without `imports_code` the functions and classes of users are only named: the pipeline can be looked at, not run.
     """
 
-    def __init__(self, entries: Entries, file: Path, *, imports_code: bool = True) -> None:
+    def __init__(
+        self,
+        entries: Entries,
+        file: Path,
+        *,
+        imports_code: bool = True,
+    ) -> None:
+        # That of the log, for sources and exporters that name none.
+        self.default_cluster: KafkaConnection | None = None
         self.imports_code = imports_code
         self._entries = entries
         self._file = file
@@ -74,7 +84,7 @@ class Composer:
             pipeline.key_by(self._key_function(key, (*at, "key")) if ":" in key else key)
         if section.processor is not None:
             self._add_processor(pipeline, section.processor, (*at, "processor"))
-        kinds = ExporterKinds(self)
+        kinds = ExporterKinds(self, self.default_cluster)
         for name, exporter in section.exporters.items():
             self._add_exporter(pipeline, kinds, name, exporter)
         return pipeline
@@ -90,6 +100,9 @@ class Composer:
         return base / Path(written).expanduser()
 
     def _add_source(self, pipeline: Pipeline, name: str, section: SourceSection, at: Keys) -> None:
+        if section.kafka is not None:
+            self._add_topic(pipeline, name, section, section.kafka, (*at, "kafka"))
+            return
         if section.lines is not None:
             source, what = self._lines(section.lines, (*at, "lines"))
         else:
@@ -124,6 +137,21 @@ class Composer:
         )
         self.placed((*at, "path"), source.check)
         return source, f"lines of {source.describe()}"
+
+    def _add_topic(
+        self, pipeline: Pipeline, name: str, section: SourceSection, topic: KafkaSourceSection, at: Keys
+    ) -> None:
+        """A source for each partition of the topic, for each has an order of its own."""
+        from engine.sources.kafka import kafka_partitions
+
+        where = connection(topic, at, self, self.default_cluster)
+        sources = self.placed(
+            at, lambda: kafka_partitions(where, topic.topic, format=topic.format, partitions=pipeline.partitions)
+        )
+        for number, source in enumerate(sources, 1):
+            one = name if len(sources) == 1 else f"{name}-{number}"
+            self.placed(at, lambda one=one, source=source: pipeline.source(one, source, on_error=section.on_error))  # type: ignore[misc]
+            self.outline.append(TaskOutline("source", one, source.describe()))
 
     def _generator(self, section: GeneratorSection, at: Keys) -> tuple[Source, str]:
         def make() -> Source:

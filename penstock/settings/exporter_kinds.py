@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 from engine.core.secrets import shown_address
 from engine.exporting.protocol import ExporterFactory
 from engine.exporting.rotation import Rotation
+from engine.kafka.settings import KafkaConnection
 from penstock.settings.entries import Mistake, Place
 from penstock.settings.entries import Path as Keys
 from penstock.settings.exporters import (
@@ -19,6 +20,7 @@ from penstock.settings.exporters import (
     PostgresSection,
 )
 from penstock.settings.fitting import check_class
+from penstock.settings.kafka import KafkaExporterSection, connection
 
 T = TypeVar("T")
 _EXPORTER_METHODS = {"open": ("context",), "export": ("records",), "close": ()}
@@ -42,8 +44,10 @@ class Surroundings(Protocol):
 class ExporterKinds:
     """Makes the exporters of one pipeline; two of them must not write the same file."""
 
-    def __init__(self, around: Surroundings) -> None:
+    def __init__(self, around: Surroundings, default_cluster: KafkaConnection | None = None) -> None:
+        """`default_cluster` is that of the log, for those that name none."""
         self._around = around
+        self._default_cluster = default_cluster
         # Whose file each is.
         self._files: dict[Path, str] = {}
 
@@ -57,6 +61,8 @@ class ExporterKinds:
             return self._elasticsearch(section.elasticsearch, (*at, "elasticsearch"))
         if section.http is not None:
             return self._http(section.http, (*at, "http"))
+        if section.kafka is not None:
+            return self._kafka(section.kafka, (*at, "kafka"))
         assert section.class_ is not None, "the section has exactly one kind"
         return self._user_class(section.class_, section.options, at)
 
@@ -113,6 +119,13 @@ class ExporterKinds:
             ),
         )
         return factory, f"http to {shown_address(section.url)}"
+
+    def _kafka(self, section: KafkaExporterSection, at: Keys) -> tuple[ExporterFactory, str]:
+        from engine.exporting.kafka import kafka
+
+        where = connection(section, at, self._around, self._default_cluster)
+        factory = self._around.placed(at, lambda: kafka(where, section.topic, timeout_ns=section.timeout))
+        return factory, f"kafka to topic {section.topic} at {where.bootstrap_servers}"
 
     def _user_class(self, reference: str, options: dict[str, Any], at: Keys) -> tuple[ExporterFactory, str]:
         made = self._around.code(reference, (*at, "class"))

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from engine.core.clock import NS_PER_SECOND
 from engine.core.records import RecordType
 from engine.exporting.retry import RetryPolicy
+from penstock.settings.kafka import KafkaExporterSection
 from penstock.settings.sections import Number, Section, SizeBytes, WaitNs, WholeNumber, one_of
 
 _RETRY = RetryPolicy()
@@ -75,7 +76,7 @@ class RetrySection(Section):
     longest: WaitNs = _RETRY.longest_ns
 
 
-KINDS = ("jsonl", "postgres", "elasticsearch", "http", "class")
+KINDS = ("jsonl", "postgres", "elasticsearch", "http", "kafka", "class")
 
 
 class ExporterSection(Section):
@@ -85,6 +86,7 @@ class ExporterSection(Section):
     postgres: PostgresSection | None = None
     elasticsearch: ElasticsearchSection | None = None
     http: HttpSection | None = None
+    kafka: KafkaExporterSection | None = None
     # `module:Class`, and what its constructor is given.
     class_: str | None = Field(default=None, alias="class")
     options: dict[str, Any] = Field(default={})

@@ -14,6 +14,7 @@ from engine.core.errors import SettingError
 from engine.core.observing import BatchObserver, ObserverFactory
 from engine.core.secrets import Secrets
 from engine.flow.settings import FlowControlSettings
+from engine.kafka.settings import KafkaLogSettings
 from engine.options import EngineOptions
 from engine.runtime.pipeline import Pipeline
 from exporter.gateway.settings import GatewaySettings
@@ -22,6 +23,7 @@ from penstock.settings.composition import Composer, TaskOutline
 from penstock.settings.document import read_document
 from penstock.settings.entries import Mistake, Place
 from penstock.settings.environment import read_environment
+from penstock.settings.kafka import log_settings
 from penstock.settings.mistakes import mistake_of, mistake_of_rule
 from penstock.settings.schema import GatewaySection, ManagementSection, OtlpSection, Root
 from penstock.settings.secrets import secrets_of
@@ -97,6 +99,9 @@ def load_settings(file: Path, environment: Mapping[str, str], *, leave_code_to_w
     except BrokenRule as error:
         raise mistake_of_rule(error, entries, str(file)) from None
     composer = Composer(entries, file, imports_code=root.workers == 1 or not leave_code_to_workers)
+    kafka = _kafka(root, composer)
+    if kafka is not None:
+        composer.default_cluster = kafka.connection
     gateway = _gateway(root.gateway, composer)
     if not root.pipeline.sources and gateway is None:
         raise Mistake(composer.place(("pipeline", "sources")), "is missing, and there is no gateway to bring records")
@@ -118,6 +123,7 @@ def load_settings(file: Path, environment: Mapping[str, str], *, leave_code_to_w
         options=EngineOptions(
             synchronous=root.data.synchronous,
             storage=root.data.storage,
+            kafka=kafka if root.data.storage == "kafka" else None,
             free_space_bytes=root.data.free_space,
             retained_records=root.data.retained_records,
             buffer_records=root.engine.buffer_records,
@@ -157,6 +163,30 @@ def _management(section: ManagementSection, composer: Composer) -> ManagementSet
         web_config=_web_config(composer, section.web_config),
         access=section.access,
     )
+
+
+def _kafka(root: Root, composer: Composer) -> KafkaLogSettings | None:
+    """The cluster of the log, which sources and exporters may have too; what cannot be with it is refused."""
+    is_log = root.data.storage == "kafka"
+    if not is_log and root.data.kafka.bootstrap_servers is None:
+        return None
+    settings = log_settings(root.data.kafka, composer)
+    if not is_log:
+        return settings
+    if root.workers > 1:
+        raise Mistake(
+            composer.place(("workers",)),
+            "must be 1 with data.storage: kafka; run the same file on more machines instead",
+        )
+    for name, source in root.pipeline.sources.items():
+        for kind in ("lines", "generator"):
+            if kind in source.model_fields_set:
+                raise Mistake(
+                    composer.place(("pipeline", "sources", name, kind)),
+                    "cannot be with data.storage: kafka: a pipeline in Kafka may run on any machine, and each would "
+                    "read its own; bring the records by the gateway or by a topic (kafka: {topic: …})",
+                )
+    return settings
 
 
 def _gateway(section: GatewaySection, composer: Composer) -> GatewaySettings | None:

@@ -18,6 +18,7 @@ from exporter.otlp.settings import INTERVAL_NS as OTLP_INTERVAL_NS
 from exporter.otlp.settings import QUEUE_SPANS
 from exporter.otlp.settings import TIMEOUT_NS as OTLP_TIMEOUT_NS
 from penstock.settings.exporters import ExporterSection
+from penstock.settings.kafka import KafkaLogSection, KafkaSourceSection
 from penstock.settings.sections import Number, Section, SizeBytes, WaitNs, WholeNumber, one_of, section_of
 
 OnError = Literal["reject", "stop"]
@@ -68,12 +69,13 @@ class SourceSection(Section):
 
     lines: LinesSection | None = None
     generator: GeneratorSection | None = None
+    kafka: KafkaSourceSection | None = None
     on_error: OnError = "reject"
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
-        if len({"lines", "generator"} & self.model_fields_set) != 1:
-            raise ValueError("must have exactly one of lines and generator")
+        if len({"lines", "generator", "kafka"} & self.model_fields_set) != 1:
+            raise ValueError("must have exactly one of lines, generator and kafka")
         return self
 
 
@@ -159,6 +161,7 @@ class DataSection(Section):
 
     path: str = Field(default="data", min_length=1)
     storage: StorageKind = _DEFAULT.storage
+    kafka: KafkaLogSection = KafkaLogSection()
     synchronous: Literal["FULL", "NORMAL"] = _DEFAULT.synchronous
     free_space: SizeBytes = _DEFAULT.free_space_bytes
     retained_records: Retained = _DEFAULT.retained_records

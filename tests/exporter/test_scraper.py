@@ -47,6 +47,7 @@ def test_a_part_that_cannot_be_read_leaves_the_others_standing_and_is_told(caplo
         ("exporting",): 1,
         ("tasks",): 1,
         ("gateway",): 1,
+        ("kafka",): 1,
     }
     assert told(seen, "penstock_scrape_errors_total") == {(): 1}
     assert "penstock_throttled cannot be read" in caplog.text

@@ -19,8 +19,8 @@ from engine.log.local.identity import IDENTITY_BYTES, NOWHERE, LogIdentity
 from engine.log.local.look import floor_as_it_is
 from engine.log.local.pages import SUMS_NAME, PageSums
 from engine.log.local.storage import LocalLogStorage
-from engine.log.local.tables import STATE_NAME
 from engine.log.partition_log import PartitionLog
+from engine.log.rows.tables import STATE_NAME
 from engine.runtime.data_folder import DataFolder
 
 

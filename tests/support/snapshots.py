@@ -13,6 +13,7 @@ from engine.core.snapshot import (
     BackPressureSnapshot,
     BlockReason,
     ByHand,
+    ClusterSnapshot,
     EdgeSnapshot,
     EngineSnapshot,
     EngineState,
@@ -339,6 +340,14 @@ def _throttled_partition() -> PartitionSnapshot:
         by_hand=ByHand(since_wall_ns=STARTED_WALL_NS, until_wall_ns=TAKEN_WALL_NS + 60 * NS_PER_SECOND, by="alice"),
         outbox_records=3,
         disk_free_bytes=5_368_709_120,
+        cluster=ClusterSnapshot(
+            is_up=True,
+            commit_duration=histogram(0, 0, 0, 4, 2, total=0.01),
+            transactions={"committed": 6, "aborted": 1, "unknown": 0},
+            fenced={"taken_over": 0, "timeout": 1},
+            restored_rows=4_625,
+            restore_seconds=1.6,
+        ),
     )
 
 

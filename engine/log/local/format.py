@@ -19,10 +19,11 @@ from zlib import crc32
 
 import msgspec
 
-from engine.core.unit import Acknowledgement, Message, SourceProgress, Timer, Unit
+from engine.core.unit import Unit
 from engine.log.codec import EncodedBatch
 from engine.log.local.identity import IDENTITY_BYTES, LogIdentity
 from engine.log.local.storable import check_sizes, check_storable, refused
+from engine.log.rows.changes import Changes
 from engine.log.storage import Entry
 
 # 2: a segment says whose it is.
@@ -47,34 +48,6 @@ _PART_BYTES_MAX = (1 << 32) - 1
 _BATCH_BYTES_MAX = 1 << 30
 # Changes that are smaller hold nothing that is too large for the database.
 _SURELY_FITTING_BYTES = 900_000_000
-
-
-class Changes(msgspec.Struct, array_like=True, gc=False):
-    """What a unit changes beside its records; the names are those of `Unit`."""
-
-    state: dict[str, bytes | None] = {}
-    progress: list[SourceProgress] = []
-    timers_added: list[Timer] = []
-    timers_fired: list[int] = []
-    outbox: list[Message] = []
-    delivered: dict[int, int] = {}
-    received: dict[int, int] = {}
-    processed_position: int | None = None
-    acknowledged: list[Acknowledgement] = []
-
-    @classmethod
-    def of(cls, unit: Unit) -> Changes:
-        return cls(
-            unit.state,
-            unit.progress,
-            unit.timers_added,
-            unit.timers_fired,
-            unit.outbox,
-            unit.delivered,
-            unit.received,
-            unit.processed_position,
-            [*unit.acknowledged.values()],
-        )
 
 
 class _Place(msgspec.Struct, array_like=True, gc=False):

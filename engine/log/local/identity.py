@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+from collections.abc import Mapping
+from pathlib import Path
 from struct import Struct
 from typing import NamedTuple, Self
 
 from engine.core.errors import DataFolderError
+from engine.log.rows import tables
 
 FOLDER_BYTES = 16
 _PACKED = Struct(f"<{FOLDER_BYTES}sI")
@@ -62,3 +66,16 @@ NOWHERE = LogIdentity(bytes(FOLDER_BYTES), 0)
 
 def new_folder_id() -> str:
     return os.urandom(FOLDER_BYTES).hex()
+
+
+def put_identity(db: sqlite3.Connection, identity: LogIdentity) -> None:
+    """In the table that each transaction writes to: the pages of a foreign write-ahead log say whose they are too."""
+    high, low = identity.halves
+    for key, value in (("folder_high", high), ("folder_low", low), ("partition", identity.partition)):
+        tables.put_meta(db, key, value)
+
+
+def check_identity(meta: Mapping[str, int], identity: LogIdentity, path: Path) -> None:
+    """Raises `DataFolderError` where the database says that it is somebody else's."""
+    found = LogIdentity.of_halves(meta.get("folder_high", 0), meta.get("folder_low", 0), meta.get("partition", 0))
+    identity.check(found, path)

@@ -24,7 +24,7 @@ from engine.log.local.read_only import check, check_state, opened_to_read
 from engine.log.local.segment import Segment
 from engine.log.local.segment_file import Stretch
 from engine.log.local.survey import Survey
-from engine.log.local.tables import STATE_NAME
+from engine.log.rows.tables import STATE_NAME
 
 
 class Inspection:

@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from engine.core.unit import Recovered
-from engine.log.local import tables
 from engine.log.local.floor import Floor
 from engine.log.local.format import commits_and_positions
 from engine.log.local.segment_file import Place, SegmentFile, Stretch
 from engine.log.local.walk import Tail, gap, walk
+from engine.log.rows import tables
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from engine.core.errors import DataFolderError
 from engine.log.local.format import FORMAT_VERSION
-from engine.log.local.identity import LogIdentity
+from engine.log.local.identity import LogIdentity, check_identity
 from engine.log.local.pages import SUMS_NAME, damaged, damaged_page, wal_path
-from engine.log.local.tables import check_identity, format_of, meta_of, wrong_format
+from engine.log.rows.tables import format_of, meta_of, wrong_format
 
 # An engine beside us goes on; what it is just writing is no damage.
 _LOOKS = 5

@@ -16,7 +16,6 @@ from engine.log.local.disk import Disk
 from engine.log.local.floor import Floor, FloorFile, floor_path, read_floor
 from engine.log.local.format import (
     HEAD_BYTES,
-    Changes,
     Head,
     encode_frame,
     encode_head,
@@ -29,8 +28,9 @@ from engine.log.local.look import floor_as_it_is, look_at
 from engine.log.local.read_only import opened_to_read
 from engine.log.local.segment_file import Place, SegmentFile, Stretch
 from engine.log.local.survey import Finding, Survey
-from engine.log.local.tables import STATE_NAME
 from engine.log.lost import lost_batches
+from engine.log.rows.changes import Changes
+from engine.log.rows.tables import STATE_NAME
 from engine.log.storage import Entry
 
 # More lost positions and commits than this are not replaced one by one.

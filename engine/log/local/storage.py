@@ -18,9 +18,6 @@ from typing import Literal
 from engine.core.errors import DataFolderError
 from engine.core.unit import Recovered
 from engine.log.codec import EncodedBatch
-from engine.log.local import tables
-from engine.log.local.applier import APPLY_CHANGES_BYTES, APPLY_LOG_BYTES, Applier
-from engine.log.local.connections import Connections
 from engine.log.local.disk import Disk
 from engine.log.local.floor import Floor, FloorFile, floor_path
 from engine.log.local.format import (
@@ -33,13 +30,16 @@ from engine.log.local.format import (
     frame_of,
     segment_name,
 )
-from engine.log.local.identity import NOWHERE, LogIdentity
+from engine.log.local.identity import NOWHERE, LogIdentity, put_identity
 from engine.log.local.pages import Frames, PageSums, wal_path
 from engine.log.local.read_only import check_state
 from engine.log.local.replay import End, Replay
 from engine.log.local.segment import Segment, missing
 from engine.log.local.segment_writer import SegmentWriter
-from engine.log.storage import DeletedError, Entry, StorageError
+from engine.log.rows import tables
+from engine.log.rows.applier import APPLY_CHANGES_BYTES, APPLY_LOG_BYTES, Applier
+from engine.log.rows.connections import Connections
+from engine.log.storage import ON_THIS_MACHINE, DeletedError, Entry, StorageError
 
 log = logging.getLogger("penstock.log")
 
@@ -57,6 +57,9 @@ class LocalLogStorage:
 
     A partition is made once, by `make`. What is not there later is lost, and `recover` says so.
     """
+
+    pace = ON_THIS_MACHINE
+    inbox = None
 
     def __init__(
         self,
@@ -124,7 +127,7 @@ class LocalLogStorage:
             for statement in tables.SCHEMA.split(";"):
                 writer.execute(statement)
             tables.put_meta(writer, "format", FORMAT_VERSION)
-            tables.put_identity(writer, self._identity)
+            put_identity(writer, self._identity)
             writer.execute("COMMIT")
             self._connections.close()
             self._pages.make()
@@ -416,6 +419,12 @@ class LocalLogStorage:
 
     def state_scan(self, prefix: str) -> Iterator[tuple[str, bytes]]:
         return iter(self._applier.state_scan(prefix))
+
+    def cluster(self) -> None:
+        """It is in none."""
+
+    def stop(self) -> None:
+        """Nothing here waits for anything outside."""
 
     def close(self) -> None:
         # Who waits for room is refused, and the commit under way ends.

@@ -10,12 +10,12 @@ from engine.core.unit import Unit
 from engine.log.codec import EncodedBatch
 from engine.log.findings import Damage, Overview, Verdict, fault_of
 from engine.log.local.look import Gone, Look, Segment
-from engine.log.local.pending import Pending
 from engine.log.local.read_only import size_of
 from engine.log.local.segment_file import SegmentFile, Stretch
-from engine.log.local.tables import STATE_NAME
 from engine.log.local.walk import Tail
 from engine.log.lost import lost_changes
+from engine.log.rows.pending import Pending
+from engine.log.rows.tables import STATE_NAME
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

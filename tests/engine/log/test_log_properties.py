@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -28,11 +28,13 @@ from engine.core.clock import ManualClock
 from engine.core.errors import AppendError
 from engine.core.records import Record, RecordType, WriteSource
 from engine.core.unit import Acknowledgement, Message, SourceProgress, Timer, Unit
+from engine.log.kafka.storage import KafkaLogStorage
 from engine.log.local.disk import Disk
 from engine.log.local.storage import LocalLogStorage
 from engine.log.memory import MemoryStorage
 from engine.log.partition_log import PartitionLog
 from engine.log.storage import DeletedError, Entry, StorageError
+from tests.support.kafka_logs import KafkaLogs
 from tests.support.logs import copy_log, local_log
 
 NAMES = st.sampled_from(["a", "b", "c"])
@@ -118,6 +120,39 @@ class MortalMemory(MemoryStorage):
             raise Died
 
 
+class MortalKafka(KafkaLogStorage):
+    """Dies with a transaction open, of which a broker has some, or behind the commit; its cache stays or is lost."""
+
+    def __init__(self, logs: KafkaLogs, cache: Path) -> None:
+        self.logs = logs
+        self.cache = cache
+        self.entries_left: int | None = None
+        self.refuses = False
+        super().__init__(logs.cluster, logs.topics, 1, cache / "1.db", logs.settings, topic_ids=logs.ids)
+
+    def commit(self, entries: Sequence[Entry]) -> None:
+        if self.refuses:
+            raise StorageError("disk_full", "no room")
+        if self.entries_left == 1:
+            producer = self.transactions._producer
+            assert producer is not None
+            producer.begin_transaction()
+            producer.produce(self.logs.topics.log, b"of the dead", partition=0)
+            producer.produce(self.logs.topics.state, b"of the dead", b"sa", partition=0)
+            producer.flush(5)
+            raise Died
+        super().commit(entries)
+        if self.entries_left is not None:
+            raise Died
+
+    def successor(self) -> MortalKafka:
+        """On another machine, with what had come into the cache, or without."""
+        cache = self.cache.with_name(self.cache.name + "x")
+        if len(cache.name) % 2:
+            shutil.copytree(self.cache, cache)
+        return MortalKafka(self.logs, cache)
+
+
 @dataclass
 class Model:
     """What the log must hold: the plain fold of the units that were acknowledged."""
@@ -162,6 +197,7 @@ class AnyHistory(RuleBasedStateMachine):
     """A partition's log through units of every content, refusals, deaths at any entry of a commit, and restarts."""
 
     kind: str
+    kafka: str = ""
 
     @initialize()
     def begin(self) -> None:
@@ -173,8 +209,13 @@ class AnyHistory(RuleBasedStateMachine):
         self.memory = MortalMemory()
         path = self.folder / "first" / "1"
         path.parent.mkdir()
-        self.storage: Any = {"memory": lambda _: self.memory, "local": MortalLog}[self.kind](path)
+        self.storage: Any = {"memory": lambda _: self.memory, "local": MortalLog, "kafka": self._of_kafka}[self.kind](
+            path
+        )
         self._open()
+
+    def _of_kafka(self, path: Path) -> MortalKafka:
+        return MortalKafka(KafkaLogs(self.kafka, path, partitions=3), path / "c")
 
     def _open(self) -> None:
         self.log = PartitionLog(1, self.storage, self.clock, committed=lambda _: None, tail_bytes=200)
@@ -182,7 +223,9 @@ class AnyHistory(RuleBasedStateMachine):
         assert recovered.last_position == len(model.records)
         assert recovered.timers == [model.timers[i] for i in sorted(model.timers)]
         assert recovered.next_timer_id == model.next_timer_id
-        assert recovered.outbox == [model.outbox[s] for s in sorted(model.outbox)]
+        # What has an inbox has handed them over with the commit.
+        waiting = [model.outbox[s] for s in sorted(model.outbox)] if self.storage.inbox is None else []
+        assert recovered.outbox == waiting
         assert recovered.next_sequence == model.next_sequence
         assert recovered.received == model.received
         assert recovered.progress == model.progress
@@ -253,8 +296,10 @@ class AnyHistory(RuleBasedStateMachine):
             assert self.storage.image is not None
             self.storage.close()
             self.storage = MortalLog(self.storage.image)
+        if isinstance(self.storage, MortalKafka):
+            self.storage = self.storage.successor()
         self._open()
-        if self.kind == "local":
+        if self.kind != "memory":
             assert self._oldest() == self.model.oldest, "what retention has deleted stays so"
 
     def _oldest(self) -> int:
@@ -270,6 +315,8 @@ class AnyHistory(RuleBasedStateMachine):
         self.log.close()
         if isinstance(self.storage, MortalLog):
             self.storage = MortalLog(self.storage.path)
+        if isinstance(self.storage, MortalKafka):
+            self.storage = MortalKafka(self.storage.logs, self.storage.cache)
         self._open()
 
     @precondition(lambda self: self.model.records)
@@ -317,12 +364,24 @@ class AnyHistory(RuleBasedStateMachine):
             shutil.rmtree(self.folder)
 
 
-@pytest.mark.parametrize(("kind", "examples"), [("memory", 60), ("local", 60)])
-@pytest.mark.timeout(300)
-def test_any_history_of_a_log_leaves_what_its_acknowledged_units_say(kind: str, examples: int) -> None:
-    machine = type(f"History_{kind}", (AnyHistory,), {"kind": kind})
+@pytest.mark.parametrize(("kind", "examples"), [("memory", 60), ("local", 60), ("kafka", 4)])
+@pytest.mark.timeout(600)
+def test_any_history_of_a_log_leaves_what_its_acknowledged_units_say(
+    kind: str, examples: int, request: pytest.FixtureRequest
+) -> None:
+    kafka = request.getfixturevalue("kafka") if kind == "kafka" else ""
+    machine = type(f"History_{kind}", (AnyHistory,), {"kind": kind, "kafka": kafka})
     run_state_machine_as_test(
-        machine, settings=settings(max_examples=examples, stateful_step_count=25, deadline=None, database=None)
+        machine,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=25,
+            deadline=None,
+            database=None,
+            # Against a broker another try costs minutes.
+            phases=[Phase.generate] if kafka else list(Phase),
+            suppress_health_check=list(HealthCheck) if kafka else [],
+        ),
     )
 
 

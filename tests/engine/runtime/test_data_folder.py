@@ -13,8 +13,8 @@ import pytest
 from engine.core.errors import DataFolderError
 from engine.core.records import WriteSource
 from engine.core.unit import Unit
-from engine.log.local.applier import APPLY_CHANGES_BYTES, APPLY_LOG_BYTES
 from engine.log.local.storage import LocalLogStorage
+from engine.log.rows.applier import APPLY_CHANGES_BYTES, APPLY_LOG_BYTES
 from engine.log.storage import Entry
 from engine.options import StorageKind
 from engine.runtime.data_folder import DataFolder

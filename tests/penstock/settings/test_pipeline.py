@@ -138,7 +138,7 @@ def test_a_mistake_in_the_pipeline_is_one_line_with_its_place(load: Load, code: 
         ("pipeline: {name: x, sources: {a: {lines: {path: gone.txt}}}}\n", "gone.txt: no such file"),
         ("pipeline: {name: x, sources: {a: {line: {path: input.txt}}}}\n", "did you mean pipeline.sources.a.lines?"),
         ("pipeline: {name: x, sources: {a: {lines: {path: input.txt, maxLineBytes: 0}}}}\n", "must be at least 1"),
-        ("pipeline: {name: x, sources: {a: {}}}\n", "sources.a must have exactly one of lines and generator"),
+        ("pipeline: {name: x, sources: {a: {}}}\n", "sources.a must have exactly one of lines, generator and kafka"),
         ("pipeline: {name: x, sources: {a: {lines: {path: x}, generator: {}}}}\n", "must have exactly one of lin"),
         ("pipeline: {name: x, sources: {a: {lines: {path: input.txt, format: xml}}}}\n", "must be one of lines, csv"),
         ("pipeline: {name: x, sources: {a: {lines: {path: '-', follow: true}}}}\n", "only a file can be followed"),

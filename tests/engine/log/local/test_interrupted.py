@@ -15,10 +15,10 @@ import pytest
 
 from engine.core.errors import DataFolderError
 from engine.core.unit import Timer, Unit
-from engine.log.local.applier import Applier
-from engine.log.local.pending import Pending
 from engine.log.local.segment import Segment
 from engine.log.local.storage import LocalLogStorage
+from engine.log.rows.applier import Applier
+from engine.log.rows.pending import Pending
 from engine.log.storage import StorageError
 from tests.engine.log.local.test_storage import Opened, entry, killed, only, segments, values
 from tests.support.disks import FaultyDisk, NotedDisk

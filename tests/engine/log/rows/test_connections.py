@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.log.local.connections import Connections
+from engine.log.rows.connections import Connections
 from engine.log.storage import StorageError
 from tests.support.waiting import WAIT_SECONDS
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 from engine.core.errors import DataFolderError
 from engine.core.unit import Acknowledgement, Message, Recovered, SourceProgress, Timer, Unit
-from engine.log.local.identity import LogIdentity
 from engine.log.storage import StorageError
 
 STATE_NAME = "state.db"
@@ -63,19 +62,6 @@ def raise_meta(db: sqlite3.Connection, key: str, value: int) -> None:
 
 def meta_of(db: sqlite3.Connection) -> dict[str, int]:
     return dict(db.execute("SELECT key, value FROM meta"))
-
-
-def put_identity(db: sqlite3.Connection, identity: LogIdentity) -> None:
-    """In the table that each transaction writes to: the pages of a foreign write-ahead log say whose they are too."""
-    high, low = identity.halves
-    for key, value in (("folder_high", high), ("folder_low", low), ("partition", identity.partition)):
-        put_meta(db, key, value)
-
-
-def check_identity(meta: Mapping[str, int], identity: LogIdentity, path: Path) -> None:
-    """Raises `DataFolderError` where the database says that it is somebody else's."""
-    found = LogIdentity.of_halves(meta.get("folder_high", 0), meta.get("folder_low", 0), meta.get("partition", 0))
-    identity.check(found, path)
 
 
 def format_of(db: sqlite3.Connection) -> int | None:

@@ -6,14 +6,13 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Protocol
 
 from engine.core.unit import Recovered, Unit
-from engine.log.local import tables
-from engine.log.local.connections import Connections
-from engine.log.local.format import Changes, Head
-from engine.log.local.pages import PageSums
-from engine.log.local.pending import Pending
+from engine.log.rows import tables
+from engine.log.rows.changes import Changes
+from engine.log.rows.connections import Connections
+from engine.log.rows.pending import CommitHead, Pending
 from engine.log.storage import StorageError
 
 log = logging.getLogger("penstock.log")
@@ -25,6 +24,12 @@ APPLY_CHANGES_BYTES = 16 << 20
 _TIMES_BEHIND_MAX = 4
 _RETRY_SECONDS = 0.5
 _UNKNOWN: Any = object()
+
+
+class Pages(Protocol):
+    """Who wants to see the new pages of the database before they are copied into it."""
+
+    def follow(self) -> None: ...
 
 
 class Applier:
@@ -41,9 +46,10 @@ class Applier:
         self,
         name: str,
         connections: Connections,
-        pages: PageSums,
+        pages: Pages,
         *,
         secure_log: Callable[[], None],
+        put_more: Callable[[sqlite3.Connection], None] = lambda _: None,
         apply_log_bytes: int = APPLY_LOG_BYTES,
         apply_changes_bytes: int = APPLY_CHANGES_BYTES,
     ) -> None:
@@ -55,6 +61,8 @@ class Applier:
         # Called before commits are carried: the log must be as safe as what the database says of it. Raises
         # `StorageError` where it is not, and may not be.
         self._secure_log = secure_log
+        # Called inside of the transaction: what else the database has to say of itself then.
+        self._put_more = put_more
         self._apply_log_bytes = apply_log_bytes
         self._apply_changes_bytes = apply_changes_bytes
         # The lock guards the layers' content; the condition is told when a layer is asked for, and when one is done.
@@ -82,7 +90,7 @@ class Applier:
 
     # -- what is committed ---
 
-    def add(self, changes: Iterable[Unit | Changes], head: Head, offset: int) -> None:
+    def add(self, changes: Iterable[Unit | Changes], head: CommitHead, offset: int) -> None:
         """What a commit has changed; `offset` is where its frame lies in its segment."""
         with self._changed:
             growing = self._layers[0]
@@ -115,7 +123,7 @@ class Applier:
             log.error("%s; it is tried again, writes go on meanwhile as far as memory allows", error)
         self._error = error
 
-    def replay(self, changes: Iterable[Unit | Changes], head: Head, offset: int) -> None:
+    def replay(self, changes: Iterable[Unit | Changes], head: CommitHead, offset: int) -> None:
         """The same while the log is being opened, without a thread. Raises `StorageError`."""
         (growing,) = self._layers
         growing.fold(changes, head, offset)
@@ -238,6 +246,7 @@ class Applier:
                 tables.put_meta(db, "applied_commit", layer.commit)
                 tables.put_meta(db, "applied_offset", layer.offset)
                 tables.put_meta(db, "last_position", layer.last_position)
+                self._put_more(db)
                 db.execute("COMMIT")
             except BaseException:
                 if db.in_transaction:

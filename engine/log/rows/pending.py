@@ -5,11 +5,32 @@ from __future__ import annotations
 import sqlite3
 from collections import deque
 from collections.abc import Iterable
+from typing import Protocol
 
 from engine.core.records import WriteSource
 from engine.core.unit import Acknowledgement, Message, Recovered, SourceProgress, Timer, Unit
-from engine.log.local import tables
-from engine.log.local.format import Changes, Head
+from engine.log.rows import tables
+from engine.log.rows.changes import Changes
+
+
+class CommitHead(Protocol):
+    """What a fold must know of a commit: its number, which positions it has, how long it and its changes are."""
+
+    @property
+    def commit(self) -> int: ...
+
+    @property
+    def first_position(self) -> int: ...
+
+    @property
+    def records(self) -> int: ...
+
+    @property
+    def frame_bytes(self) -> int: ...
+
+    @property
+    def body_bytes(self) -> int: ...
+
 
 # What an object and its place in a table cost beside the bytes that a frame has for it: measured, 70 to 165.
 _PIECE_BYTES = 130
@@ -48,7 +69,7 @@ class Pending:
     def is_empty(self) -> bool:
         return not self.commit
 
-    def fold(self, changes: Iterable[Unit | Changes], head: Head, offset: int) -> None:
+    def fold(self, changes: Iterable[Unit | Changes], head: CommitHead, offset: int) -> None:
         """All that a frame changes; `offset` is where it lies in its segment."""
         for unit in changes:
             self.add(unit)

@@ -1,0 +1,180 @@
+"""Clients of a cluster, made so that Penstock's promises hold; the one place that knows librdkafka's settings."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from engine.core.clock import NS_PER_MS, NS_PER_SECOND
+from engine.core.errors import ConfigurationError
+from engine.kafka.properties import read_properties
+from engine.kafka.settings import KafkaConnection
+
+# For those who use the clients: they need not know whose they are.
+__all__ = ["Cluster", "Consumer", "KafkaError", "KafkaException", "Producer", "TopicPartition", "sentence"]
+
+MESSAGE_BYTES_MAX = 16 << 20
+# Who is asked and does not answer is asked elsewhere: librdkafka's own minutes are longer than any stall should be.
+_PATIENCE: dict[str, Any] = {
+    "socket.timeout.ms": 6_000,
+    "socket.connection.setup.timeout.ms": 5_000,
+    "reconnect.backoff.max.ms": 1_000,
+    "retry.backoff.max.ms": 500,
+    "topic.metadata.refresh.fast.interval.ms": 100,
+    "topic.metadata.refresh.interval.ms": 30_000,
+}
+
+clients_log = logging.getLogger("penstock.kafka.client")
+
+
+class _Muffled:
+    """What the client says of each try, again and again: what matters of it comes as an error, and is told once."""
+
+    def log(self, level: int, text: str, *arguments: object) -> None:
+        clients_log.debug(text, *arguments)
+
+
+class Cluster:
+    """A cluster as its clients see it. Any thread may ask for any of them."""
+
+    def __init__(self, connection: KafkaConnection) -> None:
+        """Raises `ConfigurationError` for properties that cannot be read or are not known."""
+        self.bootstrap_servers = connection.bootstrap_servers
+        named = read_properties(connection.properties_file) if connection.properties_file is not None else {}
+        self._common: dict[str, Any] = {
+            "client.id": "penstock",
+            **_PATIENCE,
+            **named,
+            **connection.properties,
+            "bootstrap.servers": connection.bootstrap_servers,
+            "logger": _Muffled(),
+        }
+        self._lock = threading.Lock()
+        # What a client said last of brokers that cannot be reached; None while they can.
+        self._unreachable: str | None = None
+
+    def _told(self, error: KafkaError) -> None:
+        if error.code() not in (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE):
+            return
+        with self._lock:
+            # That all are down is no news where it is known why.
+            if self._unreachable is None or error.code() != KafkaError._ALL_BROKERS_DOWN:
+                self._unreachable = _plain(error.str())
+
+    def reached(self) -> None:
+        """Somebody had an answer just now."""
+        if self._unreachable is not None:
+            with self._lock:
+                self._unreachable = None
+
+    @property
+    def why_unreachable(self) -> str | None:
+        return self._unreachable
+
+    def _made(self, make: Callable[[dict[str, Any]], Any], **settings: Any) -> Any:
+        try:
+            return make({**self._common, **settings, "error_cb": self._told})
+        except KafkaException as error:
+            raise ConfigurationError(f"Kafka's client takes no such setting: {sentence(error)}") from error
+        except (TypeError, ValueError) as error:
+            raise ConfigurationError(f"Kafka's client takes no such setting: {error}") from error
+
+    def transactional(self, transactional_id: str, *, timeout_ns: int) -> Producer:
+        """The writer of a partition."""
+        timeout_ms = timeout_ns // NS_PER_MS
+        producer: Producer = self._made(
+            Producer,
+            **{
+                "transactional.id": transactional_id,
+                "transaction.timeout.ms": timeout_ms,
+                "message.timeout.ms": timeout_ms,
+                "request.timeout.ms": 5_000,
+                "linger.ms": 0,
+                "message.max.bytes": MESSAGE_BYTES_MAX,
+                "queue.buffering.max.messages": 1_000_000,
+                "queue.buffering.max.kbytes": 256 << 10,
+            },
+        )
+        return producer
+
+    def idempotent(self, *, timeout_ns: int, linger_ms: int = 5) -> Producer:
+        """A writer into somebody else's topic: each record once and in order, as long as it lives."""
+        producer: Producer = self._made(
+            Producer,
+            **{
+                "enable.idempotence": True,
+                "acks": "all",
+                "linger.ms": linger_ms,
+                "message.timeout.ms": timeout_ns // NS_PER_MS,
+                "request.timeout.ms": 5_000,
+                "message.max.bytes": MESSAGE_BYTES_MAX,
+                "queue.buffering.max.messages": 100_000,
+                "queue.buffering.max.kbytes": 64 << 10,
+            },
+        )
+        return producer
+
+    def reader(self, *, fetch_bytes: int = 1 << 20, fetch_wait_ms: int = 100) -> Consumer:
+        """Reads what was committed, from where it is told to; nothing is skipped in silence.
+
+        A broker that has nothing new answers after `fetch_wait_ms`, and says then that the end is reached.
+        """
+        consumer: Consumer = self._made(
+            Consumer,
+            **{
+                # Nobody joins it: partitions are assigned by hand.
+                "group.id": "penstock",
+                "isolation.level": "read_committed",
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "enable.partition.eof": True,
+                "auto.offset.reset": "error",
+                "fetch.message.max.bytes": fetch_bytes,
+                "fetch.wait.max.ms": fetch_wait_ms,
+                "queued.max.messages.kbytes": 16 << 10,
+                # The blobs have checksums of their own.
+                "check.crcs": False,
+            },
+        )
+        return consumer
+
+    def admin(self) -> AdminClient:
+        admin: AdminClient = self._made(AdminClient)
+        return admin
+
+
+def low_and_high(
+    consumer: Consumer, topic: str, partition: int, *, timeout_ns: int = 10 * NS_PER_SECOND
+) -> tuple[int, int]:
+    """The first offset that is there, and the one behind the last. Raises `KafkaException`."""
+    low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout_ns / NS_PER_SECOND)
+    return int(low), int(high)
+
+
+def _plain(said: str) -> str:
+    """Without how long that took, and how often it was said before."""
+    return re.sub(r"\s*\((after|\d+ identical).*\)$", "", said)
+
+
+def error_of(error: KafkaException | KafkaError) -> KafkaError:
+    if isinstance(error, KafkaError):
+        return error
+    inner = error.args[0] if error.args else None
+    return inner if isinstance(inner, KafkaError) else KafkaError(KafkaError._FAIL)
+
+
+def sentence(error: KafkaException | KafkaError) -> str:
+    """What Kafka says, without its names."""
+    return error_of(error).str()
+
+
+def first_servers(bootstrap_servers: str) -> str:
+    """For a sentence: one that is asked first, and how many more there are."""
+    servers: Sequence[str] = [part.strip() for part in bootstrap_servers.split(",") if part.strip()]
+    return servers[0] if len(servers) == 1 else f"{servers[0]} and {len(servers) - 1} more"
