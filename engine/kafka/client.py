@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from engine.core.clock import NS_PER_MS, NS_PER_SECOND
@@ -17,7 +17,7 @@ from engine.kafka.properties import read_properties
 from engine.kafka.settings import KafkaConnection
 
 # For those who use the clients: they need not know whose they are.
-__all__ = ["Cluster", "Consumer", "KafkaError", "KafkaException", "Producer", "TopicPartition", "sentence"]
+__all__ = ["Cluster", "Consumer", "KafkaError", "KafkaException", "Message", "Producer", "TopicPartition", "sentence"]
 
 MESSAGE_BYTES_MAX = 16 << 20
 # Who is asked and does not answer is asked elsewhere: librdkafka's own minutes are longer than any stall should be.

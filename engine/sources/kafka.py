@@ -12,9 +12,7 @@ from engine.sources.protocol import SourceBatch, SourceStart
 from engine.sources.unreadable import Unreadable
 
 if TYPE_CHECKING:
-    from confluent_kafka import Message
-
-    from engine.kafka.client import Cluster, Consumer
+    from engine.kafka.client import Cluster, Consumer, Message
 
 Format = Literal["json", "text", "bytes"]
 _WAIT_SECONDS = 0.2

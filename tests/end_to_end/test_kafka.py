@@ -166,3 +166,17 @@ def test_from_a_topic_through_the_local_log_into_another_each_message_is_once_in
                     assert place > last_new
                     last_new = place
                 seen.add(place)
+
+
+def test_an_instance_whose_partitions_are_taken_over_says_by_whom_and_ends(kafka: str, tmp_path: Path) -> None:
+    prefix = f"t-{uuid.uuid4().hex[:10]}"
+    first = tmp_path / "first"
+    with (
+        running("over_kafka", kafka, prefix, first, 50_000_000, 1) as process,
+        running("over_kafka", kafka, prefix, tmp_path / "second", 50_000_000, 1) as second,
+    ):
+        assert process.wait(60) == 1
+        assert second.poll() is None
+    said = (first / "said").read_text()
+    assert "belongs to instance" in said
+    assert "what was not committed here is dropped" in said

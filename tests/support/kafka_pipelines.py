@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from engine.core.errors import TaskFailedError
 from engine.core.records import Record
 from engine.exporting.jsonl import jsonl
 from engine.exporting.kafka import kafka
@@ -81,7 +82,10 @@ def main(arguments: list[Any]) -> None:
     engine = RUNS[arguments[0]](*arguments[1:])
     engine.start()
     print("runs", flush=True)
-    engine.wait()
+    try:
+        engine.wait()
+    except TaskFailedError as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

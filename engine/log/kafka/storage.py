@@ -435,21 +435,17 @@ class KafkaLogStorage:
 
     def delete_before(self, position: int, max_batches: int) -> int:
         self._check_open()
-        starts = self._index.starts(self._oldest_position, max_batches + 1)
         end = min(position, self._head.last_position + 1)
-        gone = [
-            start
-            for start, (following, _) in zip(starts, [*starts[1:], (0, 0)], strict=True)
-            if following and following <= end
-        ]
-        if len(starts) <= max_batches and starts and self._head.last_position < end:
-            gone.append(starts[-1])
-        if starts and not gone:
-            return 0
-        if starts:
-            behind = starts[len(gone)] if len(gone) < len(starts) else (self._head.last_position + 1, starts[-1][1] + 1)
+        starts = self._index.starts(self._oldest_position, max_batches + 1)
+        # Where each of those that are known ends: the next begins, or the log is over.
+        ends = starts[1:]
+        if starts and len(starts) <= max_batches:
+            ends.append((self._head.last_position + 1, starts[-1][1] + 1))
+        gone = [(first, offset) for first, offset in ends if first <= end]
+        if gone:
+            behind = gone[-1]
         else:
-            # They were written by a process before this one.
+            # Those in between were written by a process before this one.
             found = self._find(end)
             if found is None or found[0] <= self._oldest_position:
                 return 0

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 
 import pytest
 
-from engine.core.clock import ManualClock
-from engine.core.errors import AppendError, LogCorruptedError
+from engine.core.clock import NS_PER_SECOND, ManualClock
+from engine.core.errors import AppendError, LogCorruptedError, PartitionLostError
 from engine.core.records import Record, RecordType, WriteSource
 from engine.core.unit import Acknowledgement, Unit
 from engine.log.codec import EncodedBatch
 from engine.log.memory import MemoryStorage
 from engine.log.partition_log import PartitionLog
-from engine.log.storage import Entry, StorageError
+from engine.log.storage import Entry, LostPartitionError, Pace, StorageError
 from tests.support.waiting import WAIT_SECONDS, wait_until
 
 
@@ -123,6 +123,87 @@ def test_of_units_that_share_a_commit_only_the_bad_one_fails() -> None:
     assert sorted(v for k, v in outcomes.items() if k != "bad") == [1, 2, 3]  # type: ignore[type-var]
     assert {reason: n for reason, n in log.append_failures.items() if n} == {"io_error": 1}
     assert [r.value for b in log.read(1, 10) for r in b.records if r.value == "bad"] == []
+
+
+def test_a_failure_that_concerns_all_is_not_tried_for_each() -> None:
+    storage = GatedStorage()
+    log, _ = open_log(storage)
+    tried: list[int] = []
+
+    def commit(entries: Sequence[Entry]) -> None:
+        tried.append(len(entries))
+        raise StorageError("timeout", "nobody answers")
+
+    errors: list[str] = []
+
+    def write(value: object) -> None:
+        try:
+            log.append(a_unit(value))
+        except AppendError as error:
+            errors.append(str(error))
+
+    storage.go_on.clear()
+    threads = [threading.Thread(target=write, args=(value,), daemon=True) for value in range(4)]
+    threads[0].start()
+    assert storage.entered.wait(WAIT_SECONDS)
+    for thread in threads[1:]:
+        thread.start()
+    assert wait_until(lambda: len(log._queue) == 3)
+    storage.commit = commit  # type: ignore[method-assign]
+    storage.go_on.set()
+    for thread in threads:
+        thread.join(WAIT_SECONDS)
+    assert (tried, errors) == ([3], ["partition 1 could not store a write: nobody answers"] * 3)
+    assert log.append_failures["timeout"] == 1
+
+
+@pytest.mark.parametrize(("records", "commits"), [(1, [2]), (1000, [1, 1])])
+def test_where_a_commit_costs_much_a_lone_writer_waits_for_company_but_not_with_many_records(
+    records: int, commits: list[int]
+) -> None:
+    storage = GatedStorage()
+    storage.pace = Pace(linger_ns=round(WAIT_SECONDS) * NS_PER_SECOND)
+    log, _ = open_log(storage)
+    # The second brings so many that nobody waits any longer.
+    first = threading.Thread(target=log.append, args=(a_unit(*range(records)),), daemon=True)
+    first.start()
+    if records == 1:
+        assert wait_until(lambda: log._leading)
+    else:
+        first.join(WAIT_SECONDS)
+    log.append(a_unit(*range(1000)))
+    first.join(WAIT_SECONDS)
+    assert storage.commits == commits
+
+
+def test_a_partition_that_another_instance_has_is_told_so_to_all_who_wait() -> None:
+    storage = GatedStorage()
+    log, _ = open_log(storage)
+
+    def commit(entries: Sequence[Entry]) -> None:
+        raise LostPartitionError("partition 1 belongs to instance b now")
+
+    storage.commit = commit  # type: ignore[method-assign]
+    with pytest.raises(PartitionLostError, match=r"^partition 1 belongs to instance b now$"):
+        log.append(a_unit(1))
+    assert log.append_failures["fenced"] == 1
+
+
+def test_old_batches_are_deleted_beside_the_writers_where_that_takes_long() -> None:
+    storage = GatedStorage()
+    storage.pace = Pace(is_remote=True)
+    log, _ = open_log(storage)
+    for value in range(3):
+        log.append(a_unit(value))
+    storage.go_on.clear()
+    storage.entered.clear()
+    writer = threading.Thread(target=log.append, args=(a_unit("waits"),), daemon=True)
+    writer.start()
+    assert storage.entered.wait(WAIT_SECONDS)
+    assert log.delete_before(3, 10) == 2
+    storage.go_on.set()
+    writer.join(WAIT_SECONDS)
+    assert log.last_position == 4
 
 
 def test_riders_go_in_front_of_a_commit_and_come_back_when_it_fails() -> None:

@@ -370,3 +370,18 @@ def test_a_closed_storage_takes_and_reads_nothing(logs: KafkaLogs) -> None:
     with pytest.raises(StorageError, match="the log is closed"):
         storage.commit([])
     assert not isinstance(StorageError("timeout", ""), LostPartitionError)
+
+
+def test_what_a_process_before_has_written_is_deleted_too(logs: KafkaLogs) -> None:
+    opened = Opened(logs.storage())
+    for n in range(100):
+        opened.log.append(unit(n))
+    opened.log.close()
+    again = Opened(logs.storage())
+    again.log.append(unit(100))
+    assert again.log.delete_before(60, 10) > 0
+    assert again.log.read(70, 1)[0].first_position > 1
+    again.log.close()
+    third = Opened(logs.storage())
+    assert 1 < third.recovered.oldest_position <= 60
+    third.log.close()
