@@ -169,7 +169,7 @@ def culprit() -> Query:
     paused, retrying = in_state("paused"), in_state("retrying")
     # Paused is half as bad as slow: the colours tell them apart.
     held = told(blamed.only_where(paused, *on) * "0.5", "is paused")
-    failing = told(blamed.only_where(retrying, *on), "gets nothing out")
+    failing = told(blamed.only_where(retrying, *on), "is retrying")
     slow = told(blamed.unless(paused, *on).unless(retrying, *on), "")
     nobody = largest(blame).equals("0").marked("who", "nobody")
     return Query(expression=held.otherwise(failing).otherwise(slow).otherwise(nobody), legend="{{who}}", instant=True)

@@ -165,7 +165,7 @@ def test_the_culprit_is_named_while_there_is_one_and_nobody_otherwise(hour: Hour
         second: [labels["who"].strip() for labels, _ in at_once(hour, expression, hour.start + second)]
         for second in (300, 900, 2000)
     }
-    assert named_at == {300: ["nobody"], 900: ["flights delays"], 2000: ["flights processor"]}
+    assert named_at == {300: ["nobody"], 900: ["flights delays is retrying"], 2000: ["flights processor"]}
 
 
 def test_the_answers_of_the_gateway_are_requests_per_second(hour: Hour) -> None:
