@@ -148,9 +148,10 @@ class Expression:
         text = f'label_replace({self.text}, "{label}", "{value}", "", "")'
         return replace(_plain(self), text=text, labels=(*self.labels, label), compound=False)
 
-    def relabelled(self, label: str, source: str) -> Expression:
-        """With one more label, of the value of another one."""
-        text = f'label_join({self.text}, "{label}", "", "{source}")'
+    def joined(self, label: str, between: str, *sources: str) -> Expression:
+        """With one more label: the values of others, one behind the other."""
+        named = ", ".join(f'"{source}"' for source in sources)
+        text = f'label_join({self.text}, "{label}", "{between}", {named})'
         return replace(_plain(self), text=text, labels=(*self.labels, label), compound=False)
 
     def _joined(self, operator: str, other: Expression | str) -> Expression:

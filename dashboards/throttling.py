@@ -47,8 +47,9 @@ _SERIES = (*TARGET_LABELS, "pipeline", "partition")
 
 BAND_REF = "BAND"
 BAND_NAME = "Throttled"
-# Seen through the lines at a glance, light enough not to hide them, on dark and on light.
-BAND_OPACITY = 20
+# A yellow that is laid thinly on a dark ground is olive. So the band is strong at its upper edge, where it is read, and
+# fades towards the bottom, where the lines are.
+BAND_OPACITY = 75
 
 ANNOTATION_NAME = "Throttling"
 ANNOTATION_TITLE = "Throttled"
@@ -102,7 +103,7 @@ def band_overrides() -> list[dict[str, object]]:
         "custom.lineInterpolation": "stepBefore",
         "custom.lineWidth": 0,
         "custom.fillOpacity": BAND_OPACITY,
-        "custom.gradientMode": "none",
+        "custom.gradientMode": "opacity",
         "custom.showPoints": "never",
         "custom.spanNulls": False,
         "custom.stacking": {"mode": "none", "group": "A"},

@@ -15,7 +15,7 @@ class Display(StrEnum):
     COUNT = "none"
     SECONDS = "s"
     # On a logarithmic axis: 1000 s is a round number there, 16.7 minutes is none.
-    PLAIN_SECONDS = "suffix: s"
+    PLAIN_SECONDS = "suffix:s"
     BYTES = "bytes"
     # 0 to 1, shown as a percentage.
     SHARE = "percentunit"

@@ -50,7 +50,7 @@ _GLANCE = Row(
             shows="The task for which the others wait now; flow-control when it is the write limit itself.",
             healthy="nobody.",
             otherwise="make this task faster or raise its parallelism; the others wait for it, whatever they could do.",
-            queries=common.culprit(),
+            queries=(common.culprit(),),
             steps=common.CULPRIT_STEPS,
             no_value="Not scraped",
             name_only=True,
@@ -112,7 +112,7 @@ _GLANCE = Row(
             healthy="all green.",
             otherwise="the first task below the last red strip is the bottleneck.",
             queries=common.by_task(
-                largest(over_time("max", _ratio).otherwise(_ratio), *_SUBTASK), "{{pipeline}} {{task}}/{{subtask}}"
+                largest(over_time("max", _ratio).otherwise(_ratio), *_SUBTASK), "{{pipeline}}/{{task}}/{{subtask}}"
             ),
             steps=_LEVELS,
             drill_down=DrillDown(BoardUid.BACK_PRESSURE, ("pipeline", "task")),
@@ -125,7 +125,7 @@ _GLANCE = Row(
             shows="How much of its time each subtask works: grey idle, blue busy, red at its limit.",
             healthy="grey and blue.",
             otherwise="red here and not red at the left: this is the bottleneck.",
-            queries=common.by_task(largest(_busy, *_SUBTASK), "{{pipeline}} {{task}}/{{subtask}}"),
+            queries=common.by_task(largest(_busy, *_SUBTASK), "{{pipeline}}/{{task}}/{{subtask}}"),
             steps=(
                 Step(None, Colour.IDLE),
                 Step(0.2, Colour.BUSY_LITTLE),
@@ -303,7 +303,7 @@ _WHY = Row(
             healthy="ok.",
             otherwise="high: held back in more than half of the samples.",
             queries=(
-                Query(expression=_levels["low"] + _levels["high"] * "2", legend="{{pipeline}} {{task}}/{{subtask}}"),
+                Query(expression=_levels["low"] + _levels["high"] * "2", legend="{{pipeline}}/{{task}}/{{subtask}}"),
             ),
             words=_LEVEL_WORDS,
             width=12,

@@ -124,7 +124,7 @@ def by_partition(
 
 
 def by_task(
-    expression: Expression, name: str = "{{pipeline}} {{task}}", *, kinds: Iterable[str] = tuple(KINDS)
+    expression: Expression, name: str = "{{pipeline}}/{{task}}", *, kinds: Iterable[str] = tuple(KINDS)
 ) -> tuple[Query, ...]:
     """A series for each task, in the order of the job graph; the hue says which kind of task it is."""
     return tuple(
@@ -152,7 +152,7 @@ def _of_kind(expression: Expression, kind: str) -> Expression:
 CULPRIT_STEPS = (Step(None, Colour.GOOD), Step(0.5, Colour.BUSY), Step(1, Colour.BAD))
 
 
-def culprit() -> tuple[Query, ...]:
+def culprit() -> Query:
     """The task to blame now, as the name of a series; nobody, of the value 0. What stands still because somebody wants
     it so, or because its target takes nothing, is named as that and not as slow."""
     blame = select("penstock_bottleneck")
@@ -160,24 +160,19 @@ def culprit() -> tuple[Query, ...]:
 
     def in_state(state: str) -> Expression:
         exporter = select("penstock_exporter_state", is_("state", state), scope=Scope.EVENT).equals("1")
-        return largest(exporter.relabelled("task", "exporter"), "pipeline", "task")
+        return largest(exporter.joined("task", "", "exporter"), "pipeline", "task")
+
+    def told(expression: Expression, how: str) -> Expression:
+        return expression.marked("how", how).joined("who", " ", "pipeline", "task", "how")
 
     on = ("pipeline", "task")
     paused, retrying = in_state("paused"), in_state("retrying")
-    nobody = largest(blame).equals("0").marked("task", "nobody")
     # Paused is half as bad as slow: the colours tell them apart.
-    return (
-        Query(
-            expression=blamed.only_where(paused, *on) * "0.5", legend="{{pipeline}}: {{task}} is paused", instant=True
-        ),
-        Query(
-            expression=blamed.only_where(retrying, *on), legend="{{pipeline}}: {{task}} gets nothing out", instant=True
-        ),
-        Query(
-            expression=blamed.unless(paused, *on).unless(retrying, *on), legend="{{pipeline}}: {{task}}", instant=True
-        ),
-        Query(expression=nobody, legend="{{task}}", instant=True),
-    )
+    held = told(blamed.only_where(paused, *on) * "0.5", "is paused")
+    failing = told(blamed.only_where(retrying, *on), "is retrying")
+    slow = told(blamed.unless(paused, *on).unless(retrying, *on), "")
+    nobody = largest(blame).equals("0").marked("who", "nobody")
+    return Query(expression=held.otherwise(failing).otherwise(slow).otherwise(nobody), legend="{{who}}", instant=True)
 
 
 def quantiles(histogram: str, *by: str) -> tuple[Query, ...]:

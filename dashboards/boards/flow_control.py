@@ -250,16 +250,16 @@ _LOGSTREAM = Row(
         TimeSeries(
             id=41,
             title="Accepted writes by source",
-            shows="Records written per second, by who wrote them.",
+            shows="Records written per second, by who wrote them, over the chosen partitions.",
             healthy="follows what comes in.",
             otherwise="flat at the write limit while yellow: the throttle holds it there.",
             queries=tuple(
                 Query(
                     expression=total(
                         rate(select("penstock_writes_total", is_("source", source), is_("outcome", "accepted"))),
-                        *PARTITION,
+                        "pipeline",
                     ),
-                    legend=f"{{{{pipeline}}}}/{{{{partition}}}} {source.replace('_', ' ')}",
+                    legend=f"{{{{pipeline}}}} {source.replace('_', ' ')}",
                     look=Look(colour=colour, shades=True),
                 )
                 for source, colour in _SOURCES.items()

@@ -46,6 +46,8 @@ class HistoryRecorder:
             [field.name for field in VERTEX_FIELDS], capacity=CAPACITY, things_max=VERTICES_MAX
         )
         self._before: EngineSnapshot | None = None
+        # Records a second that came in by the gateway, between the last two samples.
+        self._by_gateway: float | None = None
 
     def recall(self, rows: Sequence[Row], *, wall_ns: int, monotonic_ns: int) -> None:
         """Puts rows of earlier runs in front, and a gap behind them; before anything is recorded. Times are of now."""
@@ -70,6 +72,7 @@ class HistoryRecorder:
             if before is None or abs(offset_ns - self._wall_offset_ns) > _STEP_NS:
                 self._wall_offset_ns = offset_ns
             self._put(snapshot.taken_monotonic_ns, partitions, vertices)
+            self._by_gateway = _gateway_rate(snapshot, before)
             self._before = snapshot
         return Row(snapshot.taken_wall_ns, partitions, vertices)
 
@@ -114,6 +117,10 @@ class HistoryRecorder:
             "condition": None if found is None else found.condition.words,
             "because": None if found is None else found.text,
             "bottleneck": None if snapshot is None else snapshot.bottleneck,
+            # None where there is none.
+            "gateway": None
+            if snapshot is None or snapshot.gateway is None
+            else {"connections": snapshot.gateway.connections, "recordsPerSecond": self._by_gateway},
             "resolutionSeconds": 1,
             "spanSeconds": CAPACITY,
             # Of things for which there is no room.
@@ -126,6 +133,14 @@ class HistoryRecorder:
                 if key in vertices
             ],
         }
+
+
+def _gateway_rate(snapshot: EngineSnapshot, before: EngineSnapshot | None) -> float | None:
+    if before is None or snapshot.gateway is None or before.gateway is None:
+        return None
+    seconds = (snapshot.taken_monotonic_ns - before.taken_monotonic_ns) / NS_PER_SECOND
+    grown = snapshot.gateway.records - before.gateway.records
+    return grown / seconds if grown >= 0 else None
 
 
 def _partition_values(snapshot: EngineSnapshot, before: EngineSnapshot | None) -> dict[int, Sequence[Value]]:

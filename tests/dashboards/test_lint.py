@@ -27,7 +27,7 @@ EACH_EXPRESSION = pytest.mark.parametrize(
 
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 # Ids of Grafana's own list of units.
-UNITS = {"short", "none", "s", "suffix: s", "bytes", "percentunit", "recps", "eps", "reqps", "bool_on_off"}
+UNITS = {"short", "none", "s", "suffix:s", "bytes", "percentunit", "recps", "eps", "reqps", "bool_on_off"}
 
 
 def variable(dashboard: Json, name: str) -> Json:

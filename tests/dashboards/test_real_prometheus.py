@@ -25,7 +25,6 @@ NOWHERE = "127.0.0.1:1"
 ANNOTATION = DASHBOARDS["penstock-flow-control"]["annotations"]["list"][0]["expr"]
 BAND = throttling.band_query().expression.text
 
-WHO = ("Who is to blame", "Bottleneck")
 EACH_PANEL = pytest.mark.parametrize(("board", "panel"), PANELS, ids=map(named, PANELS))
 STEPS = [5, 15, 60]
 # Seconds from the start of the run to the begin and the end of what is looked at.
@@ -86,9 +85,7 @@ def test_the_run_has_two_throttles(hour: Hour) -> None:
 @EACH_PANEL
 def test_every_query_of_every_panel_returns_data(hour: Hour, board: str, panel: Json) -> None:
     looked_at = hour.range("1h", 15)
-    # Of the sentences about who is to blame one is the case.
-    targets = panel["targets"] if panel["title"] not in WHO else panel["targets"][-1:]
-    for target in targets:
+    for target in panel["targets"]:
         expression = looked_at.filled_in(target["expr"])
         if target["instant"]:
             values = [value for _, value in at_once(hour, expression, looked_at.end)]
@@ -163,12 +160,12 @@ def test_each_throttle_is_counted_once(hour: Hour) -> None:
 def test_the_culprit_is_named_while_there_is_one_and_nobody_otherwise(hour: Hour) -> None:
     (blame,) = (panel for uid, panel in PANELS if uid == "penstock-overview" and panel["title"] == "Who is to blame")
     looked_at = hour.range("1h", 15)
-    expressions = [looked_at.filled_in(target["expr"]) for target in blame["targets"]]
+    expression = looked_at.filled_in(blame["targets"][0]["expr"])
     named_at = {
-        second: [labels["task"] for one in expressions for labels, _ in at_once(hour, one, hour.start + second)]
+        second: [labels["who"].strip() for labels, _ in at_once(hour, expression, hour.start + second)]
         for second in (300, 900, 2000)
     }
-    assert named_at == {300: ["nobody"], 900: ["delays"], 2000: ["processor"]}
+    assert named_at == {300: ["nobody"], 900: ["flights delays is retrying"], 2000: ["flights processor"]}
 
 
 def test_the_answers_of_the_gateway_are_requests_per_second(hour: Hour) -> None:

@@ -88,14 +88,15 @@ def test_the_band_is_asked_for_first_so_that_it_is_drawn_behind_the_lines(board:
 def test_the_band_is_a_shade_over_the_full_height_with_a_scale_of_its_own(board: str, panel: Json) -> None:
     properties = band(panel)
     assert properties["custom.lineWidth"] == 0
-    assert 15 <= properties["custom.fillOpacity"] <= 25  # type: ignore[operator]
+    # Strong at its upper edge, or it is olive on a dark ground; nothing at the bottom, where the lines are.
+    assert properties["custom.gradientMode"] == "opacity"
+    assert 60 <= properties["custom.fillOpacity"] <= 80  # type: ignore[operator]
     assert (properties["min"], properties["max"], properties["unit"]) == (0, 1, "bool_on_off")
     assert properties["custom.axisPlacement"] == "hidden"
     assert properties["custom.scaleDistribution"] == {"type": "linear"}
     assert properties["custom.stacking"] == {"mode": "none", "group": "A"}
     assert properties["custom.showPoints"] == "never"
     assert properties["custom.spanNulls"] is False
-    assert properties["custom.gradientMode"] == "none"
     assert properties["color"] == {"mode": "fixed", "fixedColor": "yellow"}
     assert properties["custom.hideFrom"] == {"legend": True, "tooltip": True, "viz": False}
 

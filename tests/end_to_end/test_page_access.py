@@ -34,6 +34,8 @@ def test_no_view_has_a_fault(view: str, dark: bool, tmp_path: Path) -> None:
         browser.open(f"{server.url}/#{view}")
         browser.evaluate(AXE)
         assert browser.wait_for("document.querySelector('.node') && document.getElementById('state').textContent")
+        # What comes in over HTTP has a place in the graph, too.
+        assert browser.text(".node.gateway .name") == "gateway"
         if view == "back-pressure":
             browser.click("#tasks .row-name")
             assert browser.wait_for("document.querySelector('.details tbody tr')")

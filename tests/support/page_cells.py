@@ -76,6 +76,15 @@ def graph_nodes(state: Json, history: Json) -> dict[str, list[str]]:
         f"backlog {whole(_now(history, 'backlogRecords'))}",
     ]
     told["log"] = ["log", *log, "", ""]
+    if history.get("gateway") is not None:
+        count = history["gateway"]["connections"]
+        told["gateway"] = [
+            "gateway",
+            "records over HTTP",
+            "1 connection" if count == 1 else f"{whole(count)} connections",
+            "",
+            "",
+        ]
     return told
 
 
@@ -84,6 +93,9 @@ def graph_rates(edges: Iterable[tuple[str, str]], history: Json) -> dict[tuple[s
     vertices = {vertex["id"]: vertex["columns"] for vertex in history["vertices"]}
 
     def flow(source: str, target: str) -> float | None:
+        if source == "gateway":
+            by_gateway: float | None = history["gateway"]["recordsPerSecond"]
+            return by_gateway
         if source == "flow-control":
             return _now(history, "acceptedPerSecond")
         of, column = (target, "recordsInPerSecond") if source == "log" else (source, "recordsOutPerSecond")

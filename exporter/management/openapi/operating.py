@@ -54,6 +54,9 @@ def schemas() -> dict[str, Schema]:
                 "condition": nullable(said(STRING, "how it is, in a word: the worst that is the case")),
                 "because": nullable(said(STRING, "the same in a sentence")),
                 "bottleneck": nullable(said(STRING, "the task to blame while something is held back")),
+                "gateway": nullable(
+                    obj({"connections": COUNT, "recordsPerSecond": nullable(NUMBER)}),
+                ),
                 "resolutionSeconds": COUNT,
                 "spanSeconds": COUNT,
                 "omitted": said(

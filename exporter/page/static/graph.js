@@ -2,7 +2,7 @@
 
 import { taskColours } from "./colours.js";
 import { draw, make, say } from "./dom.js";
-import { GATE, LOG, arrange } from "./plan.js";
+import { GATE, GATEWAY, LOG, arrange } from "./plan.js";
 import { bytes, percent, rate, whole } from "./words.js";
 
 const NODE = { width: 174, height: 70 };
@@ -30,20 +30,22 @@ export class JobGraph {
   show(plan, state, history) {
     const tasks = new Map(state.tasks.map((task) => [task.id, task]));
     const hasPartitions = history.partitionNumbers().length > 0;
-    const shape = JSON.stringify([plan.nodes, hasPartitions]);
-    if (shape !== this.#drawn) this.#build(plan, tasks, hasPartitions);
+    const hasGateway = hasPartitions && history.gateway !== null;
+    const shape = JSON.stringify([plan.nodes, hasPartitions, hasGateway]);
+    if (shape !== this.#drawn) this.#build(plan, tasks, hasPartitions, hasGateway);
     this.#drawn = shape;
     for (const [id, parts] of this.#nodes) {
       if (id === GATE) this.#tellGate(parts, history, state.bottleneck);
       else if (id === LOG) this.#tellLog(parts, history);
+      else if (id === GATEWAY) this.#tellGateway(parts, history);
       else if (tasks.has(id)) this.#tellTask(parts, tasks.get(id), state.bottleneck);
     }
     for (const edge of this.#edges) say(edge.text, rate(flowOf(edge, history)));
   }
 
-  #build(plan, tasks, hasPartitions) {
+  #build(plan, tasks, hasPartitions, hasGateway) {
     const kinds = new Map([...tasks].map(([id, task]) => [id, task.kind]));
-    const { nodes, edges } = arrange(plan, kinds, hasPartitions);
+    const { nodes, edges } = arrange(plan, kinds, hasPartitions, hasGateway);
     const rows = Math.max(...nodes.map((node) => node.rows), 1);
     const ranks = Math.max(...nodes.map((node) => node.rank), 0) + 1;
     const width = ranks * (NODE.width + GAP.across) - GAP.across + 2 * MARGIN.side;
@@ -148,6 +150,12 @@ export class JobGraph {
     say(parts.title, "The log: records that wait for the exporters are its backlog");
   }
 
+  #tellGateway(parts, { gateway }) {
+    say(parts.lines[0], "records over HTTP");
+    say(parts.lines[1], gateway.connections === 1 ? "1 connection" : `${whole(gateway.connections)} connections`);
+    say(parts.title, "The gateway: what clients write goes to the gate of flow control");
+  }
+
   #mark(parts, isBottleneck) {
     parts.group.classList.toggle("is-bottleneck", isBottleneck);
     say(parts.badge, isBottleneck ? "▼ bottleneck" : "");
@@ -180,6 +188,7 @@ function arrow(x, y, to) {
 
 /** Records a second along an edge: what the gate admits, what a reader takes from the log, or what a task hands on. */
 function flowOf(edge, history) {
+  if (edge.from === GATEWAY) return history.gateway?.recordsPerSecond;
   if (edge.from === GATE) return history.total()?.acceptedPerSecond.at(-1);
   const [id, column] = edge.from === LOG ? [edge.to, "recordsInPerSecond"] : [edge.from, "recordsOutPerSecond"];
   return history.ofTask(id)?.[column].at(-1);

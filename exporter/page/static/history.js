@@ -8,6 +8,8 @@ export class History {
   // How the pipeline is, in a word and in a sentence.
   condition = null;
   because = null;
+  // `{connections, recordsPerSecond}`; null where there is none.
+  gateway = null;
   #span = 900;
   #partitions = new Columns();
   #tasks = new Columns();
@@ -24,6 +26,7 @@ export class History {
     this.state = document.state;
     this.condition = document.condition;
     this.because = document.because;
+    this.gateway = document.gateway ?? null;
     this.#span = document.spanSeconds;
     const newest = this.times.at(-1) ?? -Infinity;
     const first = document.times.findIndex((time) => time > newest);

@@ -2,12 +2,16 @@
 
 export const GATE = "flow-control";
 export const LOG = "log";
+export const GATEWAY = "gateway";
 
 /** Nodes `{id, kind, rank, row}` and edges `{from, to, back}` of Flink's plan; `kinds` by id. */
-export function arrange(plan, kinds, hasPartitions) {
+export function arrange(plan, kinds, hasPartitions, hasGateway) {
   const ids = plan.nodes.map((node) => node.id);
   const edges = edgesOf(plan, kinds, hasPartitions);
+  // What comes in over HTTP goes past all tasks to the gate.
+  if (hasGateway) edges.push({ from: GATEWAY, to: GATE, back: false });
   const nodes = new Map(ids.map((id) => [id, { id, kind: kinds.get(id) ?? "task" }]));
+  if (hasGateway) nodes.set(GATEWAY, { id: GATEWAY, kind: GATEWAY });
   if (hasPartitions) for (const id of [GATE, LOG]) nodes.set(id, { id, kind: id });
   const ranks = ranked([...nodes.keys()], edges.filter((edge) => !edge.back));
   const filled = new Map();
