@@ -102,6 +102,7 @@ def run(folder: Path, seed: int, fail_at: int | None = None, done_first: bool = 
 
 
 @pytest.mark.parametrize("nth", range(2))
+@pytest.mark.timeout(600)
 def test_whichever_system_call_fails_each_record_is_in_the_files_once(tmp_path: Path, nth: int) -> None:
     seed = int(os.environ.get("TEST_SEED", Random().randrange(1 << 32))) + nth
     print(f"TEST_SEED={seed}")

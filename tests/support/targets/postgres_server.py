@@ -10,7 +10,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,9 @@ class PostgresServer:
 
     def go_on(self) -> None:
         for process in self._family():
-            os.kill(process, signal.SIGCONT)
+            # One that ends as soon as it goes on.
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGCONT)
 
     def _family(self) -> list[int]:
         assert self._process is not None
