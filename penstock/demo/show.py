@@ -113,7 +113,11 @@ def _lines(console: Console, url: str) -> Lines:
 @contextmanager
 def _server(settings: DemoSettings, stage: Stage) -> Iterator[ManagementServer]:
     server = ManagementServer(
-        stage.engine, host=settings.host, port=settings.port, allowed_hosts=settings.allowed_hosts
+        stage.engine,
+        host=settings.host,
+        port=settings.port,
+        allowed_hosts=settings.allowed_hosts,
+        data=stage.engine.data_folder,
     )
     try:
         server.start()

@@ -131,7 +131,11 @@ export class Chart {
     const times = plot.data[0];
     const { ctx, bbox } = plot;
     ctx.save();
-    ctx.fillStyle = colour("throttled-band");
+    // Strong above and faint below: a thin yellow on a dark ground is olive, a thick one hides the lines.
+    const shade = ctx.createLinearGradient(0, bbox.top, 0, bbox.top + bbox.height);
+    shade.addColorStop(0, `${colour("throttled")}bf`);
+    shade.addColorStop(1, `${colour("throttled")}1a`);
+    ctx.fillStyle = shade;
     for (let i = 0; i < times.length; i++) {
       if (this.#throttled[i] !== 1) continue;
       const begin = i;
