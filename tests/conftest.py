@@ -25,3 +25,4 @@ def kafka() -> Iterator[str]:
         pytest.skip(missing)
     with kafka_cluster() as cluster:
         yield cluster.servers
+        assert cluster.hanging_transactions() == ""
