@@ -91,7 +91,7 @@ def test_sources_wait_before_the_disk_is_full_and_go_on_by_themselves(tmp_path: 
     with pipeline.run(tmp_path, options=options) as engine:
         assert wait_until(lambda: blocked_ns(engine.snapshot(), VertexKind.LOG_WRITER, BlockReason.DISK_FULL) > 0)
         assert numbers(exporter) == []
-        assert failures(engine) == {"disk_full": 0, "io_error": 0, "storage_error": 0}
+        assert not any(failures(engine).values())
         # The disk grows: as the ticker sees it, less is wanted.
         assert engine._ticker is not None
         engine._ticker._free_space_bytes = 0
@@ -127,7 +127,7 @@ def filled(folder: Path, options: EngineOptions) -> Path:
     """A log of all values that nobody has exported yet; returns where it lies."""
     held = CollectingExporter()
     held.open_gate.clear()
-    pipeline = Pipeline("p").source("n", ListSource(VALUES, batch=50)).export("all", held.factory)
+    pipeline = Pipeline("p").source("n", ListSource(VALUES, batch=50)).export("all", held.factory, filter=EVERYTHING)
     with pipeline.run(folder, options=options) as engine:
         assert wait_until(lambda: engine.snapshot().partitions[0].last_written_position > RECORDS)
         held.closed = -1
@@ -179,7 +179,12 @@ def image_of_a_run(folder: Path, options: EngineOptions, *, behind: int = 500) -
     running = folder / "running"
     image = folder / "image"
     source = ListSource(VALUES[:2000], batch=20)
-    with Pipeline("p").source("n", source).export("all", held.factory).run(running, options=options) as engine:
+    with (
+        Pipeline("p")
+        .source("n", source)
+        .export("all", held.factory, filter=EVERYTHING)
+        .run(running, options=options) as engine
+    ):
         assert wait_until(lambda: engine.snapshot().partitions[0].last_written_position > behind)
         shutil.copytree(running, image)
         held.closed = -1
