@@ -122,4 +122,5 @@ def test_nothing_is_lost_or_doubled_when(what: str, tmp_path: Path) -> None:
         assert again.state_get("n") == b"%d" % (writer.written - 1)
         assert recovered.last_position == writer.written
         again.close()
+        cluster.await_answers()
         assert cluster.hanging_transactions() == ""
