@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 ARGS  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install check lint types imports generated generate test reference format demo crash crash-workers crash-kafka follow soak bench clean
+.PHONY: help install check lint types imports generated generate test reference format demo crash crash-workers crash-kafka chaos-kafka follow soak bench clean
 
 help: ## say what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -82,6 +82,9 @@ follow: install ## 200 kills of who follows a log while it is rotated in eight w
 
 crash-kafka: install ## twenty rounds of kill -9 over a log in Kafka, each time on another machine (CRASH_ROUNDS, TEST_SEED)
 	CRASH_ROUNDS=$${CRASH_ROUNDS:-20} $(BIN)/python -m pytest -s tests/end_to_end/test_kafka.py -k killed_twice $(ARGS)
+
+chaos-kafka: install ## brokers of a cluster of three are killed and hang while a log is written
+	KAFKA_CHAOS=1 $(BIN)/python -m pytest -s tests/end_to_end/test_kafka_brokers.py $(ARGS)
 
 soak: install ## ten minutes at full rate, memory and disk looked at (ARGS="--minutes 3")
 	$(BIN)/python -m benchmarks.soak $(ARGS)

@@ -257,7 +257,8 @@ class KafkaCluster:
             )
             for node in self.nodes
         )
-        return "\n".join(line for line in said.splitlines() if line.strip() and not line.startswith("Topic"))
+        # Its head, and what its client says of a broker that is not up yet.
+        return "\n".join(line for line in said.splitlines() if line.strip() and not line.startswith(("Topic", "[")))
 
     def stop(self) -> None:
         for node in self.nodes:
