@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from itertools import count
 from pathlib import Path
 from threading import Event
 
@@ -81,20 +82,23 @@ class StandingDisk(Disk):
 
 
 class PhotographedDisk(Disk):
-    """Hands over an image of a folder before and after each call, as a crash at that moment would leave it."""
+    """Takes an image of a folder before and after each call, as a crash at that moment would leave it.
 
-    def __init__(self, folder: Path, images: Path, taken: Callable[[Path], None]) -> None:
+    The applier calls it too, while others go on: `known` says what was acknowledged, before and behind the taking.
+    """
+
+    def __init__(self, folder: Path, images: Path, known: Callable[[], int]) -> None:
         self._folder = folder
         self._images = images
-        self._taken = taken
-        self._count = 0
+        self._known = known
+        self._numbers = count(1)
+        # Each image with what was acknowledged before and behind it.
+        self.taken: list[tuple[Path, int, int]] = []
 
     def photograph(self) -> None:
-        self._count += 1
-        image = self._images / str(self._count)
-        self._images.mkdir(exist_ok=True)
-        copy_log(self._folder, image)
-        self._taken(image)
+        before = self._known()
+        image = copy_log(self._folder, self._images / str(next(self._numbers)))
+        self.taken.append((image, before, self._known()))
 
     def write(self, file: int, parts: Sequence[bytes], offset: int) -> None:
         self.photograph()

@@ -53,7 +53,7 @@ def test_a_whole_number_is_kept_whole_however_large(path: Path) -> None:
         (b'{"a": "\\ud83d"}', ": a text in it holds half a surrogate pair"),
         (b'{"a": "\\udc00x"}', ": a text in it holds half a surrogate pair"),
         (b'{"a": "\xff"}', ", column 8: it is no UTF-8; set encoding"),
-        ('{"ä": 1,}'.encode(), ", column 9: it is no JSON: expecting property name"),
+        ('{"ä": 1, 2}'.encode(), ", column 10: it is no JSON: expecting property name"),
         (b'{"a": 1} x', ", column 10: it is no JSON: extra data"),
         (b'{"a": ', ", column 7: it is no JSON: expecting value"),
         (b"   ", ", column 4: it is no JSON: expecting value"),
