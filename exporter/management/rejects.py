@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from engine.core.snapshot import EngineSnapshot
-from exporter.door import NS_PER_SECOND, ConfigurationError, RejectsDoor
+from exporter.door import NS_PER_SECOND, ConfigurationError, RejectsDoor, check_ready, check_running
 from exporter.management.replies import json_reply, problem
 from exporter.management.workers import Workers
 
@@ -36,7 +36,12 @@ class _RejectsRoute:
         self._workers = workers
 
     async def counts(self, _request: Request) -> Response:
-        return json_reply(await self._workers.run(lambda: rejects_document(self._engine.snapshot())))
+        return json_reply(await self._workers.run(self._document))
+
+    def _document(self) -> Json:
+        snapshot = self._engine.snapshot()
+        check_ready(snapshot.state)
+        return rejects_document(snapshot)
 
     async def handle(self, request: Request) -> Response:
         task = request.path_params["task"]
@@ -45,14 +50,18 @@ class _RejectsRoute:
         limit = request.query_params.get("limit", str(_SHOWN))
         if not (limit.isascii() and limit.isdecimal() and 1 <= int(limit) <= SHOWN_MAX):
             return problem(400, f"limit is a whole number from 1 to {SHOWN_MAX}")
-        return await self._asked(task, lambda: {"task": task, "rejects": self._engine.rejects(task, int(limit))}, 200)
+        return await self._asked(
+            task, lambda: {"task": task, "rejects": self._engine.rejects(task, int(limit))}, 200, changes=False
+        )
 
     async def replay(self, request: Request) -> Response:
         task = request.path_params["task"]
         return await self._asked(task, lambda: {"task": task, "replayed": self._engine.replay_rejects(task)}, 202)
 
-    async def _asked(self, task: str, act: Callable[[], Json], status: int) -> Response:
-        if all(one.task != task for one in (await self._workers.run(self._engine.snapshot)).rejects):
+    async def _asked(self, task: str, act: Callable[[], Json], status: int, *, changes: bool = True) -> Response:
+        snapshot = await self._workers.run(self._engine.snapshot)
+        (check_running if changes else check_ready)(snapshot.state)
+        if all(one.task != task for one in snapshot.rejects):
             return problem(404, f"there are no rejects of {task!r}")
         try:
             return json_reply(await self._workers.run(act), status)

@@ -81,5 +81,6 @@ def test_the_throttle_ends_when_traffic_simply_stops(workers: int, tmp_path: Pat
 def test_an_exporter_that_never_acknowledged_anything_throttles_too(workers: int, tmp_path: Path) -> None:
     with engine_of("filling", tmp_path, 10**9, Refusing, workers=workers, flow_control=SETTINGS) as engine:
         assert wait_until(lambda: all(p.flow.write_limit_per_second == 50 for p in watch(engine)), PATIENCE_SECONDS)
-        assert [exporter.acknowledged_position for p in watch(engine) for exporter in p.exporters] == [0, 0]
+        assert [exporter.acknowledged_position for p in watch(engine) for exporter in p.exporters] == [1, 1]
+        # That is the engine's own record, which stays inside and counts as passed over.
         engine.stop(drain=False)

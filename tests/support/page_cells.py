@@ -206,7 +206,7 @@ def exporter_rows(before: Json, now: Json) -> list[list[str]]:
                 f"{whole(part['errors'])}, {whole(part['retries'])} retries",
                 failed,
             ]
-            paused = any(each["state"] == "paused" for each in exporter["partitions"])
+            paused = any(each["pause"] is not None for each in exporter["partitions"])
             rows.append([exporter["exporter"], *row, "Resume" if paused else "Pause"] if i == 0 else row)
     return rows
 
