@@ -35,8 +35,8 @@ $(STAMP): pyproject.toml
 check: lint types imports generated test ## all that CI checks
 
 lint: install ## style and format
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	$(BIN)/ruff check --no-cache .
+	$(BIN)/ruff format --no-cache --check .
 
 types: install ## mypy, strict
 	$(BIN)/mypy

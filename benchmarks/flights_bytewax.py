@@ -19,7 +19,7 @@ BATCH = 1000
 
 def bytewax(source: Path, folder: Path) -> int:
     out = folder / "out.ndjson"
-    run_main(dataflow(source, out))  # type: ignore[no-untyped-call]
+    run_main(dataflow(source, out))
     with out.open("rb") as lines:
         return sum(1 for _ in lines)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from engine.log.local.storage import LocalLogStorage
-from engine.log.local.tables import STATE_NAME
+from engine.log.rows.tables import STATE_NAME
 
 
 def local_log(folder: Path, *, synchronous: Literal["FULL", "NORMAL"] = "FULL") -> LocalLogStorage:
