@@ -31,7 +31,8 @@ class ScrapeSnapshot:
     pipeline: str
     version: str
     python_version: str
-    snapshot_age_ns: int
+    # By pipeline.
+    snapshot_ages_ns: Mapping[str, int]
     # Of the scrapes before this one.
     duration: HistogramSnapshot
     errors: int
@@ -73,9 +74,9 @@ SNAPSHOT_AGE: Metric[ScrapeSnapshot] = Metric(
     kind=Kind.GAUGE,
     unit=Unit.SECONDS,
     labels=(PIPELINE,),
-    help="Age of the snapshot from which this scrape is told.",
+    help="Age of the snapshot from which this scrape is told; through a bridge, of what was seen at the last look.",
     combine=Combine.MAX,
-    read=lambda s: [((s.pipeline,), seconds(s.snapshot_age_ns))],
+    read=lambda s: [((pipeline,), seconds(age_ns)) for pipeline, age_ns in s.snapshot_ages_ns.items()],
 )
 SCRAPE_DURATION: Metric[ScrapeSnapshot] = Metric(
     name="penstock_scrape_duration_seconds",

@@ -10,6 +10,7 @@ import penstock
 from engine.runtime.arenas import keep_few_arenas
 from exporter.descriptors import raise_limit
 from penstock.cli.back_pressure import back_pressure
+from penstock.cli.bridge import bridge
 from penstock.cli.check import check
 from penstock.cli.dashboards import dashboards
 from penstock.cli.demo import demo
@@ -47,6 +48,7 @@ commands.add_command(exporters)
 commands.add_command(health)
 commands.add_command(rejects)
 commands.add_command(log)
+commands.add_command(bridge)
 commands.add_command(dashboards)
 
 
