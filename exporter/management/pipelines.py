@@ -38,6 +38,6 @@ def _pipeline(snapshot: EngineSnapshot) -> Json:
         "condition": found.condition.words,
         "because": found.text,
         "bottleneck": snapshot.bottleneck,
-        "isBridge": snapshot.bridge is not None,
+        "isBridge": snapshot.bridge is not None and not snapshot.vertices,
         "bridge": None if origin is None else origin.bridge,
     }

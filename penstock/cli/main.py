@@ -22,6 +22,7 @@ from penstock.cli.log import log
 from penstock.cli.rejects import rejects
 from penstock.cli.run import run
 from penstock.cli.simulate import simulate
+from penstock.cli.watch import watch
 
 
 @click.group(
@@ -49,6 +50,7 @@ commands.add_command(health)
 commands.add_command(rejects)
 commands.add_command(log)
 commands.add_command(bridge)
+commands.add_command(watch)
 commands.add_command(dashboards)
 
 

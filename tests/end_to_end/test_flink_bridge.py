@@ -64,7 +64,8 @@ def test_the_task_that_holds_a_job_back_is_named_and_a_calm_job_has_none(cluster
     with bridge_to(cluster) as bridge, penstock.serve(bridge, port=0) as url:
         assert wait_until(lambda: jobs(bridge)["pushed-back"].bottleneck == "parse" if jobs(bridge) else False, 120)
         told = jobs(bridge)["pushed-back"]
-        assert max(ratios(told).values()) > 0.5
+        # An average of a minute in 1.20, and the first of them.
+        assert max(ratios(told).values()) > 0.1
         assert wait_until(lambda: jobs(bridge)["calm"].bottleneck is None, 60)
         body = httpx.get(f"{url}/metrics").text
         assert 'penstock_bottleneck{pipeline="pushed-back",task="parse"} 1.0\n' in body

@@ -85,7 +85,7 @@ class _Flink:
     def _jobs(self) -> list[EngineSnapshot]:
         """What runs behind the door; a bridge itself is no job."""
         snapshots = [engine.snapshot() for engine in engines_of(self._engine)]
-        return [snapshot for snapshot in snapshots if snapshot.bridge is None]
+        return [snapshot for snapshot in snapshots if snapshot.bridge is None or snapshot.vertices]
 
     def overview(self, _request: Request) -> Json:
         return jobs.overview(self._jobs(), penstock_version())
