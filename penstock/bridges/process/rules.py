@@ -63,8 +63,8 @@ BUSY = (
 # look: what a pool's worker calls is not the worker's waiting.
 _HELPERS = (
     "threading.py", "queue.py", "selectors.py", "socket.py", "ssl.py", "http/client.py", "urllib3/*.py",
-    "httpcore/*.py", "httpcore/*/*.py", "multiprocessing/*.py", "concurrent/futures/*.py", "billiard/*.py", "kombu/*.py", "kombu/*/*.py",
-    "psycopg/*.py",
+    "httpcore/*.py", "httpcore/*/*.py", "multiprocessing/*.py", "concurrent/futures/*.py", "billiard/*.py",
+    "kombu/*.py", "kombu/*/*.py", "psycopg/*.py",
 )  # fmt: skip
 
 
