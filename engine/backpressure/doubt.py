@@ -46,7 +46,9 @@ class Doubt:
             )
         least, most = self._bounds(seen)
         if seen.samples and (most - least) / 2 * (seen.blocked + seen.idle) / seen.samples > ERROR_MAX:
-            return "the thread waited too long for a core to tell that from waiting for others: the machine has too much to do"
+            return (
+                "the thread waited too long for a core to tell that from other waiting: the machine has too much to do"
+            )
         return None
 
     def _bounds(self, seen: Counts) -> tuple[float, float]:
