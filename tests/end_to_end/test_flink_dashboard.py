@@ -28,7 +28,16 @@ pytestmark = [
 ]
 # Its parse step is so slow that everything in front of it is held back.
 SLOW_TASK = Phase(name="slow task", seconds=0, sentence="", parse_speed=20)
-TABS = ("detail", "subtasks", "taskmanagers", "watermarks", "accumulators", "backpressure", "metrics", "flamegraph")
+TABS = {
+    "detail": "Detail",
+    "subtasks": "SubTasks",
+    "taskmanagers": "TaskManagers",
+    "watermarks": "Watermarks",
+    "accumulators": "Accumulators",
+    "backpressure": "BackPressure",
+    "metrics": "Metrics",
+    "flamegraph": "FlameGraph",
+}
 JOB_PAGES = ("overview", "timeline", "exceptions", "checkpoints", "configuration")
 TOAST = ".ant-notification-notice"
 
@@ -82,7 +91,10 @@ def test_it_shows_jobs_graph_back_pressure_subtasks_and_flame_graph_without_a_co
         assert browser.wait_for("document.querySelectorAll('svg g.node').length >= 6")
         seen(browser, "graph")
         drawer = f"#/job/running/{job['jid']}/overview/{ids['flights']}"
-        for tab in TABS:
+        for tab, title in TABS.items():
+            browser.evaluate(f"location.hash = '{drawer}/{tab}'")
+            active = "[...document.querySelectorAll('.ant-tabs-tab-active')].map((one) => one.innerText)"
+            assert browser.wait_for(f"{active}.includes({title!r})"), browser.texts(".ant-tabs-tab-active")
             at(f"{drawer}/{tab}", "flights", tab)
         at(f"{drawer}/backpressure", "HIGH", "backpressure")
         browser.evaluate(f"location.hash = '{drawer}/flamegraph'")
