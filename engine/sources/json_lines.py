@@ -10,7 +10,15 @@ import msgspec
 
 from engine.core.snapshot import InputSnapshot
 from engine.sources.line_splitter import shown
-from engine.sources.protocol import Source, SourceBatch, SourceStart, can_restart, input_of, is_prompt
+from engine.sources.protocol import (
+    Source,
+    SourceBatch,
+    SourceStart,
+    can_restart,
+    input_of,
+    is_of_this_machine,
+    is_prompt,
+)
 from engine.sources.unreadable import Unreadable
 
 _BYTE = re.compile(r" \(byte (\d+)\)$")
@@ -29,6 +37,7 @@ class JsonLines:
         self._inner = inner
         self.restartable = can_restart(inner)
         self.prompt = is_prompt(inner)
+        self.of_this_machine = is_of_this_machine(inner)
 
     def describe(self) -> str:
         return f"{self._inner.describe()}, JSON"

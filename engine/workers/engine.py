@@ -70,6 +70,10 @@ class WorkerEngine:
         """`name` is the pipeline's, for who looks before a worker has said it."""
         if workers < 1:
             raise ConfigurationError(f"workers must be at least 1, not {workers}")
+        if options is not None and options.storage == "kafka":
+            raise ConfigurationError(
+                "workers cannot be with storage kafka; run the same pipeline on more machines instead"
+            )
         self._name = name
         self._flow_control = flow_control or FlowControlSettings()
         self._options = options or EngineOptions()
