@@ -23,6 +23,7 @@ from engine.tasks.outlets import BalancedOutlet, KeyedOutlet, Outlet
 from engine.tasks.subtask import Failed, Subtask
 from engine.transforms.task import StepTask
 from engine.writing.log_writer import LogWriterTask, Unstorable
+from engine.writing.reject_folder import RejectFolder
 from engine.writing.rejects import Reject, RejectFile
 
 LOG_WRITER = "log-writer"
@@ -144,6 +145,8 @@ class Front:
         leads to these.
         """
         stored = {source.name: _stored(source, progress) for source in self._pipeline.sources}
+        if self._options.storage != "memory":
+            self._take_back_rejects(stored)
         self._source_tasks, self._step_tasks, self._writer_tasks, self.gates = [], [], [], {}
         pools_before = {subtask: subtask.pool for subtask in self.subtasks}
         self._make_writers(stored)
@@ -172,6 +175,24 @@ class Front:
             outlet = self._outlet(subtask, gates, first_channel, pools_before[subtask], failed, source.on_error, stored)
             self._make_source(source, subtask, list(stored[source.name].values()), outlet, failed)
         self.pools = [subtask.pool for subtask in self.subtasks if subtask.pool is not None]
+
+    def _take_back_rejects(self, stored: Mapping[str, Mapping[int, SourceProgress]]) -> None:
+        """What was set aside behind the places from which the sources go on comes again."""
+        folder = RejectFolder(self._folder.rejects)
+        restartable = {source.name for source in self._pipeline.sources if can_restart(source.source)}
+        begins = {name: min(place.offset for place in stored[name].values()) for name in restartable}
+
+        def is_read_again(entry: Mapping[str, Any]) -> bool:
+            begin = begins.get(entry.get("source", ""))
+            return begin is not None and entry.get("offset", 0) > begin
+
+        def is_stored_again(entry: Mapping[str, Any]) -> bool:
+            place = stored.get(entry.get("source", ""), {}).get(entry.get("partition", 0))
+            return place is not None and (entry.get("offset", 0), entry.get("extra", 0)) > (place.offset, place.extra)
+
+        for name in (*restartable, *(step.name for step in self._pipeline.steps), KEY):
+            folder.take_back(name, is_read_again)
+        folder.take_back(LOG_WRITER, is_stored_again)
 
     def start(self) -> None:
         """Starts everybody, downstream first, so that nobody waits for a consumer that does not run yet."""
@@ -229,7 +250,7 @@ class Front:
                 in_order=self._in_order,
                 batch_records=max(self._options.buffer_records, 1000),
                 value_type=pipeline.value_type,
-                unstorable=self._on_unstorable(subtask),
+                unstorable=self._on_unstorable(subtask, number),
             )
             subtask.body = writer.run
             self._writer_tasks.append(writer)
@@ -294,13 +315,14 @@ class Front:
         name = culprit or subtask.vertex.task
         return OnValueError(name, policy, RejectFile(self._folder.rejects, name, self._clock), subtask)
 
-    def _on_unstorable(self, subtask: Subtask) -> Unstorable:
+    def _on_unstorable(self, subtask: Subtask, partition: int) -> Unstorable:
         """What happens to values that the log cannot hold: the last task in front of it decides."""
         steps = self._pipeline.steps
         policies = {source.name: steps[-1].on_error if steps else source.on_error for source in self._pipeline.sources}
         rejects = RejectFile(self._folder.rejects, LOG_WRITER, self._clock)
 
-        def unstorable(source: str, offset: int, values: Sequence[tuple[object, Exception]]) -> None:
+        def unstorable(progress: SourceProgress, values: Sequence[tuple[object, Exception]]) -> None:
+            source, offset = progress.source, progress.offset
             reasons = [f"the log cannot hold it: {type(error).__name__}: {error}" for _, error in values]
             if policies[source] == "stop":
                 raise TaskFailedError(f"{LOG_WRITER} failed at {source}, up to {offset}: {reasons[0]}") from values[0][
@@ -308,7 +330,14 @@ class Front:
                 ]
             rejects.put(
                 [
-                    Reject(source=source, offset=offset, reason=reason, value=value)
+                    Reject(
+                        source=source,
+                        offset=offset,
+                        reason=reason,
+                        value=value,
+                        partition=partition,
+                        extra=progress.extra,
+                    )
                     for (value, _), reason in zip(values, reasons, strict=True)
                 ]
             )
