@@ -16,7 +16,7 @@ from engine.partition.partition import Partition
 from engine.pipeline import KeyFunction, OnError, PipelineDescription, SourceSpec
 from engine.runtime.data_folder import DataFolder
 from engine.runtime.share import Share
-from engine.sources.protocol import SourceStart, can_restart
+from engine.sources.protocol import SourceStart, can_restart, source_and_split
 from engine.sources.task import SourceTask
 from engine.tasks.buffers import Buffer, Gate, InputGate, LocalBufferPool
 from engine.tasks.outlets import BalancedOutlet, KeyedOutlet, Outlet
@@ -144,7 +144,11 @@ class Front:
         `progress` is how far all partitions have stored the sources, those of other processes included; `elsewhere`
         leads to these.
         """
-        stored = {source.name: _stored(source, progress) for source in self._pipeline.sources}
+        stored = {
+            name: places
+            for source in self._pipeline.sources
+            for name, places in _stored_with_splits(source, progress).items()
+        }
         if self._options.storage != "memory":
             self._take_back_rejects(stored)
         self._source_tasks, self._step_tasks, self._writer_tasks, self.gates = [], [], [], {}
@@ -173,22 +177,25 @@ class Front:
         for source, subtask in zip(self._own_sources, self._sources, strict=True):
             failed = self._on_value_error(subtask, source.on_error)
             outlet = self._outlet(subtask, gates, first_channel, pools_before[subtask], failed, source.on_error, stored)
-            self._make_source(source, subtask, list(stored[source.name].values()), outlet, failed)
+            self._make_source(source, subtask, stored, outlet, failed)
         self.pools = [subtask.pool for subtask in self.subtasks if subtask.pool is not None]
 
     def _take_back_rejects(self, stored: Mapping[str, Mapping[int, SourceProgress]]) -> None:
         """What was set aside behind the places from which the sources go on comes again."""
         folder = RejectFolder(self._folder.rejects)
         restartable = {source.name for source in self._pipeline.sources if can_restart(source.source)}
-        begins = {name: min(place.offset for place in stored[name].values()) for name in restartable}
+        begins = {name: min(place.offset for place in places.values()) for name, places in stored.items()}
 
         def is_read_again(entry: Mapping[str, Any]) -> bool:
-            begin = begins.get(entry.get("source", ""))
-            return begin is not None and entry.get("offset", 0) > begin
+            source = entry.get("source", "")
+            return source_and_split(source)[0] in restartable and entry.get("offset", 0) > begins.get(source, 0)
 
         def is_stored_again(entry: Mapping[str, Any]) -> bool:
-            place = stored.get(entry.get("source", ""), {}).get(entry.get("partition", 0))
-            return place is not None and (entry.get("offset", 0), entry.get("extra", 0)) > (place.offset, place.extra)
+            source = entry.get("source", "")
+            if source_and_split(source)[0] not in restartable:
+                return False
+            place = stored.get(source, {}).get(entry.get("partition", 0)) or SourceProgress(source, 0)
+            return (entry.get("offset", 0), entry.get("extra", 0)) > (place.offset, place.extra)
 
         for name in (*restartable, *(step.name for step in self._pipeline.steps), KEY):
             folder.take_back(name, is_read_again)
@@ -259,20 +266,27 @@ class Front:
         self,
         spec: SourceSpec,
         subtask: Subtask,
-        stored: Sequence[SourceProgress],
+        stored: Mapping[str, Mapping[int, SourceProgress]],
         outlet: Outlet,
         failed: OnValueError,
     ) -> None:
-        furthest_back = min(stored, key=lambda progress: progress.offset)
+        places = [*stored[spec.name].values()]
+        furthest_back = min(places, key=lambda progress: progress.offset)
+        splits = {}
+        for name, by_partition in stored.items():
+            source, split = source_and_split(name)
+            if source == spec.name and split:
+                splits[split] = [*by_partition.values()]
         task = SourceTask(
             spec.name,
             spec.source,
             SourceStart(furthest_back.offset, furthest_back.cursor),
-            {progress.offset for progress in stored},
+            {progress.offset for progress in places},
             outlet,
             subtask,
             failed,
             buffer_records=self._options.buffer_records,
+            splits=splits,
         )
         subtask.body = task.run
         self._source_tasks.append(task)
@@ -324,7 +338,7 @@ class Front:
         def unstorable(progress: SourceProgress, values: Sequence[tuple[object, Exception]]) -> None:
             source, offset = progress.source, progress.offset
             reasons = [f"the log cannot hold it: {type(error).__name__}: {error}" for _, error in values]
-            if policies[source] == "stop":
+            if policies[source_and_split(source)[0]] == "stop":
                 raise TaskFailedError(f"{LOG_WRITER} failed at {source}, up to {offset}: {reasons[0]}") from values[0][
                     1
                 ]
@@ -358,6 +372,22 @@ def _stored(source: SourceSpec, progress: Mapping[int, ProgressBySource]) -> dic
         furthest = SourceProgress(source.name, max(progress.offset for progress in stored.values()))
         return dict.fromkeys(stored, furthest)
     return stored
+
+
+def _stored_with_splits(
+    source: SourceSpec, progress: Mapping[int, ProgressBySource]
+) -> dict[str, dict[int, SourceProgress]]:
+    """The same of all its splits that any partition knows, by the name of each."""
+    names = {
+        name
+        for by_source in progress.values()
+        for name in by_source
+        if source_and_split(name)[0] == source.name and name != source.name
+    }
+    return {source.name: _stored(source, progress)} | {
+        name: {number: by_source.get(name, SourceProgress(name, 0)) for number, by_source in progress.items()}
+        for name in sorted(names)
+    }
 
 
 def _edge(source: VertexSnapshot, sources: int, target: VertexSnapshot, targets: int) -> EdgeSnapshot:

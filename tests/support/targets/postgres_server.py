@@ -93,7 +93,8 @@ class PostgresServer:
                 os.kill(process, signal.SIGCONT)
 
     def _family(self) -> list[int]:
-        assert self._process is not None
+        if self._process is None:
+            return []
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
         return [self._process.pid, *map(int, children)]
 
@@ -108,7 +109,7 @@ class PostgresServer:
             return connection.execute(text.encode()).fetchall()
 
     def execute(self, text: str) -> None:
-        with psycopg.connect(self.url) as connection:
+        with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute(text.encode())
 
 
