@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 from engine.core.records import Record
@@ -61,3 +61,15 @@ class Processor(Protocol):
 
 
 ProcessorFactory = Callable[[], Processor]
+
+
+class Aside(Protocol):
+    """Where the commands go that are rejected, beside the rejection in the log."""
+
+    def keep(self, refused: Sequence[tuple[Record, str]], cause: Exception | None) -> None:
+        """Keeps records, each with the reason; `cause` ended the first. Raises `OSError` and has kept none."""
+        ...
+
+    def take_back(self, refused: Sequence[tuple[Record, str]]) -> None:
+        """They are not rejected after all, or will be once more."""
+        ...

@@ -523,6 +523,8 @@ def test_partitions_without_a_key_are_refused(tmp_path: Path) -> None:
         lines("f", format="json"),
         lines("f", format="csv"),
         lines("f", follow=True),
+        lines("f*"),
+        lines("f*", follow=True),
         lines("-"),
     ],
 )
