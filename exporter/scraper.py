@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from engine.core.snapshot import EngineSnapshot
 from exporter.breath import Breath
-from exporter.build import penstock_version, python_version
+from exporter.build import gil_word, penstock_version, python_version
 from exporter.catalogue import (
     ENGINE_METRICS,
     SCRAPE_BOUNDS_SECONDS,
@@ -121,6 +121,7 @@ class Scraper:
                 pipeline=snapshot.pipeline,
                 version=penstock_version(),
                 python_version=python_version(),
+                gil=gil_word(snapshot.has_gil),
                 snapshot_age_ns=max(0, self._clock.monotonic_ns() - snapshot.taken_monotonic_ns),
                 duration=duration,
                 errors=errors,

@@ -464,5 +464,7 @@ class EngineSnapshot:
     gateway: GatewaySnapshot | None = None
     # Of the tasks that have any.
     rejects: tuple[RejectsSnapshot, ...] = ()
+    # Whether the interpreter lets one thread run at a time; None where it is no Python of ours.
+    has_gil: bool | None = None
     # Facts of the build and configuration, for the info metric.
     info: Mapping[str, str] = field(default_factory=dict)

@@ -16,6 +16,7 @@ from engine.backpressure.stacks import check_interpreter
 from engine.core.clock import NS_PER_SECOND, Clock, SystemClock
 from engine.core.errors import ConfigurationError, DamagedInputError, PenstockError, TaskFailedError
 from engine.core.identity import stable_id
+from engine.core.interpreter import has_gil
 from engine.core.interruptible import wait_for
 from engine.core.observing import BatchObserver
 from engine.core.pause import Pause
@@ -425,6 +426,7 @@ class Engine:
             observed={} if self._observer is None else self._observer.counts(),
             gateway=None if self._gateway is None else self._gateway(),
             rejects=self._rejects.counts(),
+            has_gil=has_gil(),
         )
         return snapshot if is_starting or self._monitor is None else self._monitor.completed(snapshot)
 

@@ -13,6 +13,7 @@ from typing import Any, Self
 from engine.core.clock import NS_PER_SECOND, Clock, SystemClock
 from engine.core.errors import ConfigurationError, NotReadyError, PenstockError, TaskFailedError
 from engine.core.identity import stable_id
+from engine.core.interpreter import has_gil
 from engine.core.interruptible import wait_for
 from engine.core.pause import Pause
 from engine.core.rarely import Rarely, and_more
@@ -370,6 +371,7 @@ class WorkerEngine:
             workers=tuple(seat.snapshot() for seat in self._crew.seats),
             gateway=None if self._gateway is None else self._gateway(),
             rejects=self._rejects.counts(),
+            has_gil=has_gil(),
         )
         # Some workers' partitions alone would look like all.
         return whole if self._state is EngineState.STARTING else merged(whole, known)

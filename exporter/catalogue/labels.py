@@ -54,3 +54,4 @@ BY = Label(name="by", bound="the users of the management port who may change som
 
 VERSION = Label(name="version", bound="the build: one value")
 PYTHON_VERSION = Label(name="python_version", bound="the build: one value")
+GIL = Label(name="gil", bound="the build: one value")

@@ -103,7 +103,7 @@ def test_a_paused_exporter_is_not_said_to_stand_still(tmp_path: Path) -> None:
 # What says nothing of an engine, or just that it is away.
 _OF_ENGINES = ("PenstockDown", "PenstockMissing")
 _HEALTHY_MINUTES = 2000
-_INFO = f'penstock_build_info{{{PIPELINE}, version="1", python_version="3.11"}}'
+_INFO = f'penstock_build_info{{{PIPELINE}, version="1", python_version="3.11", gil="enabled"}}'
 
 
 def healthy(values: str) -> str | None:

@@ -169,6 +169,7 @@ def engine_snapshot(**changes: object) -> EngineSnapshot:
         edges=(),
         partitions=(partition(1),),
         tasks=(),
+        has_gil=True,
     )
     return replace(quiet, **changes)  # type: ignore[arg-type]
 
