@@ -54,6 +54,7 @@ __all__ = [
     # what the exporter asks of an engine
     "BackPressureDoor",
     "EngineDoor",
+    "EnginesDoor",
     "EpisodesSource",
     "ExportersDoor",
     "IntakeDoor",
@@ -62,6 +63,8 @@ __all__ = [
     "Override",
     "RequestLimiterState",
     "SnapshotSource",
+    "engines_of",
+    "snapshots_of",
     # what is told of batches
     "BatchOutcome",
     "Mark",
@@ -209,6 +212,30 @@ class EngineDoor(BackPressureDoor, ExportersDoor, RejectsDoor, EpisodesSource, P
     def revert_flow_control(self, partitions: Iterable[int] | None = None, *, by: str | None = None) -> None:
         """Brings the configured settings back, on all partitions or on those named; or raises and changes none."""
         ...
+
+
+@runtime_checkable
+class EnginesDoor(Protocol):
+    """Several engines behind one door; the label `pipeline` tells them apart."""
+
+    def engines(self) -> tuple[EngineDoor, ...]:
+        """Those that are there at this moment, each with a name of its own.
+
+        The first speaks for all of them (readiness, what the exporter says of itself), and stays.
+        """
+        ...
+
+
+def engines_of(engine: EngineDoor) -> tuple[EngineDoor, ...]:
+    """All that are behind a door."""
+    return engine.engines() if isinstance(engine, EnginesDoor) else (engine,)
+
+
+def snapshots_of(source: SnapshotSource) -> tuple[EngineSnapshot, ...]:
+    """Of all that are behind a door, the one that speaks for all of them first."""
+    if isinstance(source, EnginesDoor):
+        return tuple(engine.snapshot() for engine in source.engines())
+    return (source.snapshot(),)
 
 
 class IntakeDoor(Protocol):

@@ -12,6 +12,7 @@ from engine.runtime.arenas import keep_few_arenas
 from exporter.build import gil_word, python_version
 from exporter.descriptors import raise_limit
 from penstock.cli.back_pressure import back_pressure
+from penstock.cli.bridge import bridge
 from penstock.cli.check import check
 from penstock.cli.dashboards import dashboards
 from penstock.cli.demo import demo
@@ -23,6 +24,7 @@ from penstock.cli.log import log
 from penstock.cli.rejects import rejects
 from penstock.cli.run import run
 from penstock.cli.simulate import simulate
+from penstock.cli.watch import watch
 
 
 @click.group(
@@ -53,6 +55,8 @@ commands.add_command(exporters)
 commands.add_command(health)
 commands.add_command(rejects)
 commands.add_command(log)
+commands.add_command(bridge)
+commands.add_command(watch)
 commands.add_command(dashboards)
 
 

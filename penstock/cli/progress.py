@@ -15,7 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from engine.core.durations import format_duration
-from engine.core.snapshot import EngineSnapshot, InputSnapshot, TaskSnapshot
+from engine.core.snapshot import EngineSnapshot, InputSnapshot, TaskSnapshot, grown
 
 _NS_PER_SECOND = 1_000_000_000
 # Long enough for a rate that can be read.
@@ -81,7 +81,7 @@ def bars(before: EngineSnapshot, now: EngineSnapshot) -> Table:
 def _row(
     before: TaskSnapshot, task: TaskSnapshot, known: InputSnapshot, seconds: float
 ) -> tuple[ProgressBar | str, str]:
-    lines = f"{(task.records_in - before.records_in) / seconds:,.0f} lines/s" if seconds > 0 else ""
+    lines = f"{grown(before.records_in, task.records_in) / seconds:,.0f} lines/s" if seconds > 0 else ""
     if known.size_bytes is None:
         where = f"line {known.offset:,}"
         if known.lag_bytes is not None:

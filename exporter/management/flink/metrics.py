@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -38,12 +39,12 @@ METRICS: Mapping[str, Callable[[TaskSnapshot], Value]] = {
     "idleTimeMsPerSecond": _recent(lambda recent: round(1000 * recent.idle_share)),
     "busyTimeMsPerSecond": _recent(lambda recent: 1000 * recent.busy_share),
     "accumulateBackPressuredTimeMs": lambda task: _blocked_ns(task) // NS_PER_MS,
-    "accumulateIdleTimeMs": lambda task: task.idle_ns // NS_PER_MS,
-    "accumulateBusyTimeMs": lambda task: task.busy_ns / NS_PER_MS,
-    "maxHardBackPressureTimeMs": lambda task: task.longest_blocked_ns // NS_PER_MS,
+    "accumulateIdleTimeMs": lambda task: (task.idle_ns or 0) // NS_PER_MS,
+    "accumulateBusyTimeMs": lambda task: math.nan if task.busy_ns is None else task.busy_ns / NS_PER_MS,
+    "maxHardBackPressureTimeMs": lambda task: (task.longest_blocked_ns or 0) // NS_PER_MS,
     "isBackPressured": lambda task: task.state in tuple(BlockReason),
-    "numRecordsIn": lambda task: task.records_in,
-    "numRecordsOut": lambda task: task.records_out,
+    "numRecordsIn": lambda task: task.records_in or 0,
+    "numRecordsOut": lambda task: task.records_out or 0,
     "numRecordsInPerSecond": _per_second(lambda recent: recent.records_in),
     "numRecordsOutPerSecond": _per_second(lambda recent: recent.records_out),
     "buffers.outPoolUsage": lambda task: (task.buffers_in_use or 0) / task.buffers if task.buffers else 0.0,

@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from engine.core.snapshot import EngineSnapshot, TaskSnapshot, VertexSnapshot
 from exporter.build import penstock_version
-from exporter.door import BackPressureDoor, ConfigurationError, check_ready
+from exporter.door import ConfigurationError, EngineDoor, check_ready, engines_of
 from exporter.management.flink import jobs, metrics, vertices
 from exporter.management.flink.backpressure import back_pressure
 from exporter.management.flink.errors import FlinkError, errors, unreadable
@@ -29,7 +29,7 @@ Answer = Json | list[Json]
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def routes(engine: BackPressureDoor, workers: Workers) -> list[Route]:
+def routes(engine: EngineDoor, workers: Workers) -> list[Route]:
     """All routes. What asks the engine runs in `workers`."""
     flink = _Flink(engine)
     vertex = "/jobs/{jobid}/vertices/{vertexid}"
@@ -79,11 +79,16 @@ async def _not_found(request: Request) -> Response:
 class _Flink:
     """What each path answers; any thread."""
 
-    def __init__(self, engine: BackPressureDoor) -> None:
+    def __init__(self, engine: EngineDoor) -> None:
         self._engine = engine
 
+    def _jobs(self) -> list[EngineSnapshot]:
+        """What runs behind the door; a bridge itself is no job."""
+        snapshots = [engine.snapshot() for engine in engines_of(self._engine)]
+        return [snapshot for snapshot in snapshots if snapshot.bridge is None or snapshot.vertices]
+
     def overview(self, _request: Request) -> Json:
-        return jobs.overview(self._engine.snapshot(), penstock_version())
+        return jobs.overview(self._jobs(), penstock_version())
 
     def config(self, _request: Request) -> Json:
         zone = time.localtime()
@@ -97,10 +102,10 @@ class _Flink:
         }
 
     def jobs(self, _request: Request) -> Json:
-        return jobs.jobs(self._engine.snapshot())
+        return jobs.jobs(self._jobs())
 
     def jobs_overview(self, _request: Request) -> Json:
-        return jobs.jobs_overview(self._engine.snapshot())
+        return jobs.jobs_overview(self._jobs())
 
     def job(self, request: Request) -> Json:
         return jobs.job(self._job(request))
@@ -112,9 +117,9 @@ class _Flink:
         return vertices.vertex_details(*self._vertex(request))
 
     def back_pressure(self, request: Request) -> Json:
-        _, vertex = self._vertex(request)
+        snapshot, vertex = self._vertex(request)
         try:
-            return back_pressure(self._engine.look_at_back_pressure(vertex.vertex_id))
+            return back_pressure(self._of(snapshot.job_id).look_at_back_pressure(vertex.vertex_id))
         except ConfigurationError as error:
             raise FlinkError(404, str(error)) from None
 
@@ -144,11 +149,15 @@ class _Flink:
         wanted = _id(request, "jobid")
         if "vertexid" in request.path_params:
             _id(request, "vertexid")
-        snapshot = self._engine.snapshot()
-        if snapshot.job_id != wanted:
-            raise FlinkError(404, f"Job {wanted} not found")
+        snapshot = self._of(wanted).snapshot()
         check_ready(snapshot.state)
         return snapshot
+
+    def _of(self, job_id: str) -> EngineDoor:
+        for engine in engines_of(self._engine):
+            if engine.snapshot().job_id == job_id:
+                return engine
+        raise FlinkError(404, f"Job {job_id} not found")
 
     def _vertex(self, request: Request) -> tuple[EngineSnapshot, VertexSnapshot]:
         snapshot = self._job(request)

@@ -72,8 +72,11 @@ def times_of(subtasks: Sequence[TaskSnapshot], now_wall_ns: int) -> Json:
 def vertex_metrics(subtasks: Sequence[TaskSnapshot]) -> Json:
     """Sums over subtasks. Bytes are not measured, and said to be incomplete."""
 
-    def total(value: Callable[[TaskSnapshot], int]) -> int:
-        return sum(value(task) for task in subtasks)
+    def total(value: Callable[[TaskSnapshot], int | None]) -> int:
+        return sum(value(task) or 0 for task in subtasks)
+
+    def is_known(value: Callable[[TaskSnapshot], int | None]) -> bool:
+        return all(value(task) is not None for task in subtasks)
 
     return {
         "read-bytes": 0,
@@ -81,10 +84,12 @@ def vertex_metrics(subtasks: Sequence[TaskSnapshot]) -> Json:
         "write-bytes": 0,
         "write-bytes-complete": False,
         "read-records": total(lambda task: task.records_in),
-        "read-records-complete": True,
+        "read-records-complete": is_known(lambda task: task.records_in),
         "write-records": total(lambda task: task.records_out),
-        "write-records-complete": True,
+        "write-records-complete": is_known(lambda task: task.records_out),
         "accumulated-backpressured-time": milliseconds(total(lambda task: sum(task.back_pressured_ns.values()))),
         "accumulated-idle-time": milliseconds(total(lambda task: task.idle_ns)),
-        "accumulated-busy-time": float(milliseconds(total(lambda task: task.busy_ns))),
+        "accumulated-busy-time": float(milliseconds(total(lambda task: task.busy_ns)))
+        if is_known(lambda task: task.busy_ns)
+        else "NaN",
     }

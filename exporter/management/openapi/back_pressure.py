@@ -189,11 +189,11 @@ def _back_pressure() -> Schema:
     reading = obj(
         {
             "ratio": RATIO,
-            "low": RATIO,
-            "high": RATIO,
+            "low": nullable(RATIO),
+            "high": nullable(RATIO),
             "level": _LEVEL,
-            "samples": COUNT,
-            "busyRatio": RATIO,
+            "samples": nullable(COUNT),
+            "busyRatio": nullable(RATIO),
             "idleRatio": RATIO,
         }
     )
@@ -216,7 +216,7 @@ def _back_pressure() -> Schema:
             "sampled": nullable(reading),
             "basis": nullable(basis),
             "recent": nullable(recent),
-            "longestBlocked": NUMBER,
+            "longestBlocked": nullable(NUMBER),
             "input": nullable(
                 obj(
                     {
