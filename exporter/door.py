@@ -44,6 +44,7 @@ from engine import (
     format_duration,
     parse_duration_ns,
 )
+from engine.backpressure.flames import FlameGraph, FlameNode
 from engine.core.condition import SILENT, Condition, Finding, condition_of, findings, is_held, paused
 from engine.core.measures import AGE_BOUNDS_SECONDS, LATENCY_BOUNDS_SECONDS, Histogram
 from engine.core.readiness import check_ready, check_running
@@ -57,6 +58,9 @@ __all__ = [
     "EnginesDoor",
     "EpisodesSource",
     "ExportersDoor",
+    "FlameDoor",
+    "FlameGraph",
+    "FlameNode",
     "IntakeDoor",
     "RejectsDoor",
     "Episode",
@@ -150,6 +154,15 @@ class BackPressureDoor(SnapshotSource, Protocol):
 
     def sample_back_pressure(self, vertex_id: str) -> bool:
         """Starts a fresh measurement of a vertex; False when one is under way or none can be."""
+        ...
+
+
+@runtime_checkable
+class FlameDoor(Protocol):
+    """Whoever can show whole stacks. Unknown vertices raise `ConfigurationError`."""
+
+    def flame_graph(self, vertex_id: str) -> FlameGraph:
+        """The last that is known; a look is what has stacks gathered, for some seconds."""
         ...
 
 

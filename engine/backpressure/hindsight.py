@@ -8,6 +8,7 @@ long the sampler waited for the interpreter, and how much the thread computed si
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,35 +22,23 @@ _ON_TIME_NS = NS_PER_MS
 _STOOD_STILL_NS = NS_PER_MS // 10
 
 
-class OwnWaits:
-    """How long the calling thread waited for the interpreter, and not for a core; for one thread, the sampler's.
+class Schedule:
+    """How long a thread has run and how long it could have, but waited for a core; where the system says so (Linux)."""
 
-    Where the system does not say how long it waited for a core (Linux does), all of a delay counts.
-    """
-
-    def __init__(self) -> None:
+    def __init__(self, path: str) -> None:
         self._file: int | None = None
-        self._is_open = False
-        self._delayed_ns = 0
+        with suppress(OSError):
+            self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
-    def waited_ns(self, late_ns: int) -> int:
-        """Of a look that came so late."""
-        before = self._delayed_ns
-        self._delayed_ns = self._read()
-        return max(0, late_ns - (self._delayed_ns - before))
-
-    def _read(self) -> int:
-        if not self._is_open:
-            # By the thread that waits: the path names whoever opens it.
-            self._is_open = True
-            with suppress(OSError):
-                self._file = os.open("/proc/thread-self/schedstat", os.O_RDONLY | os.O_CLOEXEC)
+    def read(self) -> tuple[int, int] | None:
+        """Nanoseconds on a core and in front of one, since the thread began; None where nobody says it."""
         if self._file is None:
-            return 0
+            return None
         try:
-            return int(os.pread(self._file, 100, 0).split()[1])
-        except (OSError, ValueError, IndexError):
-            return 0
+            ran, waited, *_ = os.pread(self._file, 100, 0).split()
+            return int(ran), int(waited)
+        except (OSError, ValueError):
+            return None
 
     def __del__(self) -> None:
         if self._file is not None:
@@ -57,51 +46,85 @@ class OwnWaits:
                 os.close(self._file)
 
 
+class OwnWaits:
+    """How long the calling thread waited for the interpreter, and not for a core; for one thread, the sampler's.
+
+    Where the system does not say how long it waited for a core, all of a delay counts.
+    """
+
+    def __init__(self) -> None:
+        self._schedule: Schedule | None = None
+        self._delayed_ns = 0
+
+    def waited_ns(self, late_ns: int) -> int:
+        """Of a look that came so late."""
+        if self._schedule is None:
+            # By the thread that waits: the path names whoever opens it.
+            self._schedule = Schedule("/proc/thread-self/schedstat")
+        found = self._schedule.read()
+        before, self._delayed_ns = self._delayed_ns, 0 if found is None else found[1]
+        return max(0, late_ns - (self._delayed_ns - before))
+
+
 class Hindsight:
     """Judges looks at one thread. One caller at a time, at each look.
 
-    Of an asyncio task, which has no clock of its own, `mark` is what it waits for: the same thing at two looks says
-    that it has not run between them. Without either a late look says nothing.
+    `times` tells for how long it has run, and for how long it wanted to. Of an asyncio task, which has no clock of its
+    own, `mark` is what it waits for: the same thing at two looks says that it has not run between them. Without either
+    a late look says nothing.
     """
 
     def __init__(
         self,
-        thread_id: int | None,
+        times: Callable[[], tuple[int, int] | None] | None = None,
         *,
         process_ns: Callable[[], int] = time.process_time_ns,
-        thread_ns: Callable[[], int] | None = None,
         mark: Callable[[], object | None] | None = None,
     ) -> None:
         self._process_ns = process_ns
-        self._thread_ns = _clock_of(thread_id) if thread_ns is None else thread_ns
-        self._before_ns: tuple[int, int] | None = None
+        self._times = times
+        # On a core, wanting to be there, and all threads on a core; None before the first look.
+        self._before_ns: tuple[int, int, int] | None = None
         self._mark = mark
         # Kept, so that nothing else can take its place.
         self._marked: object | None = None
 
+    @property
+    def ran_ns(self) -> tuple[int, int] | None:
+        """How long the thread has been on a core, and wanted to be, by the last look; None where nobody knows."""
+        return None if self._before_ns is None else self._before_ns[:2]
+
     def verdict(self, seen: Verdict, waited_ns: int) -> Verdict | None:
         """What it did when the look was due, of which the stack says `seen` now; None where that cannot be told."""
-        try:
-            ours_ns, theirs_ns = (0, 0) if self._thread_ns is None else (self._thread_ns(), self._process_ns())
-        except OSError:
-            # It has ended.
-            return None
-        before, self._before_ns = self._before_ns, (ours_ns, theirs_ns)
+        found = None if self._times is None else self._times()
+        now = None if found is None else (found[0], found[0] + found[1], self._process_ns())
+        before, self._before_ns = self._before_ns, now
         marked, self._marked = self._marked, None if self._mark is None else self._mark()
         if waited_ns < _ON_TIME_NS or (marked is not None and marked is self._marked):
             return seen
-        if self._thread_ns is None or before is None:
+        if now is None or before is None:
             return None
-        computed_ns = ours_ns - before[0]
-        others_ns = theirs_ns - before[1] - computed_ns
-        if computed_ns < _STOOD_STILL_NS:
+        ran_ns, wanted_ns, all_ns = (after - earlier for earlier, after in zip(before, now, strict=True))
+        if wanted_ns < _STOOD_STILL_NS:
             return seen
         # Who held the interpreter meanwhile? It alone, if the others had no time to.
-        return Verdict.BUSY if others_ns < waited_ns // 2 else None
+        return Verdict.BUSY if all_ns - ran_ns < waited_ns // 2 else None
 
 
-def _clock_of(thread_id: int | None) -> Callable[[], int] | None:
-    if thread_id is None or not hasattr(time, "pthread_getcpuclockid"):
-        return None
-    clock = time.pthread_getcpuclockid(thread_id)
-    return lambda: time.clock_gettime_ns(clock)
+def times_of(thread: threading.Thread) -> Callable[[], tuple[int, int] | None]:
+    """Of a thread of this process, which runs."""
+    schedule = Schedule(f"/proc/self/task/{thread.native_id}/schedstat")
+    if schedule.read() is not None:
+        return schedule.read
+    if thread.ident is None or not hasattr(time, "pthread_getcpuclockid"):
+        return lambda: None
+    clock = time.pthread_getcpuclockid(thread.ident)
+
+    def read() -> tuple[int, int] | None:
+        try:
+            return time.clock_gettime_ns(clock), 0
+        except OSError:
+            # It has ended.
+            return None
+
+    return read

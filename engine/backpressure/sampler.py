@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from random import Random
 
+from engine.backpressure.doubt import Doubt
 from engine.backpressure.hindsight import OwnWaits
 from engine.backpressure.judgement import NoVerdict, verdict_at, verdict_of_look
 from engine.backpressure.markers import Look
@@ -14,13 +14,11 @@ from engine.backpressure.stacks import current_frames
 from engine.backpressure.subjects import Frames, Subject
 from engine.backpressure.window import SampleWindow, Verdict
 from engine.core.clock import Clock
-from engine.core.snapshot import BlockReason, SampleBasis
+from engine.core.snapshot import BackPressureSnapshot, BlockReason, SampleBasis
 
 # Deadlines that one look may serve: beyond that the process stood still, and its stacks say nothing of that time.
 _DEADLINES_A_LOOK_MAX = 64
 _HELD_BACK = Look.HELD_BACK
-# A ratio may be wrong by the share of samples that nobody could judge, and by no more than this.
-LOST_SHARE_MAX = 0.05
 
 
 class SampleBook:
@@ -29,15 +27,14 @@ class SampleBook:
     One caller at a time: the monitor holds the lock.
     """
 
-    __slots__ = ("_by_stack", "_by_transitions", "_disagreements", "_discarded", "_lost", "last", "subject", "window")
+    __slots__ = ("_by_stack", "_by_transitions", "_disagreements", "_discarded", "_doubt", "last", "subject", "window")
 
     def __init__(self, subject: Subject, size: int) -> None:
         self.subject = subject
         self.window = SampleWindow(size)
         # What the stack said at the last look; None before it.
         self.last: Verdict | None = None
-        # Of the last looks at what keeps no transitions: whether it could be judged by nobody.
-        self._lost: deque[bool] = deque(maxlen=size)
+        self._doubt = Doubt(size)
         self._by_stack = 0
         self._by_transitions = 0
         self._discarded = 0
@@ -53,19 +50,22 @@ class SampleBook:
 
     @property
     def unsure(self) -> str | None:
-        """Why too many of the last samples could be judged by nobody; None while enough can."""
-        lost = sum(self._lost)
-        if not self._lost or lost <= LOST_SHARE_MAX * len(self._lost):
-            return None
-        return (
-            f"{lost} of the last {len(self._lost)} samples came too late to tell what was done when they were due, "
-            "because the program computed; `penstock watch PID` sees it from outside"
-        )
+        """Why the ratios of what keeps no transitions are unknown, one sentence; None while they are good enough."""
+        return self._doubt.reason(self.window.counts())
 
-    def _take_foreign(self, seen: Verdict, waited_ns: int) -> None:
+    @property
+    def waiting_kept(self) -> float:
+        """Which part of the waiting that the samples saw is likely to be true; all of it for a task of the engine."""
+        return self._doubt.kept(self.window.counts())
+
+    def reading(self, sampled_wall_ns: int | None) -> BackPressureSnapshot | None:
+        """The ratios of the last samples; None without any."""
+        return self.window.counts().reading(sampled_wall_ns, waiting_kept=self.waiting_kept)
+
+    def _take_foreign(self, seen: Verdict, looked_ns: int, waited_ns: int) -> None:
         hindsight = self.subject.hindsight
         verdict: Verdict | None = seen if hindsight is None else hindsight.verdict(seen, waited_ns)
-        self._lost.append(verdict is None)
+        self._doubt.looked(looked_ns, None if hindsight is None else hindsight.ran_ns, lost=verdict is None)
         if verdict is None:
             self._discarded += 1
             return
@@ -84,7 +84,7 @@ class SampleBook:
         transitions = self.subject.transitions
         if transitions is None:
             # Nobody knows what it did before: a late look is one sample, not one for every deadline.
-            self._take_foreign(verdict_of_look(look, None), waited_ns)
+            self._take_foreign(verdict_of_look(look, None), looked_ns, waited_ns)
             return
         # Read after the stacks, so that no change before them is overlooked.
         last = transitions.last

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from types import CodeType, FrameType
 from typing import Any, Protocol
 
-from engine.backpressure.hindsight import Hindsight
+from engine.backpressure.hindsight import Hindsight, times_of
 from engine.backpressure.markers import Look, Markers
 from engine.core.errors import ConfigurationError
 from engine.core.snapshot import TaskStatus
@@ -83,7 +83,7 @@ class ThreadSubject:
         self._thread = thread
         self._markers = markers
         self.transitions: Transitions | None = None
-        self.hindsight: Hindsight | None = Hindsight(thread.ident)
+        self.hindsight: Hindsight | None = Hindsight(times_of(thread))
 
     @property
     def is_over(self) -> bool:
@@ -107,7 +107,7 @@ class CoroutineSubject:
         self._task = task
         self._markers = markers
         self.transitions: Transitions | None = None
-        self.hindsight: Hindsight | None = Hindsight(None, mark=lambda: getattr(task, "_fut_waiter", None))
+        self.hindsight: Hindsight | None = Hindsight(mark=lambda: getattr(task, "_fut_waiter", None))
 
     @property
     def is_over(self) -> bool:

@@ -44,7 +44,7 @@ def of_books(
     readings = {
         number: reading
         for number, book in running.items()
-        if number not in unsure and (reading := book.window.counts().reading(sampled_wall_ns)) is not None
+        if number not in unsure and (reading := book.reading(sampled_wall_ns)) is not None
     }
     if problem is None and unsure:
         problem = next(iter(unsure.values()))

@@ -12,6 +12,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from engine.backpressure.hindsight import OwnWaits
 from engine.backpressure.markers import Function, Markers
 from engine.backpressure.recent import READING_EVERY_SECONDS, RecentBook
 from engine.backpressure.sampler import SampleBook, Sampler
@@ -72,7 +73,9 @@ class Watched:
             self._ended_wall_ns = wall_ns
             return
         if self.book.last is not None:
-            self._ns[self.book.last] += elapsed_ns
+            kept_ns = elapsed_ns if self.book.last is Verdict.BUSY else round(elapsed_ns * self.book.waiting_kept)
+            self._ns[self.book.last] += kept_ns
+            self._ns[Verdict.BUSY] += elapsed_ns - kept_ns
             self._blocked_for_ns = self._blocked_for_ns + elapsed_ns if self.book.last is Verdict.BLOCKED else 0
             self._longest_blocked_ns = max(self._longest_blocked_ns, self._blocked_for_ns)
 
@@ -118,6 +121,7 @@ class Watcher:
         settings: BackPressureSettings | None = None,
         clock: Clock | None = None,
         stacks: Callable[[], Frames] = current_frames,
+        waits: OwnWaits | None = None,
     ) -> None:
         check_interpreter()
         self._program = program or Path(sys.argv[0]).stem or "python"
@@ -128,7 +132,9 @@ class Watcher:
         self._started_wall_ns = self._clock.wall_ns()
         self._changed = threading.Condition(threading.Lock())
         # Everything below is guarded by _changed.
-        self._sampler = Sampler(self._clock, self._settings.delay_between_samples_ns, Random(), stacks=stacks)
+        self._sampler = Sampler(
+            self._clock, self._settings.delay_between_samples_ns, Random(), stacks=stacks, waits=waits
+        )
         self._watched: list[Watched] = []
         self._looked_ns = self._clock.monotonic_ns()
         self._looked_wall_ns: int | None = None

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from engine.backpressure.flames import FlameGraph
 from engine.backpressure.markers import Markers
 from engine.backpressure.monitor import BackPressureMonitor
 from engine.backpressure.stacks import check_interpreter
@@ -433,6 +434,10 @@ class Engine:
     def look_at_back_pressure(self, vertex_id: str) -> VertexBackPressure:
         """The back pressure of one vertex; on demand, being looked at is what starts a measurement."""
         return self._started_monitor().look_at(vertex_id)
+
+    def flame_graph(self, vertex_id: str) -> FlameGraph:
+        """The stacks of a vertex's subtasks as a tree; being looked at is what has them gathered."""
+        return self._started_monitor().flame_graph(vertex_id)
 
     def sample_back_pressure(self, vertex_id: str) -> bool:
         """Starts a fresh measurement of a vertex; False when one is under way or none can be."""

@@ -66,6 +66,7 @@ def job(snapshot: EngineSnapshot) -> Json:
         "jid": snapshot.job_id,
         "name": snapshot.pipeline,
         "isStoppable": False,
+        "job-type": "STREAMING",
         **life,
         "maxParallelism": -1,
         "now": milliseconds(snapshot.taken_wall_ns),
@@ -115,6 +116,8 @@ def _node(snapshot: EngineSnapshot, vertex: VertexSnapshot) -> Json:
 def _vertex(snapshot: EngineSnapshot, vertex: VertexSnapshot, subtasks: list[TaskSnapshot], state: str) -> Json:
     return {
         "id": vertex.vertex_id,
+        # Each task has threads of its own.
+        "slotSharingGroupId": vertex.vertex_id,
         "name": vertex.task,
         "maxParallelism": vertex.parallelism,
         "parallelism": vertex.parallelism,
