@@ -207,8 +207,13 @@ class Partition:
         accepted_ns = self._clock.monotonic_ns() if is_command and has_processor else 0
 
         def stored(last_position: int) -> None:
-            if permit is not None and has_processor:
-                permit.appended(last_position)
+            # By who leads, for all whom it serves: they have nothing left to do when they wake.
+            if permit is not None:
+                if has_processor:
+                    permit.appended(last_position)
+                else:
+                    # Nobody will process it: durable is done.
+                    permit.completed()
             if accepted_ns:
                 self._positions.commands_stored(last_position, accepted_ns, len(unit.records))
 
@@ -223,9 +228,6 @@ class Partition:
             raise
         if self.storing.is_troubled:
             self.storing.stored()
-        if permit is not None and not has_processor:
-            # Nobody will process it: durable is done.
-            permit.completed()
         return unit.last_position
 
     def suggested_batch_records(self) -> int:

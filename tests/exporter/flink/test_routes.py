@@ -107,8 +107,8 @@ def test_the_overview_of_jobs_counts_subtasks_by_state_in_lower_case(port: OpenP
 def test_the_job_has_its_vertices_with_times_counts_and_metrics(port: OpenPort) -> None:
     found = port.client.get(f"/jobs/{JOB}").json()
     assert set(found) == {
-        "jid", "name", "isStoppable", "job-type", "state", "start-time", "end-time", "duration", "maxParallelism", "now",
-        "timestamps", "vertices", "status-counts", "plan",
+        "jid", "name", "isStoppable", "job-type", "state", "start-time", "end-time", "duration", "maxParallelism",
+        "now", "timestamps", "vertices", "status-counts", "plan",
     }  # fmt: skip
     assert [vertex["id"] for vertex in found["vertices"]] == [FLIGHTS, PARSE, FILE]
     parse = found["vertices"][1]
