@@ -175,6 +175,8 @@ class Column:
     steps: tuple[Step, ...] = ()
     words: Mapping[int, Word] | None = None
     width: int | None = None
+    # What is written where there is none.
+    no_value: str | None = None
     # Asked for only because its labels are columns.
     hidden: bool = False
 

@@ -23,6 +23,8 @@ class Display(StrEnum):
     EVENTS_PER_SECOND = "eps"
     REQUESTS_PER_SECOND = "reqps"
     ON_OFF = "bool_on_off"
+    # Of milliseconds since the epoch: the time of day, and the day where it is not today.
+    MOMENT = "dateTimeAsIsoNoDateIfToday"
 
 
 _VALUES = {

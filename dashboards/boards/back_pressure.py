@@ -96,7 +96,9 @@ _GLANCE = Row(
             otherwise="they are kept with the reason, in the folder of rejects or in the log.",
             queries=(
                 Query(
-                    expression=total(rate(select("penstock_rejected_records_total"))), legend="rejected", instant=True
+                    expression=total(common.alive(rate(select("penstock_rejected_records_total")))),
+                    legend="rejected",
+                    instant=True,
                 ),
             ),
             steps=(Step(None, Colour.GOOD), Step(0.001, Colour.LOW)),
@@ -151,21 +153,21 @@ _TASKS = Row(
             healthy="little back pressure, nobody at 100 % busy.",
             otherwise="a busy task that is not held back, behind tasks that are, is the bottleneck.",
             queries=(
-                Query(expression=mean(_busy, "pipeline", "task"), legend="", instant=True),
-                Query(expression=mean(_idle, "pipeline", "task"), legend="", instant=True),
+                Query(expression=mean(common.alive(_busy), "pipeline", "task"), legend="", instant=True),
+                Query(expression=mean(common.alive(_idle), "pipeline", "task"), legend="", instant=True),
                 Query(
-                    expression=mean(total(_held, "pipeline", "task", "subtask"), "pipeline", "task"),
+                    expression=mean(total(common.alive(_held), "pipeline", "task", "subtask"), "pipeline", "task"),
                     legend="",
                     instant=True,
                 ),
                 Query(expression=mean(_ratio, "pipeline", "task"), legend="", instant=True),
                 Query(
-                    expression=total(rate(select("penstock_task_records_in_total")), "pipeline", "task"),
+                    expression=total(common.alive(rate(select("penstock_task_records_in_total"))), "pipeline", "task"),
                     legend="",
                     instant=True,
                 ),
                 Query(
-                    expression=total(rate(select("penstock_task_records_out_total")), "pipeline", "task"),
+                    expression=total(common.alive(rate(select("penstock_task_records_out_total"))), "pipeline", "task"),
                     legend="",
                     instant=True,
                 ),
@@ -257,7 +259,7 @@ _WHY = Row(
             id=32,
             title="Sampled against measured",
             shows="The same thing twice: the share of stack samples that found a task held back, and the share of time "
-            "its own timers say (dashed). The most held-back subtask of each kind of task.",
+            "its own timers say (dashed). The most held-back subtask of each kind; exporters are never held back.",
             healthy="both lie upon one another.",
             otherwise="they differ for long: the sampler gets too little time, or a task waits where nobody measures.",
             queries=(

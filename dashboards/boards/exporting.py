@@ -142,7 +142,11 @@ _NOW = Row(
             queries=(
                 Query(expression=_backlog, legend="", instant=True),
                 Query(expression=_age, legend="", instant=True),
-                Query(expression=_exported, legend="", instant=True),
+                Query(
+                    expression=total(common.alive(rate(select("penstock_exported_records_total"))), *_EXPORTER),
+                    legend="",
+                    instant=True,
+                ),
                 Query(expression=_errors, legend="", instant=True),
                 Query(expression=_retries, legend="", instant=True),
                 Query(

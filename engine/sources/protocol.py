@@ -49,7 +49,7 @@ class Source(Protocol):
     highest offset that any partition has stored, and gives new values from there. One whose `read` never waits for
     values has an attribute `prompt = True`: what it gave may then be kept for a moment, to go with what it gives next.
     One that knows how far it is has a method `input() -> InputSnapshot`, which any thread may call at any time, and
-    which looks at plain numbers alone.
+    which waits for nobody.
     """
 
     def describe(self) -> str:

@@ -17,10 +17,13 @@ from engine.core.records import WriteSource
 from engine.core.snapshot import (
     BackPressureSnapshot,
     BlockReason,
+    BrokerSnapshot,
+    ClusterSnapshot,
     EngineSnapshot,
     ExporterState,
     GatewaySnapshot,
     HistogramSnapshot,
+    InputSnapshot,
     Outcome,
     PartitionSnapshot,
     TaskSnapshot,
@@ -302,6 +305,18 @@ class ScriptedRun:
             append_failures={"disk_full": 0, "io_error": 0},
             outbox_records=40 if p.throttled else 0,
             disk_free_bytes=40_000_000_000 - at * 1_000_000,
+            cluster=ClusterSnapshot(
+                is_up=True,
+                commit_duration=p.append.snapshot(),
+                transactions={"committed": at * 20, "aborted": at // 300, "unknown": at // 900},
+                fenced={"taken_over": 0, "timeout": at // 1800},
+                restored_rows=4_625,
+                restore_seconds=1.6,
+                brokers={
+                    broker: BrokerSnapshot(rtt_seconds=0.002 * broker, throttle_seconds=0.0) for broker in (1, 2, 3)
+                },
+            ),
+            opened_wall_ns=self._start * NS_PER_SECOND,
         )
 
     def _task(self, name: str, kind: VertexKind, subtask: int, at: int) -> TaskSnapshot:
@@ -323,5 +338,6 @@ class ScriptedRun:
             rejected={"error": at // 300} if name == "parse" else {},
             buffers_in_use=(8 if now > 0.5 else 2) if pooled else None,
             buffers=8 if pooled else None,
+            input=InputSnapshot(lag_records=400 if now > 0.5 else 3) if kind is VertexKind.SOURCE else None,
             back_pressure=BackPressureSnapshot(ratio=ratio, samples=100, level=level),
         )

@@ -17,7 +17,7 @@ from exporter.catalogue import (
     metric_of_sample,
 )
 from tests.dashboards import promql_text
-from tests.dashboards.generated import DASHBOARDS, EXPRESSIONS, PANELS, Json, named
+from tests.dashboards.generated import DASHBOARDS, EXPRESSIONS, PANELS, Json, named, opened
 
 EACH_DASHBOARD = pytest.mark.parametrize("dashboard", DASHBOARDS.values(), ids=DASHBOARDS)
 EACH_PANEL = pytest.mark.parametrize(("board", "panel"), PANELS, ids=map(named, PANELS))
@@ -27,7 +27,19 @@ EACH_EXPRESSION = pytest.mark.parametrize(
 
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 # Ids of Grafana's own list of units.
-UNITS = {"short", "none", "s", "suffix:s", "bytes", "percentunit", "recps", "eps", "reqps", "bool_on_off"}
+UNITS = {
+    "short",
+    "none",
+    "s",
+    "suffix:s",
+    "bytes",
+    "percentunit",
+    "recps",
+    "eps",
+    "reqps",
+    "bool_on_off",
+    "dateTimeAsIsoNoDateIfToday",
+}
 
 
 def variable(dashboard: Json, name: str) -> Json:
@@ -79,7 +91,7 @@ def test_a_variable_is_asked_again_when_the_range_changes_and_begins_at_all(dash
 
 @EACH_DASHBOARD
 def test_every_variable_is_used_and_every_used_one_exists(dashboard: Json) -> None:
-    text = [t["expr"] for p in dashboard["panels"] if p["type"] != "row" for t in p["targets"]]
+    text = [t["expr"] for p in opened(dashboard) if p["type"] != "row" for t in p["targets"]]
     text += [annotation["expr"] for annotation in dashboard["annotations"]["list"]]
     text += [v["definition"] for v in dashboard["templating"]["list"][1:]]
     used = {name for expression in text for name in re.findall(r"\$\{?(\w+)", expression) if not name.startswith("__")}
@@ -123,17 +135,23 @@ def test_boards_are_linked_to_one_another_with_range_and_choices_kept(dashboard:
 
 @EACH_DASHBOARD
 def test_ids_are_unique_and_panels_neither_overlap_nor_leave_the_columns(dashboard: Json) -> None:
-    ids = [panel["id"] for panel in dashboard["panels"]]
+    ids = [panel["id"] for panel in opened(dashboard)]
     assert len(ids) == len(set(ids))
     cells = [
         (x, y)
-        for panel in dashboard["panels"]
+        for panel in opened(dashboard)
         for place in [panel["gridPos"]]
         for x in range(place["x"], place["x"] + place["w"])
         for y in range(place["y"], place["y"] + place["h"])
     ]
     assert len(cells) == len(set(cells))
     assert all(0 <= x < COLUMNS for x, _ in cells)
+
+
+@EACH_DASHBOARD
+def test_what_is_folded_stands_last(dashboard: Json) -> None:
+    folded = [panel["type"] == "row" and panel["collapsed"] for panel in dashboard["panels"]]
+    assert folded == sorted(folded)
 
 
 @EACH_PANEL
@@ -381,7 +399,7 @@ def test_the_levels_of_back_pressure_are_those_of_the_catalogue() -> None:
 
 def test_flow_control_has_the_documented_rows_and_panels() -> None:
     rows: dict[str, list[str]] = {}
-    for panel in DASHBOARDS["penstock-flow-control"]["panels"]:
+    for panel in opened(DASHBOARDS["penstock-flow-control"]):
         if panel["type"] == "row":
             rows[panel["title"]] = []
         elif rows:
