@@ -18,6 +18,7 @@ from engine.core.snapshot import (
     BackPressureSnapshot,
     BlockReason,
     BrokerSnapshot,
+    ByHand,
     ClusterSnapshot,
     EngineSnapshot,
     ExporterState,
@@ -46,6 +47,8 @@ HOUR = 3600
 SLOW_EXPORTER = {1: (600, 1080), 2: (2760, 2880)}
 SLOW_EXPORTED = {1: 700.0, 2: 300.0}
 SLOW_PROCESSOR = (1740, 2160)
+# From when on the limits of partition 2 are set by hand, for longer than the run lasts.
+BY_HAND_FROM = 3300
 
 VERTICES = (
     ("flights", VertexKind.SOURCE, 1),
@@ -272,6 +275,7 @@ class ScriptedRun:
             requests_in_flight=round(p.in_flight),
             waiting_writers=2 if p.throttled else 0,
             ramp_up_rate_per_second=1333.0 if at < 60 else None,
+            overridden=p.number == 2 and at >= BY_HAND_FROM,
             **rates,
         )
         exporters = tuple(
@@ -317,6 +321,13 @@ class ScriptedRun:
                 },
             ),
             opened_wall_ns=self._start * NS_PER_SECOND,
+            by_hand=ByHand(
+                since_wall_ns=(self._start + BY_HAND_FROM) * NS_PER_SECOND,
+                until_wall_ns=(self._start + HOUR + 600) * NS_PER_SECOND,
+                by="alice",
+            )
+            if p.number == 2 and at >= BY_HAND_FROM
+            else None,
         )
 
     def _task(self, name: str, kind: VertexKind, subtask: int, at: int) -> TaskSnapshot:
