@@ -342,7 +342,7 @@ class BrokerSnapshot:
 
     # The mean time from a request to its answer, copies on other brokers included where it waits for them.
     rtt_seconds: float | None
-    # The mean time that the broker had the writer wait for a quota.
+    # The mean of the times that the broker had the writer wait for a quota; 0 where it never did.
     throttle_seconds: float | None
 
 

@@ -34,6 +34,8 @@ _PATIENCE: dict[str, Any] = {
     "topic.metadata.refresh.interval.ms": 30_000,
 }
 
+Seen = Callable[[Mapping[int, BrokerSnapshot]], None]
+
 clients_log = logging.getLogger("penstock.kafka.client")
 
 
@@ -90,16 +92,19 @@ class Cluster:
             raise ConfigurationError(f"Kafka's client takes no such setting: {error}") from error
 
     def transactional(
-        self, transactional_id: str, *, timeout_ns: int, seen: Callable[[Mapping[int, BrokerSnapshot]], None]
+        self,
+        transactional_id: str,
+        *,
+        timeout_ns: int,
+        seen: Callable[[Mapping[int, BrokerSnapshot]], None] | None = None,
     ) -> Producer:
-        """The writer of a partition; whoever polls it, or commits, calls `seen` every few seconds."""
+        """The writer of a partition. With `seen` it is to be polled: that, and a commit, calls it every few seconds."""
         timeout_ms = timeout_ns // NS_PER_MS
         producer: Producer = self._made(
             Producer,
             **{
                 "transactional.id": transactional_id,
-                "statistics.interval.ms": _STATISTICS_MS,
-                "stats_cb": lambda told: seen(brokers_in(told)),
+                **_telling(seen),
                 "transaction.timeout.ms": timeout_ms,
                 "message.timeout.ms": timeout_ms,
                 "request.timeout.ms": 5_000,
@@ -155,6 +160,12 @@ class Cluster:
     def admin(self) -> AdminClient:
         admin: AdminClient = self._made(AdminClient)
         return admin
+
+
+def _telling(seen: Seen | None) -> dict[str, Any]:
+    if seen is None:
+        return {}
+    return {"statistics.interval.ms": _STATISTICS_MS, "stats_cb": lambda told: seen(brokers_in(told))}
 
 
 def low_and_high(

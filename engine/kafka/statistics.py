@@ -46,10 +46,16 @@ def brokers_in(told: str) -> Mapping[int, BrokerSnapshot]:
     return {
         number: BrokerSnapshot(
             rtt_seconds=_mean([broker.rtt for broker in brokers], _US_PER_SECOND),
-            throttle_seconds=_mean([broker.throttle for broker in brokers], _MS_PER_SECOND),
+            throttle_seconds=_throttle(brokers),
         )
         for number, brokers in sorted(found.items())
     }
+
+
+def _throttle(brokers: list[_Broker]) -> float | None:
+    """Only waits are counted: answers without one are none."""
+    waits = _mean([broker.throttle for broker in brokers], _MS_PER_SECOND)
+    return 0.0 if waits is None and any(broker.rtt.cnt for broker in brokers) else waits
 
 
 def _mean(windows: list[_Window], per_second: int) -> float | None:

@@ -107,8 +107,8 @@ BROKER_THROTTLE: Metric[EngineSnapshot] = Metric(
     kind=Kind.GAUGE,
     unit=Unit.SECONDS,
     labels=(PIPELINE, PARTITION, BROKER),
-    help="Mean time that this broker had the partition's writer wait because of a quota, over the last five seconds. "
-    "Absent while it was asked for nothing.",
+    help="Mean of the times that this broker had the partition's writer wait because of a quota over the last five "
+    "seconds, 0 while it did not. Absent while it was asked for nothing.",
     combine=Combine.OWNER,
     read=_per_broker(lambda broker: broker.throttle_seconds),
 )

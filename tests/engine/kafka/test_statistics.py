@@ -31,7 +31,7 @@ def test_a_broker_is_told_of_in_seconds() -> None:
 
 def test_one_that_occurs_twice_is_one_whose_means_are_weighed() -> None:
     seen = brokers_in(told(a=broker(1, (1_000, 1)), coordinator=broker(1, (3_000, 3))))
-    assert seen == {1: BrokerSnapshot(rtt_seconds=0.0025, throttle_seconds=None)}
+    assert seen == {1: BrokerSnapshot(rtt_seconds=0.0025, throttle_seconds=0.0)}
 
 
 def test_nothing_is_said_of_one_that_was_asked_for_nothing() -> None:

@@ -18,8 +18,9 @@ def test_a_topic_says_how_many_messages_are_left_and_none_behind_the_marks_of_a_
     connection = KafkaConnection(bootstrap_servers=kafka)
     cluster = Cluster(connection)
     topic = f"t-{uuid.uuid4().hex[:10]}"
-    cluster.admin().create_topics([NewTopic(topic, 2, 1)])[topic].result(20)
-    producer = cluster.transactional(topic, timeout_ns=20 * NS_PER_SECOND, seen=lambda _: None)
+    admin = cluster.admin()
+    admin.create_topics([NewTopic(topic, 2, 1)])[topic].result(20)
+    producer = cluster.transactional(topic, timeout_ns=20 * NS_PER_SECOND)
     producer.init_transactions(20)
     producer.begin_transaction()
     for n in range(50):
