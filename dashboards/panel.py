@@ -26,6 +26,8 @@ class Look:
     fill: int | None = None
     unit: Display | None = None
     right_axis: bool = False
+    # Where the axis of these reaches at least, instead of that of the panel.
+    soft_max: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -135,9 +135,9 @@ def by_task(
 
 # Who may be held back, by where it stands: few enough that two lines of each can be told apart.
 _HELD_BACK = {
-    "sources": ("source",),
-    "transforms": ("transform",),
-    "log writer, processor": ("log_writer", "processor"),
+    "source": ("source",),
+    "transform": ("transform",),
+    "writer, processor": ("log_writer", "processor"),
 }
 
 

@@ -154,7 +154,7 @@ _HOW_MUCH = Row(
             ),
             drill_down=DrillDown(BoardUid.FLOW_CONTROL),
             width=12,
-            height=8,
+            height=9,
         ),
         TimeSeries(
             id=32,
@@ -174,7 +174,7 @@ _HOW_MUCH = Row(
             ),
             drill_down=DrillDown(BoardUid.EXPORTING),
             width=12,
-            height=8,
+            height=9,
         ),
         TimeSeries(
             id=33,
@@ -187,6 +187,7 @@ _HOW_MUCH = Row(
             ),
             min=0,
             max=1,
+            decimals=0,
             legend_at_right=True,
             drill_down=DrillDown(BoardUid.BACK_PRESSURE, ("pipeline", "task")),
             width=12,

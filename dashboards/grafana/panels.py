@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import singledispatch
 from typing import Any
 
@@ -283,12 +284,16 @@ def _table(panel: Table, place: Place) -> Corrected:
         {
             "fieldConfig": {
                 "defaults": defaults,
-                "overrides": [_column(column) for column in (*panel.rows.values(), *shown)],
+                "overrides": [*map(_label, panel.rows.values()), *map(_column, shown)],
             },
             "options": {"cellHeight": "sm", "showHeader": True, "sortBy": sorted_by},
             "transformations": transformations,
         },
     )
+
+
+def _label(column: Column) -> dict[str, object]:
+    return _column(replace(column, unit=column.unit or Display.TEXT))
 
 
 def _column(column: Column) -> dict[str, object]:

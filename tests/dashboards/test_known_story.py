@@ -210,8 +210,8 @@ class Now:
         found = choose(values.values())
         return [Told(found, frozenset(name for name, each in values.items() if each == found))]
 
-    def rated(self, rate: Callable[[tuple[float, float]], float]) -> list[Told]:
-        return [Told(rate(self.window))] if self.window and self.lives else []
+    def rated(self, rate: Callable[[tuple[float, float]], float], names: frozenset[str] | None = None) -> list[Told]:
+        return [Told(rate(self.window), names)] if self.window and self.lives else []
 
     def alive(self, value: float) -> list[Told]:
         return [Told(float(value))] if self.lives else []
@@ -258,13 +258,17 @@ TILES: dict[str, Callable[[Now], list[Told]]] = {
         any(life.pipeline == "orders" for life in now.lives) and is_within(BY_HAND, now.seen_at)
     ),
     "Subtasks held back": lambda now: now.alive(sum(now.throttled(life.pipeline) > 0 for life in now.lives)),
-    "Busiest subtask": lambda now: now.rated(lambda _: BUSY_SHARE),
+    "Busiest subtask": lambda now: now.rated(
+        lambda _: BUSY_SHARE, frozenset(f"{life.pipeline}/lines/0" for life in now.lives)
+    ),
     "Records put aside": lambda now: now.rated(now.rejected),
     "Backlog against the acceptable": lambda now: now.worst(lambda *place: backlog_at(*place) / ACCEPTABLE),
     "Time until all is exported": lambda now: now.rated(
-        lambda _: max(backlog_at(*place, now.seen_at) for place in now.partitions) / EXPORTED_PER_SECOND
+        lambda _: max(backlog_at(*place, now.seen_at) for place in now.partitions) / EXPORTED_PER_SECOND,
+        # Rates of the same speed differ a little, and so do times.
+        frozenset(f"audit {name}/{number}" for name, number in now.partitions),
     ),
-    "Disk free": lambda now: now.alive(DISK_FREE),
+    "Disk free": lambda now: [Told(DISK_FREE, frozenset(life.pipeline for life in now.lives))][: len(now.lives)],
     "What is exposed": lambda now: now.alive(1),
     "Age of the snapshot": lambda now: now.alive(0),
     # The story has no histograms.

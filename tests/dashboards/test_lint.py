@@ -39,6 +39,7 @@ UNITS = {
     "reqps",
     "bool_on_off",
     "dateTimeAsIsoNoDateIfToday",
+    "string",
 }
 
 
