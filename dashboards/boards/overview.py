@@ -187,7 +187,6 @@ _HOW_MUCH = Row(
             ),
             min=0,
             max=1,
-            decimals=0,
             legend_at_right=True,
             drill_down=DrillDown(BoardUid.BACK_PRESSURE, ("pipeline", "task")),
             width=12,

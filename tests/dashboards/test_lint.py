@@ -361,6 +361,14 @@ def test_yellow_means_throttled_and_nothing_else_on_a_time_panel(board: str, pan
 
 
 @EACH_PANEL
+def test_an_axis_of_shares_has_more_than_its_ends(board: str, panel: Json) -> None:
+    # Without decimals Grafana draws whole numbers alone, and of a share these are 0 % and 100 %.
+    defaults = panel["fieldConfig"]["defaults"]
+    if panel["type"] == "timeseries" and defaults["unit"] == "percentunit":
+        assert "decimals" not in defaults
+
+
+@EACH_PANEL
 def test_a_line_is_never_a_mere_yes_or_no(board: str, panel: Json) -> None:
     # A comparison that says 1 or 0 hides the rate that it was made of; words and strips say such things.
     if panel["type"] == "timeseries":
