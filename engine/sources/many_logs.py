@@ -138,7 +138,7 @@ class ManyLogs:
     def input(self) -> InputSnapshot:
         known = [one.file.input() for one in list(self._logs.values())]
         return InputSnapshot(
-            position_bytes=sum(one.position_bytes for one in known),
+            position_bytes=sum(one.position_bytes or 0 for one in known),
             lag_bytes=sum(one.lag_bytes or 0 for one in known),
         )
 
