@@ -24,8 +24,9 @@ from engine.core.identity import partition_of
 from engine.core.records import Record, RecordType, decode_record, encode_record
 from engine.core.unit import Timer, Unit
 from engine.pipeline import PipelineDescription, StepKind
+from engine.processing.commands import Commands
 from engine.processing.context import Rejected, UnitContext
-from engine.processing.protocol import Processor, ProcessorFactory
+from engine.processing.protocol import BatchProcessor, Processor, ProcessorFactory
 from engine.processing.state import StateOverlay
 from engine.processing.timers import TimerQueue
 from engine.runtime.front import key_text
@@ -105,7 +106,10 @@ class _Partition:
                 self.state[key] = value
         self._overlay.committed()
         self.timers.add(unit.timers_added, self.context.wall_ahead_ns)
+        self.timers.cancel(unit.timers_fired)
         self.pending.update((timer.timer_id, timer) for timer in unit.timers_added)
+        for timer_id in unit.timers_fired:
+            self.pending.pop(timer_id, None)
 
     def fire(self) -> bool:
         due = self.timers.due(1)
@@ -134,7 +138,7 @@ class ProcessorHarness:
         self.clock = ManualClock()
         self._began_ns = self.clock.monotonic_ns()
         self._partitions = {n: _Partition(n, partitions, self.clock) for n in range(1, partitions + 1)}
-        self._processors: dict[int, Processor] = {}
+        self._processors: dict[int, Processor | BatchProcessor] = {}
         self.restart()
 
     # -- what happens ---
@@ -181,9 +185,10 @@ class ProcessorHarness:
         """As after a crash: new processors over the same state and timers. What one kept in itself is gone."""
         self._processors = {number: self._factory() for number in self._partitions}
         for processor in self._processors.values():
-            if not callable(getattr(processor, "process", None)):
+            if not any(callable(getattr(processor, name, None)) for name in ("process", "process_batch")):
                 raise ConfigurationError(
-                    f"a processor has a method process(record, context); {type(processor).__name__} has none"
+                    "a processor has a method process(record, context) or process_batch(commands, context); "
+                    f"{type(processor).__name__} has none"
                 )
 
     # -- what came of it ---
@@ -244,27 +249,27 @@ class ProcessorHarness:
         return outcomes
 
     def _one(self, partition: _Partition, command: Record) -> Outcome:
-        context = partition.context
-        context.begin(command)
+        context, before = partition.context, partition.context.counters
         rejected = None
         try:
-            self._processors[partition.number].process(command, context)
-            for record in context.results:
-                # Where the log could not hold it, that is the command's own failure.
+            self._work(partition.number, command, context)
+            unit = context.take_unit(command.position)
+            for record in _records(unit):
+                # What the log could not hold is the command's own failure.
                 encode_record(record)
-        except Rejected as error:
-            rejected = str(error)
         except Exception as error:
-            if self._on_error == "raise":
-                context.undo_record()
+            context.discard(*before)
+            if isinstance(error, Rejected):
+                rejected = str(error)
+            elif self._on_error == "reject":
+                rejected = f"{type(error).__name__}: {error}"
+            else:
                 raise
-            rejected = f"{type(error).__name__}: {error}"
-        if rejected is not None:
-            context.undo_record()
+            context.begin(command)
             context.refuse(rejected)
-        unit = context.take_unit(command.position)
+            unit = context.take_unit(command.position)
         partition.commit(unit)
-        stored = [partition.append(record) for record in unit.records]
+        stored = [partition.append(record) for record in _records(unit)]
         sent = [record for record in stored if record.record_type == RecordType.COMMAND]
         for message in unit.outbox:
             sent.append(self._partitions[message.receiver].append(decode_record(message.command)))
@@ -273,9 +278,25 @@ class ProcessorHarness:
             command=command,
             emitted=tuple(record for record in stored if record.record_type == RecordType.EVENT),
             sent=tuple(sent),
-            scheduled=tuple(map(self._scheduled, unit.timers_added)),
+            scheduled=tuple(
+                self._scheduled(timer) for timer in unit.timers_added if timer.timer_id not in unit.timers_fired
+            ),
             rejected=rejected,
         )
+
+    def _work(self, number: int, command: Record, context: UnitContext) -> None:
+        processor: Any = self._processors[number]
+        context.begin(command)
+        if hasattr(processor, "process"):
+            processor.process(command, context)
+            return
+        context.begin_batch(commands := Commands.of(command))
+        processor.process_batch(commands, context)
+        context.end_batch()
+
+
+def _records(unit: Unit) -> list[Record]:
+    return unit.records if isinstance(unit.records, list) else unit.records.records()
 
 
 class PipelineHarness:
@@ -371,3 +392,5 @@ def _applied(kind: StepKind, function: Callable[[Any], Any], value: Any) -> list
             return [value] if function(value) else []
         case StepKind.FLAT_MAP:
             return list(function(value))
+        case StepKind.MAP_BATCH:
+            return list(function([value]))

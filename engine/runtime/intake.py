@@ -183,6 +183,7 @@ class Intake:
         permits: dict[int, Permit] = {}
         for number, unit in units.items():
             partition, records = self._partitions[number], unit.records
+            assert isinstance(records, list), "they were made here"
             always_allowed = partition.always_allowed.covers_all(records)
             answer = partition.try_acquire(WriteSource.USER_COMMAND, len(records), always_allowed=always_allowed)
             if isinstance(answer, Refusal):
@@ -217,6 +218,7 @@ class Intake:
                 raise WriteFailedError(str(error), passing=passing, too_large=too_large, written=written) from error
             if isinstance(error, UNSTORABLE):
                 # Of several partitions each was checked before; with one, nothing was written.
+                assert isinstance(unit.records, list), "they were made here"
                 _check_sayable([record.value for record in unit.records])
             raise
 

@@ -1,8 +1,8 @@
 """Route: each record goes to the exporter that is for it; an exporter chooses by value type.
 
-    exporters:
-      invoices: {jsonl: {path: out/invoices.ndjson}, filter: {valueTypes: [invoice]}}
-      alarms:   {http: {url: "https://…"}, filter: {valueTypes: [alarm]}}
+exporters:
+  invoices: {jsonl: {path: out/invoices.ndjson}, filter: {valueTypes: [invoice]}}
+  alarms:   {http: {url: "https://…"}, filter: {valueTypes: [alarm]}}
 """
 
 from penstock import ProcessingContext, Record

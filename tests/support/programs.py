@@ -21,10 +21,11 @@ PACKAGES = {
     "postgres": "postgresql",
     "pgbouncer": "pgbouncer",
     "java": "default-jdk-headless",
+    "javac": "default-jdk-headless",
     "mvn": "maven",
 }
 # What is installed beside the usual places.
-_ELSEWHERE = {"postgres": "/usr/lib/postgresql/*/bin/postgres"}
+_ELSEWHERE = {"postgres": "/usr/lib/postgresql/*/bin/postgres", "pgbouncer": "/usr/sbin/pgbouncer"}
 # Begins the reason of a skip; the end of a run counts by it.
 MISSING = "missing here: "
 

@@ -78,7 +78,7 @@ def test_stored_is_told_the_last_position_before_anyone_else() -> None:
     assert told == [(2, 0)]
 
 
-def test_writers_that_come_during_a_commit_share_the_next_one() -> None:
+def test_writers_that_come_during_a_commit_share_the_next_one_and_small_ones_a_batch() -> None:
     storage = GatedStorage()
     log, _ = open_log(storage)
     storage.go_on.clear()
@@ -86,14 +86,17 @@ def test_writers_that_come_during_a_commit_share_the_next_one() -> None:
     threads[0].start()
     assert storage.entered.wait(WAIT_SECONDS)
     for number in range(1, 9):
-        threads.append(threading.Thread(target=log.append, args=(a_unit(number),), daemon=True))
+        unit = a_unit(number) if number < 8 else a_unit(*range(8, 108))
+        threads.append(threading.Thread(target=log.append, args=(unit,), daemon=True))
         threads[-1].start()
     assert wait_until(lambda: len(log._queue) == 8)
     storage.go_on.set()
     for thread in threads:
         thread.join(WAIT_SECONDS)
-    assert storage.commits == [1, 8]
-    assert log.last_position == 9
+    # Small ones on either side of the large one have a batch each side.
+    assert storage.commits[0] == 1
+    assert storage.commits[1:] in ([2], [3])
+    assert log.last_position == 108
 
 
 def test_of_units_that_share_a_commit_only_the_bad_one_fails() -> None:
@@ -155,7 +158,7 @@ def test_a_failure_that_concerns_all_is_not_tried_for_each() -> None:
     storage.go_on.set()
     for thread in threads:
         thread.join(WAIT_SECONDS)
-    assert (tried, errors) == ([3], ["partition 1 could not store a write: nobody answers"] * 3)
+    assert (tried, errors) == ([1], ["partition 1 could not store a write: nobody answers"] * 3)
     assert log.append_failures["timeout"] == 1
 
 
