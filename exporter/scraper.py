@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from engine.core.snapshot import EngineSnapshot
 from exporter.breath import Breath
-from exporter.build import penstock_version, python_version
+from exporter.build import gil_word, penstock_version, python_version
 from exporter.catalogue import (
     ENGINE_METRICS,
     SCRAPE_BOUNDS_SECONDS,
@@ -123,6 +123,7 @@ class Scraper:
                 pipeline=snapshots[0].pipeline,
                 version=penstock_version(),
                 python_version=python_version(),
+                gil=gil_word(next((one.has_gil for one in snapshots if one.has_gil is not None), None)),
                 snapshot_ages_ns={
                     snapshot.pipeline: max(0, self._clock.monotonic_ns() - snapshot.taken_monotonic_ns)
                     for snapshot in snapshots

@@ -215,12 +215,15 @@ class Culprit:
 class InputSnapshot:
     """How far a source is in what it reads, by its own word."""
 
-    # In bytes of the file as it lies on the disk; of a followed log, of the file that is open.
-    position_bytes: int
+    # In bytes of the file as it lies on the disk; of a followed log, of the file that is open. None for what is no
+    # file.
+    position_bytes: int | None = None
     # None for what has no end: a pipe, a followed log.
     size_bytes: int | None = None
     # How far behind the end of its file a followed log is; None for what is not followed.
     lag_bytes: int | None = None
+    # How many messages of a topic are still to be read; None for what is no topic, and while nobody can say.
+    lag_records: int | None = None
     # The number of the last line that was handed on; 0 before the first.
     offset: int = 0
 
@@ -343,6 +346,16 @@ class ByHand:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerSnapshot:
+    """What the writer of a partition saw of one broker in the last seconds; None where it had no answer of it."""
+
+    # The mean time from a request to its answer, copies on other brokers included where it waits for them.
+    rtt_seconds: float | None
+    # The mean of the times that the broker had the writer wait for a quota; 0 where it never did.
+    throttle_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterSnapshot:
     """What a partition has seen of the cluster that keeps its log."""
 
@@ -352,9 +365,13 @@ class ClusterSnapshot:
     transactions: Mapping[str, int]
     # By the reason: taken_over by another instance, timeout of a transaction.
     fenced: Mapping[str, int]
-    # Rows of state that were read when the partition was opened, and how long that took.
+    # Rows of state that were read when the partition was opened, how many were still to be read, how long that took: so
+    # far, while it is being opened.
     restored_rows: int
     restore_seconds: float
+    restore_remaining_rows: int = 0
+    # By their numbers in the cluster.
+    brokers: Mapping[int, BrokerSnapshot] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -390,6 +407,16 @@ class PartitionSnapshot:
     processing_ns: int | None = None
     # None where the log is on this machine.
     cluster: ClusterSnapshot | None = None
+    # Since when it runs here; None while it is being opened.
+    opened_wall_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpeningSnapshot:
+    """A partition that is being opened, and how far its state is read where it is read from a cluster."""
+
+    partition: int
+    cluster: ClusterSnapshot | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -505,11 +532,15 @@ class EngineSnapshot:
     gateway: GatewaySnapshot | None = None
     # Of the tasks that have any.
     rejects: tuple[RejectsSnapshot, ...] = ()
+    # Whether the interpreter lets one thread run at a time; None where it is no Python of ours.
+    has_gil: bool | None = None
     # None for a pipeline of this engine.
     origin: Origin | None = None
     # Of a bridge itself; None for a pipeline.
     bridge: BridgeSnapshot | None = None
     # Task and the one that it waits for, for each that is held back; where nobody follows that, None.
     waits: tuple[tuple[str, str], ...] | None = None
+    # One at a time, at the start.
+    opening: OpeningSnapshot | None = None
     # Facts of the build and configuration, for the info metric.
     info: Mapping[str, str] = field(default_factory=dict)

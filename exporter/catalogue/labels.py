@@ -49,6 +49,7 @@ GATEWAY_CODES = (200, 400, 401, 403, 404, 405, 408, 413, 415, 429, 500, 503, 507
 CODE = Label(name="code", bound="closed", values=tuple(map(str, GATEWAY_CODES)))
 COLLECTOR = Label(name="collector", bound="closed", values=COLLECTORS)
 
+BROKER = Label(name="broker", bound="the cluster: the numbers of its brokers")
 TRANSACTION_OUTCOME = Label(name="outcome", bound="closed", values=("committed", "aborted", "unknown"))
 FENCED_REASON = Label(name="reason", bound="closed", values=("taken_over", "timeout"))
 REJECTION_REASON = Label(name="reason", bound="the engine: its short list of ways to reject, never a text")
@@ -65,3 +66,4 @@ ORIGIN_STATE = Label(name="state", bound="the other engine: its short list of st
 
 VERSION = Label(name="version", bound="the build: one value")
 PYTHON_VERSION = Label(name="python_version", bound="the build: one value")
+GIL = Label(name="gil", bound="the build: one value")

@@ -141,6 +141,7 @@ def _input(known: InputSnapshot) -> Json:
         "positionBytes": known.position_bytes,
         "sizeBytes": known.size_bytes,
         "lagBytes": known.lag_bytes,
+        "lagRecords": known.lag_records,
         "offset": known.offset,
     }
 

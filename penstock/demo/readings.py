@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from engine.core.clock import NS_PER_SECOND
+from engine.core.condition import Condition, condition_of
 from engine.core.snapshot import EngineSnapshot, Outcome, PartitionSnapshot, TaskSnapshot, VertexKind, grown
 
 
@@ -63,6 +64,8 @@ class Readings:
     tasks: tuple[TaskReading, ...]
     # Whom the engine blames, one sentence; None while nobody is held back.
     blame: str | None
+    # How it is, in a word: the worst that is the case.
+    condition: Condition
 
     @property
     def throttled_partitions(self) -> tuple[int, ...]:
@@ -84,6 +87,7 @@ def readings(before: EngineSnapshot, now: EngineSnapshot) -> Readings:
         partitions=tuple(map(_partition, now.partitions)),
         tasks=_tasks(before, now, seconds),
         blame=_blame(now),
+        condition=condition_of(now).condition,
     )
 
 

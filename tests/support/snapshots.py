@@ -13,6 +13,7 @@ from engine.core.snapshot import (
     BackPressureSnapshot,
     BlockReason,
     BridgeSnapshot,
+    BrokerSnapshot,
     ByHand,
     ClusterSnapshot,
     EdgeSnapshot,
@@ -172,6 +173,7 @@ def engine_snapshot(**changes: object) -> EngineSnapshot:
         edges=(),
         partitions=(partition(1),),
         tasks=(),
+        has_gil=True,
     )
     return replace(quiet, **changes)  # type: ignore[arg-type]
 
@@ -181,7 +183,9 @@ def busy_snapshot() -> EngineSnapshot:
     tasks = (
         task(
             "flights",
-            input=InputSnapshot(position_bytes=4_500_000, size_bytes=6_000_000, lag_bytes=1_500_000, offset=27_004),
+            input=InputSnapshot(
+                position_bytes=4_500_000, size_bytes=6_000_000, lag_bytes=1_500_000, lag_records=12, offset=27_004
+            ),
             busy_ns=NS_PER_SECOND,
             back_pressured_ns={BlockReason.BUFFER: 80 * NS_PER_SECOND},
         ),
@@ -412,7 +416,12 @@ def _throttled_partition() -> PartitionSnapshot:
             fenced={"taken_over": 0, "timeout": 1},
             restored_rows=4_625,
             restore_seconds=1.6,
+            brokers={
+                1: BrokerSnapshot(rtt_seconds=0.0025, throttle_seconds=0.0),
+                2: BrokerSnapshot(rtt_seconds=None, throttle_seconds=None),
+            },
         ),
+        opened_wall_ns=STARTED_WALL_NS + NS_PER_SECOND,
     )
 
 

@@ -295,9 +295,10 @@ def _back_pressure() -> Schema:
             "input": nullable(
                 obj(
                     {
-                        "positionBytes": COUNT,
+                        "positionBytes": nullable(COUNT),
                         "sizeBytes": nullable(COUNT),
                         "lagBytes": nullable(COUNT),
+                        "lagRecords": nullable(COUNT),
                         "offset": COUNT,
                     }
                 )

@@ -102,7 +102,7 @@ def schemas() -> dict[str, Schema]:
         "Links": obj({"_links": by_key(obj({"href": STRING, "templated": {"const": False}}), "by name")}),
         "Info": obj(
             {
-                "build": obj({"name": STRING, "version": STRING, "python": STRING}),
+                "build": obj({"name": STRING, "version": STRING, "python": STRING, "gil": STRING}),
                 "pipeline": obj(
                     {
                         "name": STRING,
