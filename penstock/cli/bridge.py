@@ -113,12 +113,13 @@ def served(
     otlp: str | None,
 ) -> Iterator[str]:
     """The management port over something that is only looked at, and pushes where they are wanted; its address."""
+    from engine.core.secrets import Secrets
     from exporter.management import ManagementServer
     from penstock.cli.log_output import configure
     from penstock.serving import access_of
     from penstock.settings import LoggingSettings
 
-    configure(LoggingSettings(), secrets)
+    configure(LoggingSettings(), Secrets.together((secrets, Secrets.of_address(otlp))))
     with ExitStack() as stack:
         pushes = None
         if otlp is not None:
