@@ -1,4 +1,4 @@
-"""The files of `deploy/` that run a pipeline of one's own: they are what their readers take, and grant no more than needed."""
+"""The files of `deploy/` that run a pipeline of one's own: what their readers take, with no right more than needed."""
 
 from __future__ import annotations
 
