@@ -69,7 +69,7 @@ BUILD_INFO: Metric[ScrapeSnapshot] = Metric(
     labels=(PIPELINE, VERSION, PYTHON_VERSION, GIL),
     help="Always 1; which build is running, on which Python, and whether its global interpreter lock is on.",
     combine=Combine.LAST,
-    read=lambda s: [((s.pipeline, s.version, s.python_version, s.gil), 1)],
+    read=lambda s: [((pipeline, s.version, s.python_version, s.gil), 1) for pipeline in s.snapshot_ages_ns],
 )
 SNAPSHOT_AGE: Metric[ScrapeSnapshot] = Metric(
     name="penstock_snapshot_age_seconds",
