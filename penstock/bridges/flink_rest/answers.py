@@ -102,7 +102,7 @@ class SubtaskRow:
 def version(config: Any) -> str:
     """Of `/config`; empty where it does not say."""
     found = config.get("flink-version") if isinstance(config, dict) else None
-    return found[:40] if isinstance(found, str) else ""
+    return _whole_characters(found[:40]) if isinstance(found, str) else ""
 
 
 def is_timed(version: str) -> bool:
@@ -138,7 +138,7 @@ def job_details(body: Any) -> JobDetails:
         Edge(
             source_id=_id(_at(source, "id")),
             target_id=_id(_at(node, "id")),
-            ship_strategy=str(source.get("ship_strategy") or "FORWARD")[:40],
+            ship_strategy=_whole_characters(str(source.get("ship_strategy") or "FORWARD")[:40]),
         )
         for node in _objects(_object(_at(body, "plan")).get("nodes") or [])
         for source in _objects(node.get("inputs") or [])
@@ -238,7 +238,12 @@ def _id(value: Any) -> str:
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise LookError("malformed", "an answer of Flink is not what its REST API is documented to say")
-    return value
+    return _whole_characters(value)
+
+
+def _whole_characters(text: str) -> str:
+    """JSON may hold half an emoji, which nobody can write."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _number(value: Any) -> float | None:

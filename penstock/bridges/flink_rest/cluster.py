@@ -32,6 +32,7 @@ from penstock.bridges.naming import unique
 # What one bridge looks at; the rest is counted as omitted.
 JOBS_MAX = 200
 SUBTASKS_MAX = 20_000
+VERTICES_MAX = 5_000
 # Requests at once: a job manager has other work to do.
 _AT_ONCE = 4
 # A look that takes longer is given up, and what it should have brought is unknown.
@@ -234,7 +235,7 @@ class FlinkBridge(WithoutFlowControl):
         taken = chosen[:JOBS_MAX]
         while sum(row.subtasks for row in taken) > SUBTASKS_MAX:
             taken = taken[:-1]
-        details = [one for one in self._each(taken, self._details) if one is not None]
+        details = _affordable([one for one in self._each(taken, self._details) if one is not None])
         vertices = [(one, vertex.vertex_id) for one in details for vertex in one.vertices]
         self._keep_books({(one.job_id, vertex_id) for one, vertex_id in vertices})
         subtasks = self._each(vertices, self._subtasks)
@@ -342,6 +343,19 @@ class FlinkBridge(WithoutFlowControl):
 def _counted(error: LookError) -> str:
     """What is gone at the top is the wrong address."""
     return "status" if error.is_gone else error.reason
+
+
+def _affordable(details: Sequence[JobDetails]) -> list[JobDetails]:
+    """As many jobs, in order, as have no more vertices than can be asked for within a look."""
+    taken: list[JobDetails] = []
+    vertices = 0
+    for one in details:
+        vertices += len(one.vertices)
+        if vertices > VERTICES_MAX:
+            log.warning("%d of %d jobs are looked at: they have too many tasks for one look", len(taken), len(details))
+            break
+        taken.append(one)
+    return taken
 
 
 def _chosen(rows: Sequence[JobRow]) -> list[JobRow]:

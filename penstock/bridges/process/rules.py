@@ -25,7 +25,6 @@ HELD = (
     "SocketIO.write@socket.py",
     "SSLSocket.send@ssl.py",
     "SSLSocket.sendall@ssl.py",
-    "Semaphore.acquire@threading.py",
     "Future.result@concurrent/futures/_base.py",
 )
 # What waits for something to do.
@@ -50,6 +49,9 @@ IDLE = (
     "Worker.wait_for_job@billiard/pool.py",
     "*poll@kombu/utils/eventio.py",
     "*.drain_events@kombu/transport/*.py",
+    # Whatever else it waits for: a signal rather than room, if nothing says otherwise.
+    "Semaphore.acquire@threading.py",
+    "Condition.wait@threading.py",
 )
 # Who waits for an answer to what it asked works: its own time outside is its own.
 BUSY = (

@@ -11,6 +11,7 @@ from engine.core.clock import ManualClock
 from engine.core.errors import ConfigurationError, SettingError
 from engine.core.snapshot import BlockReason, EngineSnapshot, EngineState
 from exporter.door import EngineDoor, EnginesDoor
+from exporter.prometheus import Exposer
 from penstock.bridges.asking import LookError
 from penstock.bridges.flink_rest.cluster import FlinkBridge, FlinkSettings
 from tests.support.captured_flink import CapturedFlink
@@ -279,6 +280,24 @@ def test_more_jobs_than_a_bridge_takes_are_counted_as_omitted(
     told = bridge.snapshot().bridge
     assert told is not None
     assert told.omitted == 3
+
+
+def test_a_name_with_half_a_character_can_still_be_written(flink: CapturedFlink, clock: ManualClock) -> None:
+    (row,) = (row for row in flink.body("/jobs/overview")["jobs"] if row["name"] == "calm")
+    row["name"] = 'calm \ud83d\n<b>"x"'
+    bridge = flink.bridge(clock)
+    bridge.look()
+    body = Exposer(bridge).expose(accept="", accept_encoding="").body
+    assert b'pipeline="calm ? <b>\\"x\\""' in body
+
+
+def test_more_tasks_than_can_be_asked_for_leave_the_last_jobs_out(
+    flink: CapturedFlink, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("penstock.bridges.flink_rest.cluster.VERTICES_MAX", 7)
+    bridge = flink.bridge(clock)
+    bridge.look()
+    assert len(jobs(bridge)) == 2
 
 
 def test_what_is_said_of_the_address_holds_no_password(flink: CapturedFlink, bridge: FlinkBridge) -> None:

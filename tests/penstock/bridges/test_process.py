@@ -48,6 +48,8 @@ def stack(*frames: str) -> tuple[Frame, ...]:
         (("SocketIO.write (socket.py:724)", "answer (app.py:9)"), Verdict.BLOCKED),
         (("Worker.wait_for_job (billiard/pool.py:430)", "Worker.workloop (billiard/pool.py:350)"), Verdict.IDLE),
         (("_poll (kombu/utils/eventio.py:80)", "create_loop (kombu/asynchronous/hub.py:300)"), Verdict.IDLE),
+        ((WAIT, "Semaphore.acquire (threading.py:450)", "take (app.py:9)"), Verdict.IDLE),
+        ((WAIT, "take (app.py:9)"), Verdict.IDLE),
         (("put (app/queue_of_mine.py:3)",), Verdict.BUSY),
         ((), Verdict.BUSY),
     ],
