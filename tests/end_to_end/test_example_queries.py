@@ -9,16 +9,18 @@ import pytest
 from exporter.catalogue import metrics
 from exporter.catalogue.docs import example_query
 from exporter.management import ManagementServer
-from tests.support.engines import FakeEngine
+from tests.support.engines import FakeEngines
 from tests.support.prometheus import Prometheus
+from tests.support.snapshots import bridge_snapshot, bridged_snapshot, busy_snapshot
 from tests.support.waiting import wait_until
 
 
 @pytest.mark.real
 def test_prometheus_answers_every_example_query(tmp_path: Path) -> None:
+    engines = FakeEngines(busy_snapshot(), bridged_snapshot(), bridge_snapshot())
     pushes = {"success": 3, "failure": 0, "skipped": 0}
     with (
-        ManagementServer(FakeEngine(), port=0, pushes=lambda: pushes) as server,
+        ManagementServer(engines, port=0, pushes=lambda: pushes) as server,
         Prometheus(tmp_path, f"127.0.0.1:{server.port}") as prometheus,
     ):
         # A rate takes two scrapes.
