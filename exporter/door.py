@@ -161,8 +161,8 @@ class BackPressureDoor(SnapshotSource, Protocol):
 class FlameDoor(Protocol):
     """Whoever can show whole stacks. Unknown vertices raise `ConfigurationError`."""
 
-    def flame_graph(self, vertex_id: str) -> FlameGraph:
-        """The last that is known; a look is what has stacks gathered, for some seconds."""
+    def flame_graph(self, vertex_id: str) -> FlameGraph | None:
+        """The last that is known; a look is what has stacks gathered, for some seconds. None where none are kept."""
         ...
 
 

@@ -453,7 +453,7 @@ class Engine:
         """The back pressure of one vertex; on demand, being looked at is what starts a measurement."""
         return self._started_monitor().look_at(vertex_id)
 
-    def flame_graph(self, vertex_id: str) -> FlameGraph:
+    def flame_graph(self, vertex_id: str) -> FlameGraph | None:
         """The stacks of a vertex's subtasks as a tree; being looked at is what has them gathered."""
         return self._started_monitor().flame_graph(vertex_id)
 

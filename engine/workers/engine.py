@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from engine.backpressure.flames import FlameGraph
 from engine.core.clock import NS_PER_SECOND, Clock, SystemClock
 from engine.core.errors import ConfigurationError, NotReadyError, PenstockError, TaskFailedError
 from engine.core.identity import stable_id
@@ -387,6 +388,12 @@ class WorkerEngine:
             if seen.vertex_id == vertex_id:
                 return seen
         raise ConfigurationError(f"there is no vertex {vertex_id!r}")
+
+    def flame_graph(self, vertex_id: str) -> FlameGraph | None:
+        """None: stacks stay in the workers."""
+        if all(vertex.vertex_id != vertex_id for vertex in self.snapshot().vertices):
+            raise ConfigurationError(f"there is no vertex {vertex_id!r}")
+        return None
 
     def sample_back_pressure(self, vertex_id: str) -> bool:
         """Starts a fresh measurement of a vertex; False when one is under way or none can be."""
