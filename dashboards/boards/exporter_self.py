@@ -93,7 +93,7 @@ _NOW = Row(
             otherwise="a missing row is an engine that is gone or not scraped.",
             queries=(
                 Query(
-                    expression=largest(select("penstock_build_info"), *_TARGET, "version", "python_version"),
+                    expression=largest(select("penstock_build_info"), *_TARGET, "version", "python_version", "gil"),
                     legend="",
                     instant=True,
                 ),
@@ -108,6 +108,7 @@ _NOW = Row(
                 "pipeline": Column(title="Pipeline"),
                 "version": Column(title="Version"),
                 "python_version": Column(title="Python"),
+                "gil": Column(title="Interpreter lock"),
             },
             columns=(
                 Column(title="Build", hidden=True),

@@ -111,7 +111,7 @@ STANDSTILL = Group(
     rules=(
         Alert(
             name="PenstockDown",
-            expression=largest_without(down(Scope.RULE), "version", "python_version"),
+            expression=largest_without(down(Scope.RULE), "version", "python_version", "gil"),
             severity=Severity.PAGE,
             summary="{{ $labels.pipeline }} on {{ $labels.instance }} no longer answers",
             description="Prometheus cannot scrape {{ $labels.instance }} of the job {{ $labels.job }}, which ran "

@@ -194,6 +194,11 @@ class Partition:
             source, records, blocked=blocked, always_allowed=always_allowed, is_canceled=is_canceled
         )
 
+    @property
+    def why_away(self) -> str | None:
+        """Why whoever writes now would wait for long; None where its log answers."""
+        return self._log.why_away
+
     def append(self, unit: Unit, permit: Permit | None = None) -> int:
         """Stores a unit and returns its last position; permits are taken before, nothing waits for one in here.
 
@@ -204,8 +209,13 @@ class Partition:
         accepted_ns = self._clock.monotonic_ns() if is_command and has_processor else 0
 
         def stored(last_position: int) -> None:
-            if permit is not None and has_processor:
-                permit.appended(last_position)
+            # By who leads, for all whom it serves: they have nothing left to do when they wake.
+            if permit is not None:
+                if has_processor:
+                    permit.appended(last_position)
+                else:
+                    # Nobody will process it: durable is done.
+                    permit.completed()
             if accepted_ns:
                 self._positions.commands_stored(last_position, accepted_ns, len(unit.records))
 
@@ -220,9 +230,6 @@ class Partition:
             raise
         if self.storing.is_troubled:
             self.storing.stored()
-        if permit is not None and not has_processor:
-            # Nobody will process it: durable is done.
-            permit.completed()
         return unit.last_position
 
     def suggested_batch_records(self) -> int:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from engine.core.clock import NS_PER_SECOND, Clock
 from engine.core.errors import AppendError, ConfigurationError, StateReadError, StoppedError, TaskFailedError
 from engine.core.observing import BatchObserver
-from engine.core.rarely import Rarely, and_more
 from engine.core.record_batch import RecordBatch
 from engine.core.records import Record, RecordType, WriteSource, decode_record
 from engine.core.snapshot import BlockReason
@@ -18,9 +17,10 @@ from engine.core.storable import UNSTORABLE, any_too_deep, check_depth
 from engine.core.unit import Unit
 from engine.partition.in_hand import RecordInHand
 from engine.partition.retention import DiskSpace
+from engine.processing.commands import Commands, runs_of
 from engine.processing.context import Rejected, UnitContext
 from engine.processing.observation import Observation
-from engine.processing.protocol import ProcessorFactory
+from engine.processing.protocol import Aside, BatchContext, ProcessingContext, ProcessorFactory
 from engine.processing.state import StateOverlay
 from engine.processing.timers import TimerQueue
 
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from engine.partition.partition import Partition
     from engine.tasks.subtask import Subtask
 
-log = logging.getLogger("penstock.processing")
+Process = Callable[[Record, ProcessingContext], None]
+ProcessBatch = Callable[[Commands, BatchContext], None]
 
 # How long an idle processor sleeps at most before it looks around.
 _IDLE_WAIT_NS = NS_PER_SECOND
@@ -38,12 +39,31 @@ _COMMAND = RecordType.COMMAND.value
 _REJECTION = RecordType.REJECTION.value
 
 
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """A command of the unit in hand is rejected."""
+
+    record: Record
+    reason: str
+    # None where the processor itself rejects it.
+    error: Exception | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """The commands of a unit: how many, whether no limit holds their results, and on demand as they are in the log."""
+
+    count: int
+    always_allowed: bool
+    commands: Callable[[], Sequence[Record]]
+
+
 class ProcessingTask:
     """Reads commands in order, lets the processor work, and commits results, state and progress as one unit.
 
     Exactly once: a unit holds whole records only, and the position up to which they are processed. Events and
     rejections are passed over. A record whose processing raises is tried `attempts` times on its own, then
-    rejected, or stops the pipeline.
+    rejected, or stops the pipeline. What is rejected is kept aside before its unit is stored.
     """
 
     def __init__(
@@ -54,6 +74,7 @@ class ProcessingTask:
         subtask: Subtask,
         clock: Clock,
         *,
+        aside: Aside,
         on_error: Literal["reject", "stop"],
         attempts: int,
         batch_records: int,
@@ -66,6 +87,7 @@ class ProcessingTask:
         self._timer = subtask.timer
         self._meter = subtask.meter
         self._clock = clock
+        self._aside = aside
         self._on_error = on_error
         self._attempts = attempts
         self._batch_records = batch_records
@@ -82,15 +104,18 @@ class ProcessingTask:
             next_sequence=recovered.next_sequence,
         )
         self._in_hand = partition.in_hand = RecordInHand(partition.number, lambda: self._context.position, clock)
-        self._processor = factory()
-        if not callable(getattr(self._processor, "process", None)):
+        processor = factory()
+        self._process_batch: ProcessBatch | None = _method_of(processor, "process_batch")
+        process: Process | None = _method_of(processor, "process")
+        if process is None and self._process_batch is None:
             raise ConfigurationError(
-                f"a processor has a method process(record, context); {type(self._processor).__name__} has none"
+                "a processor has a method process(record, context) or process_batch(commands, context); "
+                f"{type(processor).__name__} has none"
             )
+        self._process_one = process or self._as_batch
         self._observation = None if observer is None else Observation(observer, partition, subtask, clock)
-        # Why commands of the unit in hand are rejected; a unit that comes to nothing rejects nobody.
-        self._refused: list[Literal["error", "processor"]] = []
-        self._rejections = Rarely(clock)
+        # A unit that comes to nothing rejects nobody.
+        self._refused: list[_Refusal] = []
         self._stopping = False
         self._canceled = False
         self._timers_stopped = False
@@ -109,7 +134,11 @@ class ProcessingTask:
         while not self._canceled:
             batches = self._partition.read(self._next_position, self._batch_records)
             if batches:
-                self._process(batches)
+                self._fire_timers()
+                if self._process_batch is None:
+                    self._process(batches)
+                else:
+                    self._process_together(batches, self._process_batch)
             elif self._stopping:
                 return
             elif not self._fire_timers():
@@ -130,8 +159,7 @@ class ProcessingTask:
 
         The results of commands that are always allowed are never held back: they share no unit with others.
         """
-        self._fire_timers()
-        commands = self._commands(batches)
+        commands = self._commands(batches, self._next_position)
         started_ns = self._clock.monotonic_ns()
         if self._observation is not None:
             self._observation.began(batches, started_ns)
@@ -143,7 +171,7 @@ class ProcessingTask:
         borders = self._borders(commands)
         since = 0
         # What `_one` does, without a call: this is the path of each record.
-        process, keep_record = self._processor.process, self._state.keep_record
+        process, keep_record = self._process_one, self._state.keep_record
         results, messages = context.results, context.messages
         for index, command in enumerate(commands):
             context.record = command
@@ -157,22 +185,85 @@ class ProcessingTask:
                 or (messages and len(messages) >= messages_max)
                 or (borders and index in borders)
             ):
-                self._hand_over(commands[since : index + 1], command.position, before, started_ns)
+                self._hand_over(self._each(commands[since : index + 1]), command.position, before, started_ns)
                 since = index + 1
                 before = context.counters
                 results, messages = context.results, context.messages
                 self._in_hand.unit_since_ns = started_ns = self._clock.monotonic_ns()
                 results_max = self._partition.gate.suggested_batch_records()
         if self._next_position <= batches[-1].last_position:
-            self._hand_over(commands[since:], batches[-1].last_position, before, started_ns)
+            self._hand_over(self._each(commands[since:]), batches[-1].last_position, before, started_ns)
         self._in_hand.unit_since_ns = None
 
-    def _commands(self, batches: Sequence[RecordBatch]) -> list[Record]:
-        """Those of what was read, from the next position on."""
+    def _process_together(self, batches: list[RecordBatch], process_batch: ProcessBatch) -> None:
+        """As `_process`, run by run: a run is a call of the processor's, and a unit has whole runs only."""
+        context, always_allowed = self._context, self._partition.always_allowed
+        runs_max = results_max = min(self._batch_records, self._partition.gate.suggested_batch_records())
+        started_ns = self._clock.monotonic_ns()
+        if self._observation is not None:
+            self._observation.began(batches, started_ns)
+        before, runs, covered = context.counters, list[Commands](), False
+        for commands in runs_of(batches, self._next_position, runs_max):
+            covers = always_allowed.covers_kind(commands.value_type, commands.intent)
+            if runs and (
+                covers != covered or context.written >= results_max or len(context.messages) >= self._outbox_records_max
+            ):
+                self._hand_over(self._taken(runs, covered), runs[-1].positions[-1], before, started_ns)
+                before, runs, started_ns = context.counters, [], self._clock.monotonic_ns()
+                results_max = self._partition.gate.suggested_batch_records()
+            runs.append(commands)
+            covered = covers
+            self._in_hand.unit_since_ns = started_ns
+            self._one_run(commands, process_batch)
+        if self._next_position <= batches[-1].last_position:
+            self._hand_over(self._taken(runs, covered), batches[-1].last_position, before, started_ns)
+        self._in_hand.unit_since_ns = None
+
+    def _one_run(self, commands: Commands, process_batch: ProcessBatch) -> None:
+        """All of them at once or, where that fails, each alone."""
+        context = self._context
+        context.begin_batch(commands)
+        try:
+            process_batch(commands, context)
+        except StoppedError:
+            raise
+        except Exception:
+            context.undo_batch()
+            for record in self._again([commands]):
+                self._one(record)
+        else:
+            context.end_batch()
+
+    def _taken(self, runs: list[Commands], always_allowed: bool) -> _Taken:
+        return _Taken(sum(map(len, runs)), always_allowed, lambda: self._again(runs))
+
+    def _again(self, runs: Sequence[Commands]) -> list[Record]:
+        """The same from the log: who worked on their values may have changed them."""
+        first, last = runs[0].positions[0], runs[-1].positions[-1]
+        batches = self._partition.read(first, last - first + 1)
+        return [record for record in self._commands(batches, first) if record.position <= last]
+
+    def _each(self, commands: list[Record]) -> _Taken:
+        return _Taken(len(commands), self._partition.always_allowed.covers_all(commands), lambda: commands)
+
+    def _as_batch(self, record: Record, context: UnitContext) -> None:
+        """One record, for a processor that knows batches alone."""
+        assert self._process_batch is not None, "it has at least one of both"
+        commands = Commands.of(record)
+        context.begin_batch(commands)
+        try:
+            self._process_batch(commands, context)
+        except Exception:
+            context.undo_batch()
+            raise
+        context.end_batch()
+
+    def _commands(self, batches: Sequence[RecordBatch], position: int) -> list[Record]:
+        """Those of what was read, from a position on."""
         commands: list[Record] = []
         for batch in batches:
             if batch.may_hold(RecordType.COMMAND):
-                records = batch.records_from(self._next_position)
+                records = batch.records_from(position)
                 commands += (
                     records
                     if batch.holds_only(RecordType.COMMAND)
@@ -192,7 +283,7 @@ class ProcessingTask:
         """One command, until it succeeds or the policy decides."""
         self._context.begin(record)
         try:
-            self._processor.process(record, self._context)
+            self._process_one(record, self._context)
         except Exception as error:
             self._raised(record, error)
 
@@ -206,8 +297,7 @@ class ProcessingTask:
                 self._stop_run(record, f"cannot go on: {error}", error)
             context.undo_record()
             if isinstance(error, Rejected):
-                self._refused.append("processor")
-                context.refuse(str(error))
+                self._refuse(record, str(error), None)
                 return
             if attempt == self._attempts:
                 self._failed(record, error)
@@ -215,7 +305,7 @@ class ProcessingTask:
             attempt += 1
             context.begin(record)
             try:
-                self._processor.process(record, context)
+                self._process_one(record, context)
             except Exception as again:
                 error = again
             else:
@@ -225,10 +315,11 @@ class ProcessingTask:
         text = f"{type(error).__name__}: {error}"
         if self._on_error == "stop":
             self._stop_run(record, f"failed with {text}", error)
-        if (count := self._rejections.more()) is not None:
-            log.warning("record at %s is rejected: %s%s", self._place(record), text, and_more(count), exc_info=error)
-        self._refused.append("error")
-        self._context.refuse(text)
+        self._refuse(record, text, error)
+
+    def _refuse(self, record: Record, reason: str, error: Exception | None) -> None:
+        self._refused.append(_Refusal(record, reason, error))
+        self._context.refuse(reason)
 
     def _stop_run(self, record: Record, how: str, error: Exception) -> NoReturn:
         if self._observation is not None:
@@ -240,14 +331,33 @@ class ProcessingTask:
 
     def _count_refused(self) -> None:
         """The unit is stored, its rejections count now."""
-        for reason in self._refused:
-            self._meter.reject(reason)
+        for refusal in self._refused:
+            self._meter.reject("processor" if refusal.error is None else "error")
         self._refused.clear()
+
+    def _keep_refused(self) -> None:
+        """Keeps aside what the unit in hand rejects, however long the disk takes."""
+        refused = [(refusal.record, refusal.reason) for refusal in self._refused]
+        while True:
+            try:
+                self._aside.keep(refused, self._refused[0].error)
+            except OSError as error:
+                if not self._partition.pause_after_failure():
+                    raise StoppedError("the partition is stopping") from error
+            else:
+                return
+
+    def _discard(self, before: tuple[int, int]) -> None:
+        """The unit in hand comes to nothing."""
+        self._context.discard(*before)
+        if self._refused:
+            self._aside.take_back([(refusal.record, refusal.reason) for refusal in self._refused])
+            self._refused.clear()
 
     # -- handing over ---
 
-    def _hand_over(self, commands: list[Record], position: int, before: tuple[int, int], started_ns: int) -> None:
-        """Commits the unit of `commands`, and with it that everything up to `position` is processed.
+    def _hand_over(self, taken: _Taken, position: int, before: tuple[int, int], started_ns: int) -> None:
+        """Commits the unit of what was taken, and with it that everything up to `position` is processed.
 
         Falls back to one record a unit where a value cannot be encoded.
         """
@@ -255,28 +365,28 @@ class ProcessingTask:
         self._in_hand.unit_since_ns = None
         ahead_ns = self._context.wall_ahead_ns
         unit = self._context.take_unit(position)
-        if not (unit.records or unit.state or unit.timers_added or unit.outbox):
+        if not (unit.records or unit.state or unit.timers_added or unit.timers_fired or unit.outbox):
             self._partition.mark_processed(position)
         else:
             try:
-                self._append(unit, always_allowed=self._partition.always_allowed.covers_all(commands))
+                self._append(unit, always_allowed=taken.always_allowed)
             except UNSTORABLE:
-                self._context.discard(*before)
-                self._refused.clear()
-                self._one_by_one(commands, position)
+                self._discard(before)
+                self._one_by_one(taken.commands(), position)
             else:
                 self._state.committed()
                 self._timers.add(unit.timers_added, ahead_ns)
+                self._timers.cancel(unit.timers_fired)
         self._count_refused()
         first_position, self._next_position = self._next_position, position + 1
         self._meter.records_in += position + 1 - first_position
         self._meter.records_out += len(unit.records) + len(unit.outbox)
-        if commands:
-            self._partition.processing_duration.observe(worked_ns // len(commands), len(commands))
+        if taken.count:
+            self._partition.processing_duration.observe(worked_ns // taken.count, taken.count)
         if self._observation is not None:
-            self._observation.handed_over(commands, first_position, position, worked_ns, unit)
+            self._observation.handed_over(taken.count, first_position, position, worked_ns, unit)
 
-    def _one_by_one(self, commands: list[Record], position: int) -> None:
+    def _one_by_one(self, commands: Sequence[Record], position: int) -> None:
         """A value of some record could not be encoded: finds out which, and lets the policy decide on it alone."""
         for record in commands:
             before = self._context.counters
@@ -289,8 +399,7 @@ class ProcessingTask:
             try:
                 self._append(unit, always_allowed=always_allowed)
             except UNSTORABLE as error:
-                self._context.discard(*before)
-                self._refused.clear()
+                self._discard(before)
                 self._context.begin(record)
                 self._failed(record, error)
                 unit = self._context.take_unit(record.position)
@@ -298,6 +407,7 @@ class ProcessingTask:
             self._count_refused()
             self._state.committed()
             self._timers.add(unit.timers_added, ahead_ns)
+            self._timers.cancel(unit.timers_fired)
         self._partition.mark_processed(position)
 
     def _append(self, unit: Unit, *, always_allowed: bool = False) -> None:
@@ -305,11 +415,14 @@ class ProcessingTask:
 
         Raises one of `UNSTORABLE` for a value that it never can.
         """
-        # In a rejection, what came from the log is nested one level deeper.
-        values = [record.value for record in unit.records if record.record_type != _REJECTION]
-        if any_too_deep(values):
-            for value in values:
-                check_depth(value)
+        records = unit.records
+        if any_too_deep([record.value for record in records] if isinstance(records, list) else records.values):
+            for record in records if isinstance(records, list) else records.records():
+                # In a rejection, what came from the log is nested one level deeper.
+                if record.record_type != _REJECTION:
+                    check_depth(record.value)
+        if self._refused:
+            self._keep_refused()
         if unit.outbox:
             self._await_outbox()
         while True:
@@ -356,3 +469,9 @@ class ProcessingTask:
         self._timers.fired(len(due))
         self._meter.records_out += len(due)
         return True
+
+
+def _method_of(processor: object, name: str) -> Any:
+    """None where it has none."""
+    found = getattr(processor, name, None)
+    return found if callable(found) else None

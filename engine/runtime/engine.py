@@ -10,12 +10,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from engine.backpressure.flames import FlameGraph
 from engine.backpressure.markers import Markers
 from engine.backpressure.monitor import BackPressureMonitor
 from engine.backpressure.stacks import check_interpreter
 from engine.core.clock import NS_PER_SECOND, Clock, SystemClock
 from engine.core.errors import ConfigurationError, DamagedInputError, PenstockError, TaskFailedError
 from engine.core.identity import stable_id
+from engine.core.interpreter import has_gil
 from engine.core.interruptible import wait_for
 from engine.core.observing import BatchObserver
 from engine.core.pause import Pause
@@ -96,11 +98,11 @@ class Engine:
 
         `share` is what of the pipeline runs in this process; without one, all of it.
         """
-        check(pipeline)
+        self._options = options or EngineOptions()
+        check(pipeline, runs_anywhere=self._options.storage == "kafka")
         check_interpreter()
         self.pipeline = pipeline
         self._flow_control = flow_control or FlowControlSettings()
-        self._options = options or EngineOptions()
         self._clock = clock or SystemClock()
         self._folder = DataFolder(data)
         self._storage = storage or self._storage_of_options
@@ -436,6 +438,7 @@ class Engine:
             observed={} if self._observer is None else self._observer.counts(),
             gateway=None if self._gateway is None else self._gateway(),
             rejects=self._rejects.counts(),
+            has_gil=has_gil(),
             opening=self._opening_seen() if is_starting else None,
         )
         return snapshot if is_starting or self._monitor is None else self._monitor.completed(snapshot)
@@ -449,6 +452,10 @@ class Engine:
     def look_at_back_pressure(self, vertex_id: str) -> VertexBackPressure:
         """The back pressure of one vertex; on demand, being looked at is what starts a measurement."""
         return self._started_monitor().look_at(vertex_id)
+
+    def flame_graph(self, vertex_id: str) -> FlameGraph:
+        """The stacks of a vertex's subtasks as a tree; being looked at is what has them gathered."""
+        return self._started_monitor().flame_graph(vertex_id)
 
     def sample_back_pressure(self, vertex_id: str) -> bool:
         """Starts a fresh measurement of a vertex; False when one is under way or none can be."""

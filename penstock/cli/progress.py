@@ -17,7 +17,7 @@ from rich.text import Text
 
 from engine.core.condition import condition_of
 from engine.core.durations import format_duration
-from engine.core.snapshot import EngineSnapshot, InputSnapshot, TaskSnapshot
+from engine.core.snapshot import EngineSnapshot, InputSnapshot, TaskSnapshot, grown
 from penstock.cli.condition import word
 
 _NS_PER_SECOND = 1_000_000_000
@@ -86,7 +86,7 @@ def bars(before: EngineSnapshot, now: EngineSnapshot) -> Group:
 def _row(
     before: TaskSnapshot, task: TaskSnapshot, known: InputSnapshot, seconds: float
 ) -> tuple[ProgressBar | str, str]:
-    rate = (task.records_in - before.records_in) / seconds if seconds > 0 else None
+    rate = grown(before.records_in, task.records_in) / seconds if seconds > 0 else None
     if known.position_bytes is None:
         where = "" if known.lag_records is None else f"{known.lag_records:,} messages behind the end, "
         return "", f"{where}offset {known.offset:,}, {'' if rate is None else f'{rate:,.0f} messages/s'}"

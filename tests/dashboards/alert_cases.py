@@ -49,7 +49,7 @@ CASES = (
         severity="page",
         values={
             f"up{{{TARGET}}}": "1x30 0x30 1x60",
-            f'penstock_build_info{{{PIPELINE}, version="1", python_version="3.11"}}': "1x30 _x30 1x60",
+            f'penstock_build_info{{{PIPELINE}, version="1", python_version="3.11", gil="enabled"}}': "1x30 _x30 1x60",
         },
         silent=30,
         fires=35,
@@ -115,7 +115,7 @@ CASES = (
     ),
     Case(
         alert="PenstockMissing",
-        values={f'penstock_build_info{{{PIPELINE}, version="1", python_version="3.11"}}': "_x40 1x60"},
+        values={f'penstock_build_info{{{PIPELINE}, version="1", python_version="3.11", gil="enabled"}}': "_x40 1x60"},
         silent=8,
         fires=20,
         ended=60,

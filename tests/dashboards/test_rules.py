@@ -18,7 +18,7 @@ from exporter.catalogue import Kind, metric_of_sample
 from tests.dashboards import promql_text
 from tests.dashboards.alert_cases import CASES, EXPORTER, PARTITION, PIPELINE, TARGET, Case
 from tests.dashboards.generated import DASHBOARDS, opened
-from tests.support.prometheus import program
+from tests.support.programs import program
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((GENERATED / "prometheus").glob("*.yml"))
@@ -103,7 +103,7 @@ def test_a_paused_exporter_is_not_said_to_stand_still(tmp_path: Path) -> None:
 # What says nothing of an engine, or just that it is away.
 _OF_ENGINES = ("PenstockDown", "PenstockMissing")
 _HEALTHY_MINUTES = 2000
-_INFO = f'penstock_build_info{{{PIPELINE}, version="1", python_version="3.11"}}'
+_INFO = f'penstock_build_info{{{PIPELINE}, version="1", python_version="3.11", gil="enabled"}}'
 
 
 def healthy(values: str) -> str | None:
