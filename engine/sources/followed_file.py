@@ -57,6 +57,8 @@ class FollowedFile:
         self._line_bytes_max = line_bytes_max
         self._encoding = None if encoding is None else encoding_name(encoding)
         self._clock = clock or SystemClock()
+        # Whether its writer goes on in a file that was truncated, and does not begin one anew.
+        self.goes_on = False
         self._begin(line=1)
 
     def _begin(self, line: int) -> None:
@@ -82,6 +84,8 @@ class FollowedFile:
         self._held = b""
         # Since when the file has been moved away and not grown; None while it is where it should be.
         self._quiet_since_ns: int | None = None
+        # How many files were begun at their first byte.
+        self.files_begun = 0
         # Files that were read to their ends in this run, by inode, with their ends.
         self.left: dict[int, Place] = {}
 
@@ -107,7 +111,7 @@ class FollowedFile:
         else:
             self._continue_at(msgspec.json.decode(start.cursor, type=Place))
 
-    def read(self, max_values: int) -> SourceBatch | None:
+    def read(self, max_values: int) -> SourceBatch:
         if self._splitter.is_empty:
             try:
                 self._look()
@@ -193,6 +197,7 @@ class FollowedFile:
         """Reads on at a place of a file, in place of the one that was open."""
         self.close()
         self._found = found
+        self.files_begun += place.byte == 0 and place.passed == 0
         self._is_left = False
         self._is_rotated = False
         if os.path.realpath(found.path) == (real := os.path.realpath(self._path)):
@@ -239,6 +244,7 @@ class FollowedFile:
 
     def _leave_truncated(self) -> None:
         """Goes on in a copy, where there is one with more than was read; else with what was written since."""
+        self.goes_on = True
         place = self._place()
         copy = find(place, self._path)
         if copy is None:
@@ -341,6 +347,8 @@ class FollowedFile:
             return
         found = find(place, self._path)
         if found is not None:
+            is_copy = found.packing is None and os.fstat(found.file.fileno()).st_ino != place.inode
+            self.goes_on = self.goes_on or is_copy
             self._enter(found, place)
             return
         following = rotated_after(place, self._path, None)

@@ -167,10 +167,8 @@ def content(found: Found, at: int, count: int) -> bytes:
 
 
 def place_in(cursor: bytes | None) -> Place | None:
-    """The place in the cursor of a followed file, or of what reads one."""
-    if cursor is None:
-        return None
-    return msgspec.json.decode(cursor[cursor.index(b"{") :], type=Place)
+    """The place in the cursor of a followed file."""
+    return None if cursor is None else msgspec.json.decode(cursor, type=Place)
 
 
 def begins_as(path: Path, copy: Found) -> bool:

@@ -14,7 +14,6 @@ from engine.tasks.buffers import Buffer, Gate, LocalBufferPool
 from engine.tasks.gathered import Gathered, GatheredInOrder, GatheredInParts, Keyed
 from engine.tasks.pace import PartPace
 
-
 # Sources and splits of which something is kept in mind; of more than that, only those that have something to tell.
 _GATHERED_MAX = 64
 

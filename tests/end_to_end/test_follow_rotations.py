@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.follow_reader import stored
 from tests.support.rotations import WAYS, LogWriter
-from tests.support.waiting import WAIT_SECONDS
+from tests.support.waiting import WAIT_SECONDS, wait_until
 
 ROUNDS = int(os.environ.get("FOLLOW_ROUNDS", "16"))
 SEED = int(os.environ.get("TEST_SEED") or random.SystemRandom().randrange(10**6))
@@ -57,6 +57,54 @@ def test_every_line_comes_once_whenever_the_reader_is_killed(way: str, tmp_path:
     writer.close()
     numbers = [int(line.split()[1]) for line in lines_of(out)]
     assert numbers == list(range(writer.written))
+
+
+@pytest.mark.timeout(60 + 20 * ROUNDS)
+def test_every_line_of_all_logs_of_a_pattern_comes_once_and_new_ones_join(tmp_path: Path) -> None:
+    made = random.Random(f"{SEED} pattern")
+    print(f"TEST_SEED={SEED}")
+    # The pattern matches most of what rotation makes.
+    pattern, out = tmp_path / "*" / "app*log*", tmp_path / "out.ndjson"
+    ways = [way for way in WAYS if way != "pods"]
+    made.shuffle(ways)
+    writers: list[LogWriter] = []
+    for round_ in range(max(len(ways), ROUNDS // 2)):
+        if ways and round_ % 2 == 0:
+            way = ways.pop()
+            writers.append(LogWriter(tmp_path / f"{way} logs", way, made.randrange(10**6)))
+            writers[-1].write(5)
+            # What is rotated before the first look is never seen.
+            _until_all_read(writers, pattern, out)
+        reader = started(pattern, out)
+        try:
+            killed_at = time.monotonic() + made.choice((0.3, 0.5, 1.0)) * made.uniform(0.5, 1.5)
+            while time.monotonic() < killed_at:
+                _act(made.choice(writers), made)
+        finally:
+            reader.kill()
+            reader.wait()
+        for _ in range(made.randrange(4)):
+            _act(made.choice(writers), made)
+    _until_all_read(writers, pattern, out)
+    for writer in writers:
+        writer.close()
+        assert _numbers(out, writer) == list(range(writer.written)), writer.path
+
+
+def _numbers(out: Path, writer: LogWriter) -> list[int]:
+    ending = f" of {writer.way} "
+    return [int(line.split()[1]) for line in lines_of(out) if ending in line]
+
+
+def _until_all_read(writers: list[LogWriter], pattern: Path, out: Path) -> None:
+    reader = started(pattern, out)
+    try:
+        assert wait_until(lambda: all(len(_numbers(out, one)) >= one.written for one in writers), 3 * WAIT_SECONDS), [
+            (one.way, one.written, len(_numbers(out, one))) for one in writers
+        ]
+    finally:
+        reader.kill()
+        reader.wait()
 
 
 def _until_read(writer: LogWriter, out: Path) -> None:
