@@ -77,6 +77,8 @@ class FollowedFile:
         # The last bytes that were read, up to byte `_read_until` of the text.
         self._recent = b""
         self._read_until = 0
+        # Of a text that is decoded: the bytes in front of byte `_tail_at` of the file.
+        self._tail, self._tail_at = b"", 0
         self._written_ns = 0
         # As it was at the last look.
         self._size_bytes = 0
@@ -207,7 +209,7 @@ class FollowedFile:
             self._is_rotated = True
             self._real = place.path or self._real or real
         self._head = content(found, 0, place.head_bytes)
-        self._recent = content(found, place.byte - place.tail_bytes, place.tail_bytes)
+        self._tail, self._tail_at = content(found, place.byte - place.tail_bytes, place.tail_bytes), place.byte
         self._read_until, self._held = place.byte, b""
         self._written_ns = os.fstat(found.file.fileno()).st_mtime_ns
         self._quiet_since_ns = None
@@ -220,6 +222,7 @@ class FollowedFile:
         if encoding is not None:
             stream = DecodedStream(stream, encoding, place.passed, grows=found.packing is None)
         self._stream = stream
+        self._recent = b"" if encoding is not None else self._tail
         self._splitter = LineSplitter(
             self._line_bytes_max,
             name=str(self._path),
@@ -325,8 +328,18 @@ class FollowedFile:
 
     def _in_front_of(self, byte: int) -> bytes:
         """What was read there, from memory: the file may have been truncated since."""
+        if isinstance(self._stream, DecodedStream):
+            return self._raw_in_front_of(byte)
         end = len(self._recent) - (self._read_until - byte)
         return self._recent[max(0, end - TOLD_BY_BYTES) : end] if end > 0 else b""
+
+    def _raw_in_front_of(self, byte: int) -> bytes:
+        """The same of a text that is decoded: looked at when a place is told for the first time."""
+        assert self._found is not None
+        if self._tail_at != byte and self._found.packing is None:
+            begin = max(0, byte - TOLD_BY_BYTES)
+            self._tail, self._tail_at = os.pread(self._found.file.fileno(), byte - begin, begin), byte
+        return self._tail if self._tail_at == byte else b""
 
     def _remember(self, block: bytes) -> None:
         """Keeps what tells the file and its places from others; of a text that is decoded, by a look at the file."""

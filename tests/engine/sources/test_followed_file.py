@@ -376,6 +376,43 @@ def test_what_cannot_be_followed_is_refused_before_anything_runs(log_file: Follo
         lines(log_file.path, follow=True).check()
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "windows-1252"])
+@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize("is_read", [False, True])
+def test_a_log_in_another_encoding_that_is_copied_and_truncated_loses_nothing(
+    tmp_path: Path, encoding: str, restart: bool, is_read: bool
+) -> None:
+    path, clock = tmp_path / "app.log", ManualClock()
+    raw = encoding.replace("utf-16", "utf-16-le") if encoding == "utf-16" else encoding
+
+    def write(*texts: str) -> None:
+        with path.open("ab") as file:
+            file.write("".join(f"{text}\r\n" for text in texts).encode(raw))
+
+    path.write_bytes(b"\xff\xfe" if encoding == "utf-16" else b"")
+    write(*(f"the line Zoë {n}" for n in range(100)))
+    source = FollowedFile(path, encoding=encoding, clock=clock)
+    source.open(BEGINNING)
+    seen = what_is_there(source, 30)
+    write("José 100", "José 101")
+    if is_read:
+        seen += what_is_there(source)
+    shutil.copy(path, tmp_path / "app.log.1")
+    path.write_bytes(b"")
+    if restart:
+        source.close()
+        source = FollowedFile(path, encoding=encoding, clock=clock)
+        source.open(SourceStart(seen[-1].last_offset, seen[-1].cursor))
+    seen += what_is_there(source)
+    write("new Zoë")
+    for _ in range(3):
+        clock.advance(3)
+        seen += what_is_there(source)
+    source.close()
+    texts = [value.decode() for batch in seen for value in batch.values]
+    assert texts == [*(f"the line Zoë {n}" for n in range(100)), "José 100", "José 101", "new Zoë"]
+
+
 def test_a_log_in_another_encoding_is_followed_over_restarts_and_rotations(tmp_path: Path) -> None:
     path = tmp_path / "app.log"
     clock = ManualClock()
