@@ -63,12 +63,15 @@ class FollowedFile:
 
     def _begin(self, line: int) -> None:
         self._splitter = LineSplitter(self._line_bytes_max, name=str(self._path), line=line)
-        # What is open, and what comes next, unless that is what `path` names.
         self._found: Found | None = None
         self._stream: ByteStream | None = None
-        self._following: Found | None = None
-        # Whether what is open has been read to its end, and the next one is waited for.
+        # Whether what is open has been read to its end, and the next one is waited for; where that was, as far as it
+        # is known, and under which name.
         self._is_left = False
+        self._left_at: Place | None = None
+        self._left_path: Path | None = None
+        # What stood behind the last line end of a file that was left.
+        self._last_line: SourceBatch | None = None
         # Whether it had been rotated before it was opened.
         self._is_rotated = False
         # The name of the log itself: of what `path` led to when it was opened.
@@ -86,8 +89,8 @@ class FollowedFile:
         self._held = b""
         # Since when the file has been moved away and not grown; None while it is where it should be.
         self._quiet_since_ns: int | None = None
-        # How many files were begun at their first byte.
-        self.files_begun = 0
+        # How many files were begun at their first byte; and when the last batch was given.
+        self._begun = self.files_begun = 0
         # Files that were read to their ends in this run, by inode, with their ends.
         self.left: dict[int, Place] = {}
 
@@ -112,23 +115,30 @@ class FollowedFile:
             self._open_next()
         else:
             self._continue_at(msgspec.json.decode(start.cursor, type=Place))
+        self.files_begun = self._begun
 
     def read(self, max_values: int) -> SourceBatch:
-        if self._splitter.is_empty:
+        if self._last_line is None and self._splitter.is_empty:
             try:
                 self._look()
+                if self._read_until == 0 and self._splitter.is_empty:
+                    # A file that was just begun is known by its content from its first block on.
+                    self._look()
             except OSError as error:
                 raise PenstockError(
                     f"{self._path} cannot be read behind line {self._splitter.line - 1}: {error}"
                 ) from error
+        if self._last_line is not None:
+            last, self._last_line = self._last_line, None
+            return last
+        self.files_begun = self._begun
         first, values = self._splitter.take(max_values)
         return SourceBatch(first, values, msgspec.json.encode(self._place()))
 
     def close(self) -> None:
-        for found in (self._found, self._following):
-            if found is not None:
-                found.file.close()
-        self._found = self._following = self._stream = None
+        if self._found is not None:
+            self._found.file.close()
+        self._found = self._stream = None
 
     def input(self) -> InputSnapshot:
         read = self._read_until
@@ -186,21 +196,32 @@ class FollowedFile:
 
     def _open_next(self) -> None:
         """Begins with the first byte of the next file, if it is there; line numbers go on."""
-        found, self._following = self._following, None
-        if found is None:
-            try:
-                found = opened(self._path)
-            except FileNotFoundError:
-                return
-        self._refuse(found)
-        self._enter(found, Place(inode=0, byte=0, head_bytes=0, head=0))
+        found = self._next()
+        if found is not None:
+            self._refuse(found)
+            self._enter(found, Place(inode=0, byte=0, head_bytes=0, head=0))
+
+    def _next(self) -> Found | None:
+        """The oldest of what was rotated behind the file that was left; else what `path` names.
+
+        That is opened first: if it is rotated while the others are looked at, it is among them.
+        """
+        try:
+            current = opened(self._path)
+        except FileNotFoundError:
+            current = None
+        rotated = None if self._left_at is None else rotated_after(self._left_at, self._path, self._left_path)
+        if rotated is not None and current is not None:
+            current.file.close()
+        return rotated or current
 
     def _enter(self, found: Found, place: Place) -> None:
         """Reads on at a place of a file, in place of the one that was open."""
         self.close()
         self._found = found
-        self.files_begun += place.byte == 0 and place.passed == 0
+        self._begun += place.byte == 0 and place.passed == 0
         self._is_left = False
+        self._left_at = self._left_path = None
         self._is_rotated = False
         if os.path.realpath(found.path) == (real := os.path.realpath(self._path)):
             self._real = real
@@ -252,7 +273,7 @@ class FollowedFile:
         copy = find(place, self._path)
         if copy is None:
             log.warning("%s was truncated; it is read from its beginning", self._path)
-            following = rotated_after(place, self._path, None) if place.is_telling else None
+            self._leave(place if place.is_telling else None, None)
         elif copy.packing is not None or _size(copy.file) > self._read_until or self._splitter.has_rest:
             log.info("%s was truncated; what was copied of it before is read to its end in %s", self._path, copy.path)
             self._enter(copy, place)
@@ -261,10 +282,9 @@ class FollowedFile:
             written = msgspec.structs.replace(
                 place, inode=os.fstat(copy.file.fileno()).st_ino, written_ns=os.fstat(copy.file.fileno()).st_mtime_ns
             )
-            following = rotated_after(written, self._path, copy.path)
             copy.file.close()
             self._leave_behind(written)
-        self._leave(following)
+            self._leave(written, copy.path)
 
     def _leave_at_end(self, found: Found) -> None:
         """Leaves a file that gets no more: one that was moved away, or that is packed."""
@@ -290,19 +310,24 @@ class FollowedFile:
         assert self._found is not None
         place = self._place(at_end=True)
         self._leave_behind(place)
-        self._leave(rotated_after(place, self._path, self._found.path))
+        self._leave(place, self._found.path)
 
     def _leave_behind(self, end: Place) -> None:
         self.left[end.inode] = end
         if len(self.left) > _LEFT_MAX:
             del self.left[next(iter(self.left))]
 
-    def _leave(self, following: Found | None) -> None:
-        """What stands behind the last line end of the file is a line of its own."""
-        self._is_left = True
-        self._following = following
+    def _leave(self, place: Place | None, now: Path | None) -> None:
+        """Goes on with the next file; what stands behind the last line end of this one is a line of its own.
+
+        At once, for what is not known by its content cannot be found when it is rotated once more.
+        """
         if self._splitter.has_rest:
             self._splitter.finish()
+            first, values = self._splitter.take(1)
+            self._last_line = SourceBatch(first, values, msgspec.json.encode(self._place()))
+        self._is_left, self._left_at, self._left_path = True, place, now
+        self._open_next()
 
     # -- places ---
 
@@ -364,13 +389,13 @@ class FollowedFile:
             self.goes_on = self.goes_on or is_copy
             self._enter(found, place)
             return
-        following = rotated_after(place, self._path, None)
-        self._following = following
+        self._left_at = place
+        self._open_next()
         log.warning(
             "%s: the file of this name, read up to byte %d, is gone or was truncated; %s is read from its beginning",
             self._path,
             place.byte,
-            "the one there now" if following is None else following.path,
+            "the next one" if self._found is None else self._found.path,
         )
 
     # -- what cannot be followed ---

@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.follow_reader import stored
 from tests.support.rotations import WAYS, LogWriter
-from tests.support.waiting import WAIT_SECONDS, wait_until
+from tests.support.waiting import WAIT_SECONDS
 
 ROUNDS = int(os.environ.get("FOLLOW_ROUNDS", "16"))
 SEED = int(os.environ.get("TEST_SEED") or random.SystemRandom().randrange(10**6))
@@ -40,7 +40,7 @@ def test_every_line_comes_once_whenever_the_reader_is_killed(way: str, tmp_path:
     out = tmp_path / "out.ndjson"
     writer.write(5)
     # What is rotated before the first look is never seen.
-    _until_read(writer, out)
+    _until_read([writer], writer.shown, out)
     for _ in range(max(1, ROUNDS // len(WAYS))):
         reader = started(writer.shown, out)
         try:
@@ -53,7 +53,7 @@ def test_every_line_comes_once_whenever_the_reader_is_killed(way: str, tmp_path:
             reader.wait()
         for _ in range(made.randrange(4)):
             _act(writer, made)
-    _until_read(writer, out)
+    _until_read([writer], writer.shown, out)
     writer.close()
     numbers = [int(line.split()[1]) for line in lines_of(out)]
     assert numbers == list(range(writer.written))
@@ -74,7 +74,7 @@ def test_every_line_of_all_logs_of_a_pattern_comes_once_and_new_ones_join(tmp_pa
             writers.append(LogWriter(tmp_path / f"{way} logs", way, made.randrange(10**6)))
             writers[-1].write(5)
             # What is rotated before the first look is never seen.
-            _until_all_read(writers, pattern, out)
+            _until_read(writers, pattern, out)
         reader = started(pattern, out)
         try:
             killed_at = time.monotonic() + made.choice((0.3, 0.5, 1.0)) * made.uniform(0.5, 1.5)
@@ -85,34 +85,24 @@ def test_every_line_of_all_logs_of_a_pattern_comes_once_and_new_ones_join(tmp_pa
             reader.wait()
         for _ in range(made.randrange(4)):
             _act(made.choice(writers), made)
-    _until_all_read(writers, pattern, out)
+    _until_read(writers, pattern, out)
     for writer in writers:
         writer.close()
-        assert _numbers(out, writer) == list(range(writer.written)), writer.path
+        assert _numbers(lines_of(out), writer) == list(range(writer.written)), writer.path
 
 
-def _numbers(out: Path, writer: LogWriter) -> list[int]:
+def _numbers(lines: list[str], writer: LogWriter) -> list[int]:
     ending = f" of {writer.way} "
-    return [int(line.split()[1]) for line in lines_of(out) if ending in line]
+    return [int(line.split()[1]) for line in lines if ending in line]
 
 
-def _until_all_read(writers: list[LogWriter], pattern: Path, out: Path) -> None:
-    reader = started(pattern, out)
-    try:
-        assert wait_until(lambda: all(len(_numbers(out, one)) >= one.written for one in writers), 3 * WAIT_SECONDS), [
-            (one.way, one.written, len(_numbers(out, one))) for one in writers
-        ]
-    finally:
-        reader.kill()
-        reader.wait()
-
-
-def _until_read(writer: LogWriter, out: Path) -> None:
-    reader = started(writer.shown, out)
+def _until_read(writers: list[LogWriter], path: Path, out: Path) -> None:
+    wanted = sum(writer.written for writer in writers)
+    reader = started(path, out)
     try:
         read, deadline = 0, time.monotonic() + WAIT_SECONDS
-        while read < writer.written and time.monotonic() < deadline and reader.poll() is None:
-            PAUSE.wait(0.05)
+        while read < wanted and time.monotonic() < deadline and reader.poll() is None:
+            PAUSE.wait(0.2)
             before, read = read, len(lines_of(out))
             if read > before:
                 # There may be many files to be read.

@@ -84,6 +84,9 @@ def test_a_file_behind_a_rotation_has_names_of_its_own(
     table.begin()
     assert table.read() == [{"id": "1", "name": "a"}]
     table.write("2,b", '3,"open')
+    with table.path.open("a") as file:
+        # Without an end.
+        file.write("4,c")
     table.path.rename(table.path.with_name("t.csv.1"))
     table.write("name,id,more", "c,4,x")
     if restart:
@@ -92,7 +95,7 @@ def test_a_file_behind_a_rotation_has_names_of_its_own(
     assert found[0] == {"id": "2", "name": "b"}
     assert isinstance(found[1], Unreadable)
     assert "its quotes are still open at the end" in found[1].reason
-    assert found[2:] == [{"name": "c", "id": "4", "more": "x"}]
+    assert found[2:] == [{"id": "4", "name": "c"}, {"name": "c", "id": "4", "more": "x"}]
     assert "the columns of the next file are name, id, more, and were id, name" in caplog.text
     table.begin()
     table.write("d,5,y")

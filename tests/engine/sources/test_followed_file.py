@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import logging
 import os
+import random
 import shutil
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from engine.core.errors import ConfigurationError
 from engine.sources.followed_file import FollowedFile
 from engine.sources.lines import lines
 from engine.sources.protocol import SourceBatch, SourceStart
+from tests.support.rotations import WAYS, LogWriter
 from tests.support.sources import BEGINNING, numbered, what_is_there
 
 
@@ -436,3 +438,36 @@ def test_a_log_in_another_encoding_is_followed_over_restarts_and_rotations(tmp_p
     clock.advance(3)
     assert numbered(what_is_there(source)) == [(4, b"new")]
     source.close()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_line_comes_once_however_far_the_reader_is_behind(tmp_path: Path, way: str) -> None:
+    seed = int(os.environ.get("TEST_SEED", random.Random().randrange(1 << 32)))
+    print(f"TEST_SEED={seed}")
+    made = random.Random(f"{seed} {way}")
+    writer = LogWriter(tmp_path / "logs", way, seed)
+    writer.write(5)
+    followed = Followed(writer.shown.parent, writer.shown.name)
+    followed.begin()
+
+    def read(reads: int) -> None:
+        for _ in range(reads):
+            followed.clock.advance(0.3)
+            batch = followed.source.read(20)
+            if batch.values:
+                followed.seen.append(batch)
+
+    read(5)
+    for _ in range(60):
+        writer.write(made.randrange(1, 30))
+        if made.random() < 0.4:
+            writer.rotate()
+            writer.write(1)
+        if made.random() < 0.4:
+            read(made.randrange(1, 6))
+        if made.random() < 0.1:
+            followed.restart()
+    read(2000)
+    writer.close()
+    numbers = [int(value.split()[1]) for batch in followed.seen for value in batch.values]
+    assert numbers == [*range(writer.written)]
