@@ -174,6 +174,8 @@ class ManyLogs:
 
     def _is_of_its_own(self, path: Path) -> bool:
         """Whether a file is no part of a log that is followed already."""
+        if any(is_rotated_from(path, Path(name)) for name in (*self._logs, *self._known)):
+            return False
         try:
             found = opened(path)
         except OSError:
@@ -181,8 +183,6 @@ class ManyLogs:
         try:
             inode = os.fstat(found.file.fileno()).st_ino
             if found.packing is not None or any(one.file.inode == inode for one in self._logs.values()):
-                return False
-            if any(is_rotated_from(path, Path(name)) for name in (*self._logs, *self._known)):
                 return False
             for one in self._logs.values():
                 place = one.file.left.get(inode)
