@@ -92,8 +92,8 @@ def test_every_line_of_all_logs_of_a_pattern_comes_once_and_new_ones_join(tmp_pa
 
 
 def _numbers(lines: list[str], writer: LogWriter) -> list[int]:
-    ending = f" of {writer.way} "
-    return [int(line.split()[1]) for line in lines if ending in line]
+    # Behind the way there is filling.
+    return [int(line.split()[1]) for line in lines if line.partition(" of ")[2].rstrip("x") == f"{writer.way} "]
 
 
 def _until_read(writers: list[LogWriter], path: Path, out: Path) -> None:
