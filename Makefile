@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 ARGS  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install check lint types imports generated generate test reference format demo crash crash-workers crash-kafka chaos-kafka follow soak bench clean
+.PHONY: help install check lint types imports generated generate test reference format demo crash crash-workers crash-kafka chaos-kafka grafana-schemas follow soak bench clean
 
 help: ## say what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -86,6 +86,9 @@ crash-kafka: install ## twenty rounds of kill -9 over a log in Kafka, each time 
 chaos-kafka: install ## brokers of a cluster of three are killed and hang while a log is written
 	KAFKA_CHAOS=1 $(BIN)/python -m pytest -s tests/end_to_end/test_kafka_brokers.py $(ARGS)
 
+grafana-schemas: install ## the boards against the types of Grafana 11, 12 and 13 (node, and the network the first time)
+	$(BIN)/python -m tests.dashboards.grafana_schemas
+
 soak: install ## ten minutes at full rate, memory and disk looked at (ARGS="--minutes 3")
 	$(BIN)/python -m benchmarks.soak $(ARGS)
 
@@ -94,6 +97,6 @@ bench: install ## every goal against its limit or peer (ARGS="--quick", "--only 
 	$(BIN)/python -m benchmarks $(ARGS)
 
 clean: ## remove what was made
-	rm -rf $(VENV) .reference .pythons .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist build *.egg-info
+	rm -rf $(VENV) .reference .grafana .pythons .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist build *.egg-info
 	rm -rf examples/*/data examples/*/out
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

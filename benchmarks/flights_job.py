@@ -59,7 +59,7 @@ def penstock(options: EngineOptions) -> Callable[[Path, Path], int]:
         )
         with pipeline.run(folder / "data", options=options) as engine:
             engine.wait()
-        return sum(task.records_in for task in engine.snapshot().tasks if task.task == "flights")
+        return sum(task.records_in or 0 for task in engine.snapshot().tasks if task.task == "flights")
 
     return run
 

@@ -50,7 +50,8 @@ if TYPE_CHECKING:
         WriteLimitSettings,
     )
     from engine.options import EngineOptions
-    from engine.processing.protocol import ProcessingContext, Processor, State
+    from engine.processing.commands import Commands
+    from engine.processing.protocol import BatchContext, BatchProcessor, ProcessingContext, Processor, State
     from engine.runtime.engine import Engine
     from engine.runtime.intake import Written
     from engine.runtime.pipeline import Pipeline
@@ -60,7 +61,7 @@ __all__ = [
     "Pipeline", "Engine", "EngineOptions", "BackPressureSettings", "BackPressureMode",
     "Record", "RecordType", "WriteSource", "Place", "Written", "Refusal",
     "Source", "SourceBatch", "SourceStart",
-    "Processor", "ProcessingContext", "State",
+    "Processor", "ProcessingContext", "State", "BatchProcessor", "BatchContext", "Commands",
     "BatchObserver", "BatchOutcome", "Mark", "ObserverFactory", "ProcessedBatch",
     "Exporter", "ExporterContext", "RecordFilter",
     "FlowControlSettings", "WriteLimitSettings", "ThrottlingSettings", "ThrottlingAlgorithm",
@@ -145,7 +146,10 @@ _HOMES = {
         "WriteLimitSettings",
     ),
     "engine.options": ("EngineOptions",),
+    "engine.processing.commands": ("Commands",),
     "engine.processing.protocol": (
+        "BatchContext",
+        "BatchProcessor",
         "ProcessingContext",
         "Processor",
         "State",

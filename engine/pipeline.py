@@ -6,7 +6,7 @@ A plain description, which knows nobody who runs it (`engine/runtime/pipeline.py
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, Self
@@ -31,6 +31,7 @@ class StepKind(StrEnum):
     MAP = "map"
     FILTER = "filter"
     FLAT_MAP = "flat_map"
+    MAP_BATCH = "map_batch"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +120,20 @@ class PipelineDescription:
     ) -> Self:
         """Replaces each value by the values that `function(value)` yields, in order."""
         return self._step(name, StepKind.FLAT_MAP, function, parallelism, on_error)
+
+    def map_batch(
+        self,
+        name: str,
+        function: Callable[[list[Any]], Sequence[Any]],
+        *,
+        parallelism: int = 1,
+        on_error: OnError = "reject",
+    ) -> Self:
+        """Replaces many values at once: `function` is given a list and returns as many values, in the same order.
+
+        Where it raises, it is called again with each value alone, so it must leave the values it is given as they are.
+        """
+        return self._step(name, StepKind.MAP_BATCH, function, parallelism, on_error)
 
     def key_by(self, key: str | KeyFunction) -> Self:
         """Says which partition a record goes to: a field's name or a function of the value."""

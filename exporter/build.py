@@ -19,3 +19,8 @@ def penstock_version() -> str:
 @cache
 def python_version() -> str:
     return platform.python_version()
+
+
+def gil_word(has_gil: bool | None) -> str:
+    """Whether the engine's threads run one at a time, as it is shown; empty where nobody knows."""
+    return "" if has_gil is None else "enabled" if has_gil else "disabled"

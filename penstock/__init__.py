@@ -15,6 +15,9 @@ if TYPE_CHECKING:
         AimdSettings,
         BackPressureMode,
         BackPressureSettings,
+        BatchContext,
+        BatchProcessor,
+        Commands,
         ConfigurationError,
         Engine,
         EngineOptions,
@@ -98,6 +101,7 @@ __all__ = [
     "GradientSettings", "Gradient2Settings", "LegacyVegasSettings", "parse_duration_ns",
     # what a processor meets
     "Processor", "ProcessingContext", "State", "Record", "RecordType", "WriteSource",
+    "BatchProcessor", "BatchContext", "Commands",
     # what a source or an exporter of one's own is
     "Source", "SourceBatch", "SourceStart", "Exporter", "ExporterContext",
     "LaterExporter", "Safe", "RetryPolicy", "Rotation", "RefusedRecordsError", "RetryLaterError",

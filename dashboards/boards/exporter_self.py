@@ -93,7 +93,7 @@ _NOW = Row(
             otherwise="a missing row is an engine that is gone or not scraped.",
             queries=(
                 Query(
-                    expression=largest(select("penstock_build_info"), *_TARGET, "version", "python_version"),
+                    expression=largest(select("penstock_build_info"), *_TARGET, "version", "python_version", "gil"),
                     legend="",
                     instant=True,
                 ),
@@ -108,6 +108,7 @@ _NOW = Row(
                 "pipeline": Column(title="Pipeline"),
                 "version": Column(title="Version"),
                 "python_version": Column(title="Python"),
+                "gil": Column(title="Interpreter lock"),
             },
             columns=(
                 Column(title="Build", hidden=True),
@@ -183,7 +184,14 @@ _COST = Row(
                 Query(
                     expression=largest(select("penstock_snapshot_age_seconds"), *_TARGET),
                     legend=f"{_NAME} age",
-                    look=Look(colour=Colour.SECOND, shades=True, dashed=True, right_axis=True, unit=Display.SECONDS),
+                    look=Look(
+                        colour=Colour.SECOND,
+                        shades=True,
+                        dashed=True,
+                        right_axis=True,
+                        soft_max=1,
+                        unit=Display.SECONDS,
+                    ),
                 ),
             ),
             band=False,

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from types import FrameType
 
+from engine.core import interpreter
 from engine.core.errors import ConfigurationError
 
 # Source: https://github.com/python/cpython/issues/106883.
@@ -34,9 +35,7 @@ def check_interpreter(version: tuple[int, ...] = sys.version_info[:3], *, has_gi
 
     Without the global interpreter lock, Python 3.13 hands out frames whose owners may end them meanwhile.
     """
-    if has_gil is None:
-        has_gil = getattr(sys, "_is_gil_enabled", lambda: True)()
-    if not has_gil and version < (3, 14):
+    if not (interpreter.has_gil() if has_gil is None else has_gil) and version < (3, 14):
         raise ConfigurationError(
             f"back pressure cannot be measured on Python {'.'.join(map(str, version))} without the global interpreter "
             "lock, where looking at the stacks of other threads is unsafe; run it with PYTHON_GIL=1, or use Python 3.14"

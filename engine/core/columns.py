@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import repeat
+from itertools import chain, repeat
 from typing import Any
 
 import msgspec
@@ -12,7 +12,7 @@ from engine.core.records import Record
 
 # Record type, value type, intent.
 Head = tuple[str, str, str]
-_FROM_OUTSIDE = -1
+FROM_OUTSIDE = -1
 
 
 class Columns(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -21,21 +21,57 @@ class Columns(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     Invariant: `keys` and `values` are equally long, and so are `head_of` and `source_positions` where they are given.
     """
 
-    first_position: int
+    # Given by the append, as the time is.
+    first_position: int = 0
     # Wall time, of all.
-    timestamp_ns: int
+    timestamp_ns: int = 0
     # Each once.
     heads: Sequence[Head]
     # Place of each record's head; None where all have the first.
-    head_of: list[int] | None
+    head_of: list[int] | None = None
     keys: list[str]
     # Any, as in `Record`.
     values: list[Any]
     # None where all come from outside.
-    source_positions: list[int] | None
+    source_positions: list[int] | None = None
 
-    @property
-    def count(self) -> int:
+    @classmethod
+    def of(cls, records: Sequence[Record]) -> Columns:
+        """Records that are to be appended."""
+        heads, head_of = _heads_of(records)
+        source_positions = [record.source_position for record in records]
+        return cls(
+            heads=heads,
+            head_of=head_of,
+            keys=[record.key for record in records],
+            values=[record.value for record in records],
+            source_positions=None if source_positions.count(FROM_OUTSIDE) == len(records) else source_positions,
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[Content]) -> Columns:
+        """What is to be appended, one part after the other."""
+        columns = [cls.of(part) if isinstance(part, list) else part for part in parts if part]
+        if len(columns) == 1:
+            return columns[0]
+        heads = {head: place for place, head in enumerate(dict.fromkeys(chain(*(part.heads for part in columns))))}
+        head_of: list[int] = []
+        for part in columns:
+            places = [heads[head] for head in part.heads]
+            head_of += repeat(places[0], len(part)) if part.head_of is None else [places[of] for of in part.head_of]
+        return cls(
+            heads=[*heads],
+            head_of=head_of if len(heads) > 1 else None,
+            keys=[*chain(*(part.keys for part in columns))],
+            values=[*chain(*(part.values for part in columns))],
+            source_positions=(
+                None
+                if all(part.source_positions is None for part in columns)
+                else [*chain(*(part.source_positions or repeat(FROM_OUTSIDE, len(part)) for part in columns))]
+            ),
+        )
+
+    def __len__(self) -> int:
         return len(self.keys)
 
     @property
@@ -50,7 +86,7 @@ class Columns(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
     def sources(self) -> Iterable[int]:
         """The source positions; without an end where all are the same."""
-        return repeat(_FROM_OUTSIDE) if self.source_positions is None else self.source_positions
+        return repeat(FROM_OUTSIDE) if self.source_positions is None else self.source_positions
 
     def between(self, first: int, last: int) -> Columns:
         """Those from position `first` to `last`, which lie in here."""
@@ -72,3 +108,20 @@ class Columns(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         # All of it runs in C, a record no slower than its own decoding would be.
         columns = (*self.words(), self.keys, self.values, self.sources(), self.positions, repeat(self.timestamp_ns))
         return [*map(Record, *columns)]
+
+
+# Records that are to be appended, as records or as columns.
+Content = list[Record] | Columns
+
+
+def _heads_of(records: Sequence[Record]) -> tuple[list[Head], list[int] | None]:
+    """The different heads, and the place of each record's; None where all have the same, as they mostly do."""
+    record_types = [record.record_type for record in records]
+    value_types = [record.value_type for record in records]
+    intents = [record.intent for record in records]
+    words = (record_types, value_types, intents)
+    if records and all(column.count(column[0]) == len(records) for column in words):
+        return [(record_types[0], value_types[0], intents[0])], None
+    heads = [*zip(*words, strict=True)]
+    places = {head: place for place, head in enumerate(dict.fromkeys(heads))}
+    return [*places], [places[head] for head in heads]

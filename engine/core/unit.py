@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from engine.core.records import Record, WriteSource
+from engine.core.columns import Content
+from engine.core.records import WriteSource
 
 # The last progress of a source on a partition, by source name.
 ProgressBySource = Mapping[str, "SourceProgress"]
@@ -77,7 +78,7 @@ class Unit:
     """
 
     source: WriteSource
-    records: list[Record] = field(default_factory=list)
+    records: Content = field(default_factory=list)
     progress: list[SourceProgress] = field(default_factory=list)
     # New value by state key; None deletes.
     state: dict[str, bytes | None] = field(default_factory=dict)
@@ -96,6 +97,21 @@ class Unit:
     @property
     def last_position(self) -> int:
         return self.first_position + len(self.records) - 1 if self.first_position >= 0 else -1
+
+    @property
+    def changes_something(self) -> bool:
+        """Whether there is more to it than records."""
+        return bool(
+            self.processed_position is not None
+            or self.progress
+            or self.state
+            or self.acknowledged
+            or self.received
+            or self.delivered
+            or self.outbox
+            or self.timers_added
+            or self.timers_fired
+        )
 
 
 @dataclass(slots=True, kw_only=True)

@@ -18,7 +18,7 @@ class Run(Sequence[Record]):
     def __init__(self, parts: Sequence[Columns | list[Record]]) -> None:
         """None of the parts is empty."""
         self.parts = parts
-        self._count = sum(part.count if isinstance(part, Columns) else len(part) for part in parts)
+        self._count = sum(map(len, parts))
         self._records: list[Record] | None = None
 
     @property

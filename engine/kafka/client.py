@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
@@ -13,13 +13,17 @@ from confluent_kafka.admin import AdminClient
 
 from engine.core.clock import NS_PER_MS, NS_PER_SECOND
 from engine.core.errors import ConfigurationError
+from engine.core.snapshot import BrokerSnapshot
 from engine.kafka.properties import read_properties
 from engine.kafka.settings import KafkaConnection
+from engine.kafka.statistics import brokers_in
 
 # For those who use the clients: they need not know whose they are.
 __all__ = ["Cluster", "Consumer", "KafkaError", "KafkaException", "Message", "Producer", "TopicPartition", "sentence"]
 
 MESSAGE_BYTES_MAX = 16 << 20
+# How often a writer tells what it has seen of its brokers.
+_STATISTICS_MS = 5_000
 # Who is asked and does not answer is asked elsewhere: librdkafka's own minutes are longer than any stall should be.
 _PATIENCE: dict[str, Any] = {
     "socket.timeout.ms": 6_000,
@@ -29,6 +33,10 @@ _PATIENCE: dict[str, Any] = {
     "topic.metadata.refresh.fast.interval.ms": 100,
     "topic.metadata.refresh.interval.ms": 30_000,
 }
+
+# Who wants to know why something failed waits no longer than this.
+_ASK_SECONDS = 2.0
+Seen = Callable[[Mapping[int, BrokerSnapshot]], None]
 
 clients_log = logging.getLogger("penstock.kafka.client")
 
@@ -58,24 +66,33 @@ class Cluster:
         self._lock = threading.Lock()
         # What a client said last of brokers that cannot be reached; None while they can.
         self._unreachable: str | None = None
+        # … and of one that can, and does not let us in.
+        self._refused: str | None = None
 
     def _told(self, error: KafkaError) -> None:
-        if error.code() not in (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE):
-            return
         with self._lock:
-            # That all are down is no news where it is known why.
-            if self._unreachable is None or error.code() != KafkaError._ALL_BROKERS_DOWN:
+            if error.code() in (KafkaError._AUTHENTICATION, KafkaError._SSL):
+                self._refused = _plain(error.str())
+            elif error.code() in (KafkaError._TRANSPORT, KafkaError._RESOLVE) or (
+                # That all are down is no news where it is known why.
+                error.code() == KafkaError._ALL_BROKERS_DOWN and self._unreachable is None
+            ):
                 self._unreachable = _plain(error.str())
 
     def reached(self) -> None:
         """Somebody had an answer just now."""
-        if self._unreachable is not None:
+        if self._unreachable is not None or self._refused is not None:
             with self._lock:
-                self._unreachable = None
+                self._unreachable = self._refused = None
 
     @property
     def why_unreachable(self) -> str | None:
-        return self._unreachable
+        return self._refused or self._unreachable
+
+    @property
+    def why_refused(self) -> str | None:
+        """A password or a certificate that does not fit: no waiting mends it."""
+        return self._refused
 
     def _made(self, make: Callable[[dict[str, Any]], Any], **settings: Any) -> Any:
         try:
@@ -85,13 +102,20 @@ class Cluster:
         except (TypeError, ValueError) as error:
             raise ConfigurationError(f"Kafka's client takes no such setting: {error}") from error
 
-    def transactional(self, transactional_id: str, *, timeout_ns: int) -> Producer:
-        """The writer of a partition."""
+    def transactional(
+        self,
+        transactional_id: str,
+        *,
+        timeout_ns: int,
+        seen: Callable[[Mapping[int, BrokerSnapshot]], None] | None = None,
+    ) -> Producer:
+        """The writer of a partition. With `seen` it is to be polled: that, and a commit, calls it every few seconds."""
         timeout_ms = timeout_ns // NS_PER_MS
         producer: Producer = self._made(
             Producer,
             **{
                 "transactional.id": transactional_id,
+                **_telling(seen),
                 "transaction.timeout.ms": timeout_ms,
                 "message.timeout.ms": timeout_ms,
                 "request.timeout.ms": 5_000,
@@ -149,12 +173,27 @@ class Cluster:
         return admin
 
 
+def _telling(seen: Seen | None) -> dict[str, Any]:
+    if seen is None:
+        return {}
+    return {"statistics.interval.ms": _STATISTICS_MS, "stats_cb": lambda told: seen(brokers_in(told))}
+
+
 def low_and_high(
     consumer: Consumer, topic: str, partition: int, *, timeout_ns: int = 10 * NS_PER_SECOND
 ) -> tuple[int, int]:
     """The first offset that is there, and the one behind the last. Raises `KafkaException`."""
     low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout_ns / NS_PER_SECOND)
     return int(low), int(high)
+
+
+def copies_in_sync(cluster: Cluster, topic: str, partition: int) -> int | None:
+    """How many copies of a partition have all that was acknowledged; None where nobody answers just now."""
+    try:
+        found = cluster.admin().list_topics(topic, timeout=_ASK_SECONDS).topics[topic].partitions.get(partition)
+    except KafkaException:
+        return None
+    return None if found is None else len(found.isrs)
 
 
 def _plain(said: str) -> str:

@@ -5,13 +5,14 @@ What the records of a batch share (their type, value type and intent, mostly) is
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache, partial
 from typing import Any
 from zlib import crc32
 
 import msgspec
 
-from engine.core.columns import Columns, Head
+from engine.core.columns import Columns, Content, Head
 from engine.core.record_batch import RecordBatch
 from engine.core.records import Kind, Record, WriteSource
 
@@ -20,7 +21,7 @@ class _Columns(msgspec.Struct, array_like=True, gc=False):
     """The records of a batch as they are stored; all lists but `heads` are as long as the batch."""
 
     # Each once.
-    heads: list[Head]
+    heads: Sequence[Head]
     # Place of each record's head; None where all have the same.
     head_of: list[int] | None
     keys: list[str]
@@ -30,7 +31,6 @@ class _Columns(msgspec.Struct, array_like=True, gc=False):
     source_positions: list[int] | None
 
 
-_FROM_OUTSIDE = -1
 _encode_columns = msgspec.msgpack.Encoder().encode
 _decode_columns = msgspec.msgpack.Decoder(_Columns).decode
 _encode_kinds = msgspec.json.Encoder().encode
@@ -56,40 +56,20 @@ class EncodedBatch(msgspec.Struct, frozen=True, gc=False):
         return self.first_position + self.count - 1
 
 
-def encode_batch(records: list[Record]) -> tuple[bytes, str]:
+def encode_batch(content: Content) -> tuple[bytes, str]:
     """Blob and kinds of a batch.
 
     Raises one of `storable.UNSTORABLE` for a value that MessagePack cannot say. How deep a value is nested has been
     asked before.
     """
-    heads, head_of = _heads_of(records)
-    keys = [record.key for record in records]
+    columns = Columns.of(content) if isinstance(content, list) else content
+    heads, keys = columns.heads, columns.keys
     # What is stored as something else could not be read again.
     kinds_of_words = {type(word) for head in heads for word in head} | {*map(type, keys)}
     if not all(issubclass(kind, str) for kind in kinds_of_words):
         raise TypeError("value type, intent and key of a record are str")
-    source_positions = [record.source_position for record in records]
-    columns = _Columns(
-        heads,
-        head_of,
-        keys,
-        [record.value for record in records],
-        None if source_positions.count(_FROM_OUTSIDE) == len(records) else source_positions,
-    )
-    return _encode_columns(columns), _encoded_kinds(frozenset([head[:2] for head in heads]))
-
-
-def _heads_of(records: list[Record]) -> tuple[list[Head], list[int] | None]:
-    """The different heads, and the place of each record's; None where all have the same, as they mostly do."""
-    record_types = [record.record_type for record in records]
-    value_types = [record.value_type for record in records]
-    intents = [record.intent for record in records]
-    words = (record_types, value_types, intents)
-    if records and all(column.count(column[0]) == len(records) for column in words):
-        return [(record_types[0], value_types[0], intents[0])], None
-    heads = [*zip(*words, strict=True)]
-    places = {head: place for place, head in enumerate(dict.fromkeys(heads))}
-    return [*places], [places[head] for head in heads]
+    stored = _Columns(heads, columns.head_of, keys, columns.values, columns.source_positions)
+    return _encode_columns(stored), _encoded_kinds(frozenset([head[:2] for head in heads]))
 
 
 def encode_records(records: list[Record]) -> bytes:

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from threading import Event, Lock
 
 from engine.core.clock import NS_PER_SECOND, Clock
-from engine.core.errors import AppendError, LogCorruptedError, PartitionLostError, PenstockError
+from engine.core.errors import AppendError, LogCorruptedError, PartitionLostError
 from engine.core.measures import Histogram
 from engine.core.record_batch import RecordBatch
 from engine.core.records import WriteSource
 from engine.core.snapshot import ClusterSnapshot
 from engine.core.unit import Recovered, Unit
-from engine.log.codec import EncodedBatch, checksum_of, decode_batch, encode_batch, opened
+from engine.log.codec import EncodedBatch, checksum_of, decode_batch, opened
+from engine.log.load import Load, Stored, Ticket, loads
 from engine.log.storage import (
     CONCERNING_ALL,
     FAILURE_REASONS,
@@ -32,35 +33,11 @@ _UNITS_PER_COMMIT_MAX = 256
 # A commit of so many records waits for no company.
 _WORTH_A_COMMIT_RECORDS = 1000
 _NO_UNIT = Unit(source=WriteSource.INTERNAL)
+# A log elsewhere that has not answered for so long is away.
+_AWAY_NS = 5 * NS_PER_SECOND
 _TAIL_BYTES_MAX = 16 * 1024 * 1024
 
-Stored = Callable[[int], None]
 Committed = Callable[[Sequence[Unit]], None]
-
-
-class _Ticket:
-    """A unit waiting to be committed. Its owner sleeps on `wake` until it is done or has to lead."""
-
-    __slots__ = ("blob", "done", "error", "kinds", "operation", "started_ns", "stored", "unit", "wake")
-
-    def __init__(
-        self,
-        unit: Unit,
-        blob: bytes | None,
-        kinds: str,
-        stored: Stored | None,
-        started_ns: int,
-        operation: Callable[[], None] | None = None,
-    ) -> None:
-        self.operation = operation
-        self.kinds = kinds
-        self.unit = unit
-        self.blob = blob
-        self.stored = stored
-        self.started_ns = started_ns
-        self.done = False
-        self.error: PenstockError | None = None
-        self.wake: Lock | None = None
 
 
 class PartitionLog:
@@ -91,7 +68,7 @@ class PartitionLog:
         self._take_riders = take_riders
         self._give_back_riders = give_back_riders
         self._queue_lock = Lock()
-        self._queue: deque[_Ticket] = deque()
+        self._queue: deque[Ticket] = deque()
         # Invariant: where nobody leads, nobody waits in the line.
         self._leading = False
         # Records in the line, and what tells a leader who waits for company that there are enough.
@@ -99,6 +76,8 @@ class PartitionLog:
         self._has_company = Event()
         self._tail = TailCache(tail_bytes)
         self._last_position = 0
+        # When the commit that is under way was asked for.
+        self._committing_since_ns: int | None = None
         self.append_duration = Histogram()
         self.append_failures = dict.fromkeys(FAILURE_REASONS, 0)
         self._timestamp_asked = (-1, 0)
@@ -120,6 +99,9 @@ class PartitionLog:
     def cluster(self) -> ClusterSnapshot | None:
         return self._storage.cluster()
 
+    def attend(self) -> None:
+        self._storage.attend()
+
     @property
     def pace(self) -> Pace:
         return self._storage.pace
@@ -132,6 +114,17 @@ class PartitionLog:
     def last_position(self) -> int:
         return self._last_position
 
+    @property
+    def why_away(self) -> str | None:
+        """Why whoever writes now would wait for long; None where the log is on this machine, or answers."""
+        since_ns = self._committing_since_ns
+        if since_ns is None or not self._storage.pace.is_remote:
+            return None
+        waited_ns = self._clock.monotonic_ns() - since_ns
+        if waited_ns < _AWAY_NS:
+            return None
+        return f"partition {self._partition}: the log has not answered for {waited_ns // NS_PER_SECOND} s"
+
     # -- appending ---
 
     def append(self, unit: Unit, stored: Stored | None = None) -> None:
@@ -140,11 +133,10 @@ class PartitionLog:
         `stored(last_position)` is called before any reader can see the records. Raises `AppendError` when
         nothing of the unit was stored, `TypeError` or `OverflowError` for a value that cannot be encoded.
         """
-        records = unit.records
-        blob, kinds = encode_batch(records) if records else (None, "")
-        self._await_turn(_Ticket(unit, blob, kinds, stored, self._clock.monotonic_ns()))
+        self._await_turn(Ticket(unit, stored))
 
-    def _await_turn(self, ticket: _Ticket) -> None:
+    def _await_turn(self, ticket: Ticket) -> None:
+        ticket.started_ns = self._clock.monotonic_ns()
         wake = None
         with self._queue_lock:
             if self._leading:
@@ -165,7 +157,7 @@ class PartitionLog:
         if ticket.error is not None:
             raise ticket.error
 
-    def _company_of(self, ticket: _Ticket) -> list[_Ticket]:
+    def _company_of(self, ticket: Ticket) -> list[Ticket]:
         """Where a commit costs much, a leader whom nobody waits for waits a moment for others."""
         linger_ns = self._storage.pace.linger_ns
         if not linger_ns or len(ticket.unit.records) >= _WORTH_A_COMMIT_RECORDS:
@@ -173,7 +165,7 @@ class PartitionLog:
         self._has_company.wait(linger_ns / NS_PER_SECOND)
         return self._waiting(_UNITS_PER_COMMIT_MAX - 1)
 
-    def _waiting(self, units_max: int = _UNITS_PER_COMMIT_MAX) -> list[_Ticket]:
+    def _waiting(self, units_max: int = _UNITS_PER_COMMIT_MAX) -> list[Ticket]:
         """Takes from the line what one commit may hold."""
         with self._queue_lock:
             taken = [self._queue.popleft() for _ in range(min(len(self._queue), units_max))]
@@ -182,7 +174,7 @@ class PartitionLog:
                 self._has_company.clear()
             return taken
 
-    def _lead(self, tickets: list[_Ticket]) -> None:
+    def _lead(self, tickets: list[Ticket]) -> None:
         try:
             units = [ticket for ticket in tickets if ticket.operation is None]
             if units:
@@ -198,6 +190,7 @@ class PartitionLog:
                 )
             raise
         finally:
+            self._committing_since_ns = None
             # Before the lead is handed on, so that those who are served now may share the next commit.
             for ticket in tickets:
                 ticket.done = True
@@ -211,53 +204,66 @@ class PartitionLog:
                 else:
                     self._leading = False
 
-    def _commit(self, tickets: list[_Ticket]) -> None:
+    def _commit(self, tickets: list[Ticket]) -> None:
+        together = loads(tickets)
+        if not together:
+            return
         riders = self._take_riders()
         timestamp_ns = self._clock.wall_ns()
         position = self._last_position + 1
         entries: list[Entry] = []
-        for ticket in tickets:
+        for load in together:
             batch = None
-            if ticket.blob is not None:
-                count = len(ticket.unit.records)
+            if load.blob is not None:
+                count = len(load.unit.records)
                 batch = EncodedBatch(
                     position,
                     count,
                     timestamp_ns,
-                    ticket.unit.source,
-                    checksum_of(ticket.blob, position, count, ticket.kinds),
-                    ticket.blob,
-                    ticket.kinds,
+                    load.unit.source,
+                    checksum_of(load.blob, position, count, load.kinds),
+                    load.blob,
+                    load.kinds,
                 )
                 position += count
-            entries.append(Entry(ticket.unit, batch))
+            entries.append(Entry(load.unit, batch))
+        self._committing_since_ns = tickets[0].started_ns
         try:
             self._storage.commit(entries if riders is None else [Entry(riders, None), *entries])
         except StorageError as error:
             if riders is not None:
                 self._give_back_riders(riders)
-            self._refused(tickets, error)
+            self._refused([ticket for load in together for ticket in load.tickets], error)
             return
         now_ns = self._clock.monotonic_ns()
-        for ticket, entry in zip(tickets, entries, strict=True):
+        for load, entry in zip(together, entries, strict=True):
             if entry.batch is not None:
-                ticket.unit.append_ns = now_ns - ticket.started_ns
-                self.append_duration.observe(ticket.unit.append_ns)
-                ticket.unit.first_position = entry.batch.first_position
+                load.unit.first_position = entry.batch.first_position
                 self._tail.append(entry.batch)
-                if ticket.stored is not None:
-                    ticket.stored(entry.batch.last_position)
+                self._tell(load, now_ns)
         self._last_position = position - 1
-        units = [ticket.unit for ticket in tickets]
+        units = [load.unit for load in together]
         self._committed(units if riders is None else [riders, *units])
 
-    def _operate(self, ticket: _Ticket, operation: Callable[[], None]) -> None:
+    def _tell(self, load: Load, now_ns: int) -> None:
+        """Each owner where its records are, and how long it took."""
+        position = load.unit.first_position
+        for ticket in load.tickets:
+            unit = ticket.unit
+            unit.append_ns = now_ns - ticket.started_ns
+            self.append_duration.observe(unit.append_ns)
+            unit.first_position = position
+            position += len(unit.records)
+            if ticket.stored is not None:
+                ticket.stored(position - 1)
+
+    def _operate(self, ticket: Ticket, operation: Callable[[], None]) -> None:
         try:
             operation()
         except StorageError as error:
             self._refused([ticket], error)
 
-    def _refused(self, tickets: list[_Ticket], error: StorageError) -> None:
+    def _refused(self, tickets: list[Ticket], error: StorageError) -> None:
         """One unit alone bears its own error; of several each is tried alone, so that none suffers for another."""
         if len(tickets) > 1 and error.reason not in CONCERNING_ALL:
             for ticket in tickets:
@@ -268,7 +274,11 @@ class PartitionLog:
             ticket.error = (
                 PartitionLostError(str(error))
                 if isinstance(error, LostPartitionError)
-                else AppendError(f"partition {self._partition} could not store a write: {error}")
+                else AppendError(
+                    f"partition {self._partition} could not store a write: {error}",
+                    passing=error.reason in CONCERNING_ALL,
+                    too_large=error.reason == "too_large",
+                )
             )
 
     # -- reading ---
@@ -334,5 +344,5 @@ class PartitionLog:
             nonlocal deleted
             deleted = self._storage.delete_before(position, max_batches)
 
-        self._await_turn(_Ticket(_NO_UNIT, None, "", None, self._clock.monotonic_ns(), delete))
+        self._await_turn(Ticket(_NO_UNIT, operation=delete))
         return deleted

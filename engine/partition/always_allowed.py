@@ -23,8 +23,12 @@ class AlwaysAllowed:
 
     def covers(self, record: Record) -> bool:
         """Whether this command is one of them."""
+        return self.covers_kind(record.value_type, record.intent)
+
+    def covers_kind(self, value_type: str, intent: str) -> bool:
+        """Whether commands of this value type and intent are."""
         intents = self.intents
-        return bool(intents) and ((None, record.intent) in intents or (record.value_type, record.intent) in intents)
+        return bool(intents) and ((None, intent) in intents or (value_type, intent) in intents)
 
     def covers_all(self, records: Sequence[Record]) -> bool:
         """Whether a batch may always pass: one command that may not holds all of them back, for it is atomic."""

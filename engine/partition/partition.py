@@ -108,6 +108,7 @@ class Partition:
         self._upkeep = Upkeep(number, self._look_after, aside=self._log.pace.is_remote)
         self._retain_due_ns = 0
         self._failed: Failed | None = None
+        self._opened_wall_ns: int | None = None
         self.storing = Storing(number, clock)
         # Set by the processing task, if there is one.
         self.in_hand: RecordInHand | None = None
@@ -142,6 +143,7 @@ class Partition:
     def opened(self) -> None:
         """Writes the record that says so; call when everything stands."""
         self.write_internal("opened", {"partition": self.number, "lastPosition": self._recovered.last_position})
+        self._opened_wall_ns = self._clock.wall_ns()
         self._keeper.opened()
 
     def stop(self) -> None:
@@ -192,6 +194,11 @@ class Partition:
             source, records, blocked=blocked, always_allowed=always_allowed, is_canceled=is_canceled
         )
 
+    @property
+    def why_away(self) -> str | None:
+        """Why whoever writes now would wait for long; None where its log answers."""
+        return self._log.why_away
+
     def append(self, unit: Unit, permit: Permit | None = None) -> int:
         """Stores a unit and returns its last position; permits are taken before, nothing waits for one in here.
 
@@ -202,8 +209,13 @@ class Partition:
         accepted_ns = self._clock.monotonic_ns() if is_command and has_processor else 0
 
         def stored(last_position: int) -> None:
-            if permit is not None and has_processor:
-                permit.appended(last_position)
+            # By who leads, for all whom it serves: they have nothing left to do when they wake.
+            if permit is not None:
+                if has_processor:
+                    permit.appended(last_position)
+                else:
+                    # Nobody will process it: durable is done.
+                    permit.completed()
             if accepted_ns:
                 self._positions.commands_stored(last_position, accepted_ns, len(unit.records))
 
@@ -218,9 +230,6 @@ class Partition:
             raise
         if self.storing.is_troubled:
             self.storing.stored()
-        if permit is not None and not has_processor:
-            # Nobody will process it: durable is done.
-            permit.completed()
         return unit.last_position
 
     def suggested_batch_records(self) -> int:
@@ -432,6 +441,7 @@ class Partition:
             self.in_hand.look()
 
     def _look_after(self) -> None:
+        self._log.attend()
         try:
             self.flush_riders(older_than_ns=self._log.pace.riders_wait_ns)
             self.retain()
@@ -488,6 +498,7 @@ class Partition:
             processing_position=None if in_hand is None else in_hand.position,
             processing_ns=None if in_hand is None else in_hand.age_ns(),
             cluster=self._log.cluster(),
+            opened_wall_ns=self._opened_wall_ns,
         )
 
     def _oldest_unexported(self, acknowledged: int, written: int, wall_ns: int) -> int | None:

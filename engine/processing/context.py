@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from engine.core.clock import NS_PER_SECOND, Clock
+from engine.core.columns import Columns, Content
 from engine.core.identity import partition_of
 from engine.core.records import Record, RecordType, WriteSource, encode_record
 from engine.core.unit import Message, Timer, Unit
+from engine.processing.commands import Commands
 from engine.processing.state import StateOverlay
 from engine.processing.timers import wall_ahead_ns
 
@@ -39,8 +44,13 @@ class UnitContext:
         self._next_sequence = next_sequence
         # The record in hand, or the last one.
         self.record: Record = Record(RecordType.COMMAND, "", "", "", None)
-        # What the unit in hand has gathered; the processing task looks at how much that is.
+        # What the unit in hand has gathered; the processing task looks at how much that is. What was emitted together
+        # is a part of its own, with what was written before in front of it.
         self.results: list[Record] = []
+        self._parts: list[Content] = []
+        # Those of the batch in hand, and what the unit held before it: parts and counters.
+        self._commands: Commands | None = None
+        self._before_batch = (0, next_timer_id, next_sequence)
         self.messages: list[Message] = []
         self._timers: list[Timer] = []
         # Of the unit in hand; None until somebody asks.
@@ -83,7 +93,81 @@ class UnitContext:
     def reject(self, reason: str) -> None:
         raise Rejected(reason)
 
+    # -- what a processor of batches calls besides ---
+
+    def take(self, index: int) -> None:
+        self.record = self._batch.record(index)
+
+    def emit_batch(
+        self,
+        value_type: str,
+        values: Sequence[Any],
+        *,
+        intent: str | Sequence[str] = "emitted",
+        keys: Sequence[str] | None = None,
+        of: Sequence[int] | None = None,
+    ) -> None:
+        commands = self._batch
+        places = range(len(commands)) if of is None else of
+        intents = None if isinstance(intent, str) else intent
+        for what, given in (("commands that they are of", places), ("keys", keys), ("intents", intents)):
+            if given is not None and len(given) != len(values):
+                raise ValueError(f"emit_batch got {len(values)} values and {len(given)} {what}; there must be as many")
+        if not values:
+            return
+        self._close_part()
+        words = [intent] if isinstance(intent, str) else [*intent]
+        known = {word: place for place, word in enumerate(dict.fromkeys(words))}
+        self._parts.append(
+            Columns(
+                heads=[(_EVENT, value_type, word) for word in known],
+                head_of=None if len(known) == 1 else [known[word] for word in words],
+                keys=[commands.keys[place] for place in places] if keys is None else [*keys],
+                values=[*values],
+                source_positions=[commands.positions[place] for place in places],
+            )
+        )
+
+    @property
+    def _batch(self) -> Commands:
+        if self._commands is None:
+            raise ValueError("there is no batch in hand: a record is processed alone")
+        return self._commands
+
     # -- what the processing task calls ---
+
+    def begin_batch(self, commands: Commands) -> None:
+        """Takes `commands` in hand; what others have written before is kept."""
+        self._close_part()
+        self.state.keep_record()
+        self._commands = commands
+        self.record = commands.record(0)
+        self._before_batch = (len(self._parts), *self.counters)
+
+    def end_batch(self) -> None:
+        self._commands = None
+
+    def undo_batch(self) -> None:
+        """Takes back everything since `begin_batch`."""
+        parts, timer_id, sequence = self._before_batch
+        del self._parts[parts:]
+        self.results = []
+        del self._timers[len(self._timers) - (self._next_timer_id - timer_id) :]
+        del self.messages[len(self.messages) - (self._next_sequence - sequence) :]
+        self._next_timer_id, self._next_sequence = timer_id, sequence
+        self._numbered = None
+        self.state.undo_record()
+        self._commands = None
+
+    def _close_part(self) -> None:
+        if self.results:
+            self._parts.append(self.results)
+            self.results = []
+
+    @property
+    def written(self) -> int:
+        """How many records the unit holds."""
+        return len(self.results) + sum(map(len, self._parts))
 
     def begin(self, record: Record) -> None:
         """Takes `record` in hand; what the one before has written is kept."""
@@ -140,7 +224,7 @@ class UnitContext:
         self.state.keep_record()
         unit = Unit(
             source=WriteSource.PROCESSING_RESULT,
-            records=self.results,
+            records=Columns.joined([*self._parts, self.results]) if self._parts else self.results,
             state=self.state.changes,
             timers_added=self._timers,
             outbox=self.messages,
@@ -156,7 +240,7 @@ class UnitContext:
         self.state.discard()
 
     def _empty(self) -> None:
-        self.results, self._timers, self.messages = [], [], []
+        self.results, self._parts, self._timers, self.messages = [], [], [], []
         self._numbered = None
         self._wall_ahead_ns = None
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from engine.core.clock import Clock
 from engine.core.observing import BatchObserver, BatchOutcome, Mark, ProcessedBatch
 from engine.core.record_batch import RecordBatch
-from engine.core.records import Record, RecordType, WriteSource
+from engine.core.records import RecordType, WriteSource
 from engine.core.unit import Unit
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Observation:
         self._read = read
         self._since_ns = now_ns
 
-    def handed_over(self, commands: Sequence[Record], first: int, last: int, worked_ns: int, unit: Unit) -> None:
+    def handed_over(self, commands: int, first: int, last: int, worked_ns: int, unit: Unit) -> None:
         """The batch is done: positions `first` to `last`. A batch without commands is none."""
         command_ns = self._partition.take_command_duration()
         if not commands:
@@ -50,7 +50,7 @@ class Observation:
         mark = self._tell(
             first,
             last,
-            len(commands),
+            commands,
             rejected,
             worked_ns,
             written=len(unit.records) + len(unit.outbox),
@@ -59,7 +59,7 @@ class Observation:
         if mark is not None:
             wall_ns = self._clock.wall_ns()
             partition = self._partition
-            partition.processing_duration.mark(worked_ns // len(commands), mark, wall_ns)
+            partition.processing_duration.mark(worked_ns // commands, mark, wall_ns)
             if unit.append_ns is not None:
                 partition.append_duration.mark(unit.append_ns, mark, wall_ns)
             if command_ns is not None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from engine.core.records import Record
+from engine.processing.commands import Commands
 
 
 class State(Protocol):
@@ -18,6 +19,14 @@ class State(Protocol):
     def get(self, key: str, default: Any = None) -> Any: ...
 
     def put(self, key: str, value: Any) -> None: ...
+
+    def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
+        """The values of those keys that have one, in one go."""
+        ...
+
+    def put_many(self, values: Mapping[str, Any]) -> None:
+        """Puts all of them, or raises and puts none."""
+        ...
 
     def delete(self, key: str) -> None: ...
 
@@ -54,13 +63,51 @@ class ProcessingContext(Protocol):
         ...
 
 
+class BatchContext(ProcessingContext, Protocol):
+    """What a processor may do with many commands at once; all of it becomes true with them, or none of it.
+
+    One of them is in hand, at first the first one: `emit`, `send` and `schedule` write what follows from it.
+    """
+
+    def take(self, index: int) -> None:
+        """Takes another one of the commands in hand."""
+        ...
+
+    def emit_batch(
+        self,
+        value_type: str,
+        values: Sequence[Any],
+        *,
+        intent: str | Sequence[str] = "emitted",
+        keys: Sequence[str] | None = None,
+        of: Sequence[int] | None = None,
+    ) -> None:
+        """Writes events to this partition's log: one for each command, in their order.
+
+        Where there are others, `of` says of each event which command it follows from. `keys` are those of the commands
+        unless others are given. All have the same intent, or there is a list with one for each.
+        """
+        ...
+
+
 class Processor(Protocol):
     """One instance a partition; its task's thread alone calls it, in the order of positions, commands only."""
 
     def process(self, record: Record, context: ProcessingContext) -> None: ...
 
 
-ProcessorFactory = Callable[[], Processor]
+class BatchProcessor(Protocol):
+    """A processor that works on many commands at a time.
+
+    Where it raises, nothing of what it did is left, and each of the commands is processed alone: by `process` where it
+    has that too, else by `process_batch` with one command. What that raises is judged as everywhere. So it must not
+    remember anything of its own between calls that a repetition would spoil.
+    """
+
+    def process_batch(self, commands: Commands, context: BatchContext) -> None: ...
+
+
+ProcessorFactory = Callable[[], Processor | BatchProcessor]
 
 
 class Aside(Protocol):

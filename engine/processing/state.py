@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from gc import is_tracked
+from struct import Struct
 from typing import Any, Final
 
 import msgspec
 
 from engine.core.errors import StateReadError
-from engine.core.storable import check_depth
+from engine.core.storable import any_too_deep, check_depth
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
+_decode_list = msgspec.msgpack.Decoder(list[Any]).decode
+# How MessagePack begins a list of any length: this byte, and how many there are.
+_LIST, _LIST_OF = 0xDD, Struct(">BI")
 
 Get = Callable[[str], bytes | None]
 Scan = Callable[[str], Iterator[tuple[str, bytes]]]
@@ -66,6 +70,35 @@ class StateOverlay:
         changes = self._changes
         self._undo.append((key, changes.get(key, _MISSING)))
         changes[key] = self._known[key] = raw
+
+    def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
+        known = self._known
+        # Each once; what is not there is not in it.
+        found: dict[str, bytes] = {}
+        for key in dict.fromkeys(keys):
+            try:
+                raw = known[key]
+            except KeyError:
+                raw = self._fetch(key)
+            if raw is not None:
+                found[key] = raw
+        # One list, so that one call decodes them all.
+        values = _decode_list(_LIST_OF.pack(_LIST, len(found)) + b"".join(found.values()))
+        return dict(zip(found, values, strict=True))
+
+    def put_many(self, values: Mapping[str, Any]) -> None:
+        """Raises as `put`, and then has put none."""
+        if any_too_deep(values.values()):
+            for value in values.values():
+                check_depth(value)
+        if not all(type(key) is str and key.isascii() for key in values):
+            for key in values:
+                _check_key(key)
+        raws = dict(zip(values, map(_encode, values.values()), strict=True))
+        changes = self._changes
+        self._undo += [(key, changes.get(key, _MISSING)) for key in raws]
+        changes.update(raws)
+        self._known.update(raws)
 
     def delete(self, key: str) -> None:
         self._change(key, None)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from engine.core.clock import NS_PER_SECOND, Clock
 from engine.core.errors import AppendError, ConfigurationError, StateReadError, StoppedError, TaskFailedError
@@ -17,15 +17,19 @@ from engine.core.storable import UNSTORABLE, any_too_deep, check_depth
 from engine.core.unit import Unit
 from engine.partition.in_hand import RecordInHand
 from engine.partition.retention import DiskSpace
+from engine.processing.commands import Commands, runs_of
 from engine.processing.context import Rejected, UnitContext
 from engine.processing.observation import Observation
-from engine.processing.protocol import Aside, ProcessorFactory
+from engine.processing.protocol import Aside, BatchContext, ProcessingContext, ProcessorFactory
 from engine.processing.state import StateOverlay
 from engine.processing.timers import TimerQueue
 
 if TYPE_CHECKING:
     from engine.partition.partition import Partition
     from engine.tasks.subtask import Subtask
+
+Process = Callable[[Record, ProcessingContext], None]
+ProcessBatch = Callable[[Commands, BatchContext], None]
 
 # How long an idle processor sleeps at most before it looks around.
 _IDLE_WAIT_NS = NS_PER_SECOND
@@ -43,6 +47,15 @@ class _Refusal:
     reason: str
     # None where the processor itself rejects it.
     error: Exception | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """The commands of a unit: how many, whether no limit holds their results, and on demand as they are in the log."""
+
+    count: int
+    always_allowed: bool
+    commands: Callable[[], Sequence[Record]]
 
 
 class ProcessingTask:
@@ -91,11 +104,15 @@ class ProcessingTask:
             next_sequence=recovered.next_sequence,
         )
         self._in_hand = partition.in_hand = RecordInHand(partition.number, lambda: self._context.position, clock)
-        self._processor = factory()
-        if not callable(getattr(self._processor, "process", None)):
+        processor = factory()
+        self._process_batch: ProcessBatch | None = _method_of(processor, "process_batch")
+        process: Process | None = _method_of(processor, "process")
+        if process is None and self._process_batch is None:
             raise ConfigurationError(
-                f"a processor has a method process(record, context); {type(self._processor).__name__} has none"
+                "a processor has a method process(record, context) or process_batch(commands, context); "
+                f"{type(processor).__name__} has none"
             )
+        self._process_one = process or self._as_batch
         self._observation = None if observer is None else Observation(observer, partition, subtask, clock)
         # A unit that comes to nothing rejects nobody.
         self._refused: list[_Refusal] = []
@@ -117,7 +134,11 @@ class ProcessingTask:
         while not self._canceled:
             batches = self._partition.read(self._next_position, self._batch_records)
             if batches:
-                self._process(batches)
+                self._fire_timers()
+                if self._process_batch is None:
+                    self._process(batches)
+                else:
+                    self._process_together(batches, self._process_batch)
             elif self._stopping:
                 return
             elif not self._fire_timers():
@@ -138,8 +159,7 @@ class ProcessingTask:
 
         The results of commands that are always allowed are never held back: they share no unit with others.
         """
-        self._fire_timers()
-        commands = self._commands(batches)
+        commands = self._commands(batches, self._next_position)
         started_ns = self._clock.monotonic_ns()
         if self._observation is not None:
             self._observation.began(batches, started_ns)
@@ -151,7 +171,7 @@ class ProcessingTask:
         borders = self._borders(commands)
         since = 0
         # What `_one` does, without a call: this is the path of each record.
-        process, keep_record = self._processor.process, self._state.keep_record
+        process, keep_record = self._process_one, self._state.keep_record
         results, messages = context.results, context.messages
         for index, command in enumerate(commands):
             context.record = command
@@ -165,22 +185,85 @@ class ProcessingTask:
                 or (messages and len(messages) >= messages_max)
                 or (borders and index in borders)
             ):
-                self._hand_over(commands[since : index + 1], command.position, before, started_ns)
+                self._hand_over(self._each(commands[since : index + 1]), command.position, before, started_ns)
                 since = index + 1
                 before = context.counters
                 results, messages = context.results, context.messages
                 self._in_hand.unit_since_ns = started_ns = self._clock.monotonic_ns()
                 results_max = self._partition.gate.suggested_batch_records()
         if self._next_position <= batches[-1].last_position:
-            self._hand_over(commands[since:], batches[-1].last_position, before, started_ns)
+            self._hand_over(self._each(commands[since:]), batches[-1].last_position, before, started_ns)
         self._in_hand.unit_since_ns = None
 
-    def _commands(self, batches: Sequence[RecordBatch]) -> list[Record]:
-        """Those of what was read, from the next position on."""
+    def _process_together(self, batches: list[RecordBatch], process_batch: ProcessBatch) -> None:
+        """As `_process`, run by run: a run is a call of the processor's, and a unit has whole runs only."""
+        context, always_allowed = self._context, self._partition.always_allowed
+        runs_max = results_max = min(self._batch_records, self._partition.gate.suggested_batch_records())
+        started_ns = self._clock.monotonic_ns()
+        if self._observation is not None:
+            self._observation.began(batches, started_ns)
+        before, runs, covered = context.counters, list[Commands](), False
+        for commands in runs_of(batches, self._next_position, runs_max):
+            covers = always_allowed.covers_kind(commands.value_type, commands.intent)
+            if runs and (
+                covers != covered or context.written >= results_max or len(context.messages) >= self._outbox_records_max
+            ):
+                self._hand_over(self._taken(runs, covered), runs[-1].positions[-1], before, started_ns)
+                before, runs, started_ns = context.counters, [], self._clock.monotonic_ns()
+                results_max = self._partition.gate.suggested_batch_records()
+            runs.append(commands)
+            covered = covers
+            self._in_hand.unit_since_ns = started_ns
+            self._one_run(commands, process_batch)
+        if self._next_position <= batches[-1].last_position:
+            self._hand_over(self._taken(runs, covered), batches[-1].last_position, before, started_ns)
+        self._in_hand.unit_since_ns = None
+
+    def _one_run(self, commands: Commands, process_batch: ProcessBatch) -> None:
+        """All of them at once or, where that fails, each alone."""
+        context = self._context
+        context.begin_batch(commands)
+        try:
+            process_batch(commands, context)
+        except StoppedError:
+            raise
+        except Exception:
+            context.undo_batch()
+            for record in self._again([commands]):
+                self._one(record)
+        else:
+            context.end_batch()
+
+    def _taken(self, runs: list[Commands], always_allowed: bool) -> _Taken:
+        return _Taken(sum(map(len, runs)), always_allowed, lambda: self._again(runs))
+
+    def _again(self, runs: Sequence[Commands]) -> list[Record]:
+        """The same from the log: who worked on their values may have changed them."""
+        first, last = runs[0].positions[0], runs[-1].positions[-1]
+        batches = self._partition.read(first, last - first + 1)
+        return [record for record in self._commands(batches, first) if record.position <= last]
+
+    def _each(self, commands: list[Record]) -> _Taken:
+        return _Taken(len(commands), self._partition.always_allowed.covers_all(commands), lambda: commands)
+
+    def _as_batch(self, record: Record, context: UnitContext) -> None:
+        """One record, for a processor that knows batches alone."""
+        assert self._process_batch is not None, "it has at least one of both"
+        commands = Commands.of(record)
+        context.begin_batch(commands)
+        try:
+            self._process_batch(commands, context)
+        except Exception:
+            context.undo_batch()
+            raise
+        context.end_batch()
+
+    def _commands(self, batches: Sequence[RecordBatch], position: int) -> list[Record]:
+        """Those of what was read, from a position on."""
         commands: list[Record] = []
         for batch in batches:
             if batch.may_hold(RecordType.COMMAND):
-                records = batch.records_from(self._next_position)
+                records = batch.records_from(position)
                 commands += (
                     records
                     if batch.holds_only(RecordType.COMMAND)
@@ -200,7 +283,7 @@ class ProcessingTask:
         """One command, until it succeeds or the policy decides."""
         self._context.begin(record)
         try:
-            self._processor.process(record, self._context)
+            self._process_one(record, self._context)
         except Exception as error:
             self._raised(record, error)
 
@@ -222,7 +305,7 @@ class ProcessingTask:
             attempt += 1
             context.begin(record)
             try:
-                self._processor.process(record, context)
+                self._process_one(record, context)
             except Exception as again:
                 error = again
             else:
@@ -273,8 +356,8 @@ class ProcessingTask:
 
     # -- handing over ---
 
-    def _hand_over(self, commands: list[Record], position: int, before: tuple[int, int], started_ns: int) -> None:
-        """Commits the unit of `commands`, and with it that everything up to `position` is processed.
+    def _hand_over(self, taken: _Taken, position: int, before: tuple[int, int], started_ns: int) -> None:
+        """Commits the unit of what was taken, and with it that everything up to `position` is processed.
 
         Falls back to one record a unit where a value cannot be encoded.
         """
@@ -286,10 +369,10 @@ class ProcessingTask:
             self._partition.mark_processed(position)
         else:
             try:
-                self._append(unit, always_allowed=self._partition.always_allowed.covers_all(commands))
+                self._append(unit, always_allowed=taken.always_allowed)
             except UNSTORABLE:
                 self._discard(before)
-                self._one_by_one(commands, position)
+                self._one_by_one(taken.commands(), position)
             else:
                 self._state.committed()
                 self._timers.add(unit.timers_added, ahead_ns)
@@ -297,12 +380,12 @@ class ProcessingTask:
         first_position, self._next_position = self._next_position, position + 1
         self._meter.records_in += position + 1 - first_position
         self._meter.records_out += len(unit.records) + len(unit.outbox)
-        if commands:
-            self._partition.processing_duration.observe(worked_ns // len(commands), len(commands))
+        if taken.count:
+            self._partition.processing_duration.observe(worked_ns // taken.count, taken.count)
         if self._observation is not None:
-            self._observation.handed_over(commands, first_position, position, worked_ns, unit)
+            self._observation.handed_over(taken.count, first_position, position, worked_ns, unit)
 
-    def _one_by_one(self, commands: list[Record], position: int) -> None:
+    def _one_by_one(self, commands: Sequence[Record], position: int) -> None:
         """A value of some record could not be encoded: finds out which, and lets the policy decide on it alone."""
         for record in commands:
             before = self._context.counters
@@ -330,11 +413,12 @@ class ProcessingTask:
 
         Raises one of `UNSTORABLE` for a value that it never can.
         """
-        # In a rejection, what came from the log is nested one level deeper.
-        values = [record.value for record in unit.records if record.record_type != _REJECTION]
-        if any_too_deep(values):
-            for value in values:
-                check_depth(value)
+        records = unit.records
+        if any_too_deep([record.value for record in records] if isinstance(records, list) else records.values):
+            for record in records if isinstance(records, list) else records.records():
+                # In a rejection, what came from the log is nested one level deeper.
+                if record.record_type != _REJECTION:
+                    check_depth(record.value)
         if self._refused:
             self._keep_refused()
         if unit.outbox:
@@ -383,3 +467,9 @@ class ProcessingTask:
         self._timers.fired(len(due))
         self._meter.records_out += len(due)
         return True
+
+
+def _method_of(processor: object, name: str) -> Any:
+    """None where it has none."""
+    found = getattr(processor, name, None)
+    return found if callable(found) else None

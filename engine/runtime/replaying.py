@@ -23,6 +23,7 @@ from engine.partition.retention import DiskSpace
 from engine.pipeline import PipelineDescription, StepKind
 from engine.runtime.front import KEY, LOG_WRITER, key_text
 from engine.tasks.subtask import Failed
+from engine.transforms.task import as_many
 from engine.writing.again import is_whole, record_of, value_of
 from engine.writing.log_writer import SOURCE_INTENT
 from engine.writing.reject_folder import RejectFolder, Replay, entries, replayed_name
@@ -306,6 +307,8 @@ def _applied(kind: StepKind, function: Callable[[Any], Any], values: list[Any]) 
             return [value for value in values if function(value)]
         case StepKind.FLAT_MAP:
             return [made for value in values for made in function(value)]
+        case StepKind.MAP_BATCH:
+            return as_many(function, values) if values else []
 
 
 def _held_back(_: BlockReason) -> None:

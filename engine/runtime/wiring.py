@@ -20,6 +20,7 @@ from engine.processing.task import ProcessingTask
 from engine.runtime.data_folder import DataFolder
 from engine.runtime.front import Front
 from engine.runtime.share import Share
+from engine.sources.protocol import is_of_this_machine
 from engine.tasks.subtask import Failed, Subtask
 from engine.writing.reject_folder import RejectFolder
 from engine.writing.rejects import RejectFile
@@ -194,12 +195,17 @@ class Wiring:
         return made
 
 
-def check(pipeline: PipelineDescription) -> None:
-    """Raises `ConfigurationError` for a pipeline that could not run."""
+def check(pipeline: PipelineDescription, *, runs_anywhere: bool = False) -> None:
+    """Raises `ConfigurationError` for a pipeline that could not run, or that another machine could not go on with."""
     if pipeline.sources and pipeline.partitions > 1 and pipeline.key is None:
         raise ConfigurationError(
             f"pipeline {pipeline.name!r} has {pipeline.partitions} partitions and needs a key that says where a "
             "record goes"
         )
     for source in pipeline.sources:
+        if runs_anywhere and is_of_this_machine(source.source):
+            raise ConfigurationError(
+                f"source {source.name!r} cannot be with storage kafka: a pipeline in Kafka may run on any machine, and "
+                "each would read its own; bring the records by the gateway or by a topic (kafka_partitions)"
+            )
         source.source.check()

@@ -44,6 +44,7 @@ class FollowedFile:
     """
 
     prompt = True
+    of_this_machine = True
 
     def __init__(
         self,

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
+from engine.core.errors import ConfigurationError
 from engine.core.snapshot import InputSnapshot
 from engine.sources.line_splitter import shown
-from engine.sources.protocol import Source, SourceBatch, SourceStart, can_restart, input_of, is_prompt
+from engine.sources.protocol import (
+    Source,
+    SourceBatch,
+    SourceStart,
+    can_restart,
+    input_of,
+    is_of_this_machine,
+    is_prompt,
+)
 from engine.sources.unreadable import Unreadable
 
 _BYTE = re.compile(r" \(byte (\d+)\)$")
@@ -25,10 +35,16 @@ class JsonLines:
       JSON. Whole numbers are kept whole, however large; whether the log can store one is asked behind the steps.
     """
 
-    def __init__(self, inner: Source) -> None:
+    def __init__(self, inner: Source, type: Any = Any) -> None:
+        """`type` is what msgspec shall make of a line: a Struct, mostly, of which the line may have more fields."""
         self._inner = inner
+        try:
+            self._decode: Callable[[bytes], Any] = _DECODED if type is Any else msgspec.json.Decoder(type).decode
+        except TypeError as error:
+            raise ConfigurationError(f"type: no line can be decoded into {type!r}: {error}") from None
         self.restartable = can_restart(inner)
         self.prompt = is_prompt(inner)
+        self.of_this_machine = is_of_this_machine(inner)
 
     def describe(self) -> str:
         return f"{self._inner.describe()}, JSON"
@@ -43,7 +59,7 @@ class JsonLines:
         batch = self._inner.read(max_values)
         if batch is not None and batch.values:
             try:
-                batch.values = list(map(_DECODED, batch.values))
+                batch.values = list(map(self._decode, batch.values))
             except (msgspec.MsgspecError, ValueError, RecursionError, TypeError):
                 # One of them is no JSON, or was no line.
                 batch.values = [
@@ -61,9 +77,12 @@ class JsonLines:
         if isinstance(line, Unreadable):
             return line
         try:
-            return _DECODED(line)
+            return self._decode(line)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-            return Unreadable(f"{self._inner.describe()}, line {number}{_why(line, error)}: {shown(line)}", line)
+            # Of a number that nothing can hold msgspec says so, too.
+            is_other = isinstance(error, msgspec.ValidationError) and "out of range" not in str(error)
+            why = f": it is not what is asked for: {error}" if is_other else _why(line, error)
+            return Unreadable(f"{self._inner.describe()}, line {number}{why}: {shown(line)}", line)
 
 
 def _why(line: bytes, error: Exception) -> str:

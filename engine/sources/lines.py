@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from engine.core.errors import ConfigurationError
 from engine.sources.csv_dialect import ColumnNames, CsvDialect
@@ -27,6 +27,7 @@ def lines(
     path: str | Path,
     *,
     format: LineFormat = "lines",
+    type: Any = None,
     delimiter: str | None = None,
     quote: str = '"',
     escape: str | None = None,
@@ -40,8 +41,9 @@ def lines(
     """The source for `Pipeline.source`: each line of the file at `path`, as bytes without its end.
 
     `format="csv"` makes each row a dictionary of text, under the names in the first line or in `columns`; the options
-    from `delimiter` to `column_names` say how it is written. `format="json"` decodes each line. Text in another
-    `encoding` becomes UTF-8. `path="-"` is standard input; one with `*`, `?` or `[…]` means all files of such a name.
+    from `delimiter` to `column_names` say how it is written. `format="json"` decodes each line, and with `type` into a
+    Struct of msgspec, a dataclass or a `TypedDict`; a line that does not fit cannot be read. Text in another `encoding`
+    becomes UTF-8. `path="-"` is standard input; one with `*`, `?` or `[…]` means all files of such a name.
     `follow=True` goes on with a file that grows, is rotated or truncated, and never ends by itself.
     """
     dialect = CsvDialect(
@@ -52,6 +54,8 @@ def lines(
         columns=None if columns is None else tuple(columns),
         column_names=column_names,
     )
+    if format != "json" and type is not None:
+        raise ConfigurationError("type is for format: json, which decodes lines into it")
     if format != "csv" and dialect != CsvDialect():
         raise ConfigurationError("delimiter, quote, escape, lazyQuotes, columns and columnNames are for format: csv")
 
@@ -60,7 +64,7 @@ def lines(
             case "csv":
                 return CsvRows(inner, dialect=dialect, row_bytes_max=line_bytes_max)
             case "json":
-                return JsonLines(inner)
+                return JsonLines(inner, Any if type is None else type)
             case _:
                 return inner
 

@@ -75,6 +75,7 @@ class ManyLogs:
     """
 
     prompt = True
+    of_this_machine = True
 
     def __init__(self, pattern: str, made: Made, cursors: LogCursor | None = None, clock: Clock | None = None) -> None:
         self._pattern = pattern
@@ -152,7 +153,7 @@ class ManyLogs:
     def input(self) -> InputSnapshot:
         known = [one.file.input() for one in list(self._logs.values())]
         return InputSnapshot(
-            position_bytes=sum(one.position_bytes for one in known),
+            position_bytes=sum(one.position_bytes or 0 for one in known),
             lag_bytes=sum(one.lag_bytes or 0 for one in known),
         )
 

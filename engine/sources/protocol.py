@@ -50,8 +50,9 @@ class Source(Protocol):
     A source that cannot be read again (a pipe) has an attribute `restartable = False`: it is opened behind the
     highest offset that any partition has stored, and gives new values from there. One whose `read` never waits for
     values has an attribute `prompt = True`: what it gave may then be kept for a moment, to go with what it gives next.
-    One that knows how far it is has a method `input() -> InputSnapshot`, which any thread may call at any time, and
-    which looks at plain numbers alone.
+    One that reads what only this machine has, or makes values up, has an attribute `of_this_machine = True`: it cannot
+    be where a log may be run from any machine. One that knows how far it is has a method `input() -> InputSnapshot`,
+    which any thread may call at any time, and which waits for nobody.
     """
 
     def describe(self) -> str:
@@ -123,6 +124,11 @@ def input_of(source: Source) -> InputSnapshot | None:
 def can_restart(source: Source) -> bool:
     """Whether `source` gives the same values again after a restart."""
     return bool(getattr(source, "restartable", True))
+
+
+def is_of_this_machine(source: Source) -> bool:
+    """Whether `source` gives something else on every machine."""
+    return bool(getattr(source, "of_this_machine", False))
 
 
 def is_prompt(source: Source) -> bool:

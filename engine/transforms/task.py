@@ -12,7 +12,7 @@ from engine.tasks.outlets import Outlet
 if TYPE_CHECKING:
     from engine.tasks.subtask import Subtask
 
-StepWord = Literal["map", "filter", "flat_map"]
+StepWord = Literal["map", "filter", "flat_map", "map_batch"]
 # Tells of a value that the step's function raised on; raises itself where the policy says stop.
 Failed = Callable[[Buffer, int, Exception], None]
 
@@ -73,6 +73,8 @@ class StepTask:
                 return self._filter(buffer)
             case "flat_map":
                 return self._flat_map(buffer)
+            case "map_batch":
+                return self._map_batch(buffer)
             case _:
                 assert_never(self._kind)
 
@@ -89,6 +91,27 @@ class StepTask:
         offsets = buffer.offsets
         if failures:
             offsets = [buffer.offset_at(i) for i in range(len(buffer.values)) if i not in failures]
+        return _like(buffer, values, offsets)
+
+    def _map_batch(self, buffer: Buffer) -> Buffer:
+        if not buffer.values:
+            return _like(buffer, [], buffer.offsets)
+        try:
+            return _like(buffer, as_many(self._function, buffer.values), buffer.offsets)
+        except StoppedError:
+            raise
+        except Exception:
+            # Some value is to blame: one by one, to find out which.
+            pass
+        values: list[Any] = []
+        offsets: list[int] = []
+        for index, value in enumerate(buffer.values):
+            try:
+                values += as_many(self._function, [value])
+            except Exception as error:
+                self._failed(buffer, index, error)
+                continue
+            offsets.append(buffer.offset_at(index))
         return _like(buffer, values, offsets)
 
     def _filter(self, buffer: Buffer) -> Buffer:
@@ -119,6 +142,15 @@ class StepTask:
             values += produced
             offsets += [buffer.offset_at(index)] * len(produced)
         return _like(buffer, values, offsets)
+
+
+def as_many(function: Callable[[Any], Any], values: list[Any]) -> list[Any]:
+    """What the function makes of them. Raises as it does, and `ValueError` where that is not a value for each."""
+    # A list of its own: who empties it must not empty ours.
+    made = [*function([*values])]
+    if len(made) != len(values):
+        raise ValueError(f"of {len(values)} values it made {len(made)}; of each it has to make one")
+    return made
 
 
 def _like(buffer: Buffer, values: list[Any], offsets: list[int] | None) -> Buffer:

@@ -13,6 +13,7 @@ from typing import Any, Self
 from engine.core.clock import NS_PER_SECOND, Clock, SystemClock
 from engine.core.errors import ConfigurationError, NotReadyError, PenstockError, TaskFailedError
 from engine.core.identity import stable_id
+from engine.core.interpreter import has_gil
 from engine.core.interruptible import wait_for
 from engine.core.pause import Pause
 from engine.core.rarely import Rarely, and_more
@@ -72,6 +73,10 @@ class WorkerEngine:
         """`name` is the pipeline's, for who looks before a worker has said it."""
         if workers < 1:
             raise ConfigurationError(f"workers must be at least 1, not {workers}")
+        if options is not None and options.storage == "kafka":
+            raise ConfigurationError(
+                "workers cannot be with storage kafka; run the same pipeline on more machines instead"
+            )
         self._name = name
         self._flow_control = flow_control or FlowControlSettings()
         self._options = options or EngineOptions()
@@ -366,6 +371,7 @@ class WorkerEngine:
             workers=tuple(seat.snapshot() for seat in self._crew.seats),
             gateway=None if self._gateway is None else self._gateway(),
             rejects=self._rejects.counts(),
+            has_gil=has_gil(),
         )
         # Some workers' partitions alone would look like all.
         return whole if self._state is EngineState.STARTING else merged(whole, known)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from engine.core.clock import NS_PER_SECOND
+from engine.core.columns import Columns
 from engine.core.errors import AppendError, StoppedError
 from engine.core.records import Record, RecordType, WriteSource, encode_record
 from engine.core.storable import UNSTORABLE
@@ -148,6 +149,9 @@ class LogWriterTask:
         self._order = None if in_order else BufferOrder()
         self._batch_records = batch_records
         self._value_type = value_type
+        # What all of its records have in common.
+        self._heads = [(_COMMAND, value_type, SOURCE_INTENT)]
+        self._always_allowed = partition.always_allowed.covers_kind(value_type, SOURCE_INTENT)
         self._unstorable = unstorable
         self._cursors = {name: _SourceCursor(progress) for name, progress in stored.items()}
         # Buffers whose values are not all stored, in order, and how far the first one is.
@@ -214,16 +218,15 @@ class LogWriterTask:
     def _store_some(self) -> None:
         """Stores one unit's worth of what is pending."""
         room = min(self._batch_records, self._partition.gate.suggested_batch_records())
-        records: list[Record] = []
+        keyed: list[tuple[str, Any]] = []
         done: list[Buffer] = []
         progress: dict[str, SourceProgress] = {}
-        value_type = self._value_type
-        while self._pending and (len(records) < room or not self._pending[0].values):
+        while self._pending and (len(keyed) < room or not self._pending[0].values):
             buffer = self._pending[0]
             cursor = self._cursors[buffer.source]
             self._skip(buffer, cursor)
-            taken = buffer.values[self._index : self._index + room - len(records)]
-            records += [Record(_COMMAND, value_type, SOURCE_INTENT, key, value) for key, value in taken]
+            taken = buffer.values[self._index : self._index + room - len(keyed)]
+            keyed += taken
             self._index += len(taken)
             if self._index == len(buffer.values):
                 cursor.passed(buffer)
@@ -232,7 +235,7 @@ class LogWriterTask:
             else:
                 cursor.extra += len(taken)
             progress[buffer.source] = cursor.progress()
-        self._store(records, list(progress.values()))
+        self._store(keyed, list(progress.values()))
         for buffer in done:
             self._pending_values -= len(buffer.values)
             buffer.recycle()
@@ -244,49 +247,54 @@ class LogWriterTask:
             self._index += count
             cursor.skip -= count
 
-    def _store(self, records: list[Record], progress: list[SourceProgress]) -> None:
-        if not records:
+    def _columns(self, keyed: Sequence[tuple[str, Any]]) -> Columns:
+        keys, values = [key for key, _ in keyed], [value for _, value in keyed]
+        return Columns(heads=self._heads, keys=keys, values=values)
+
+    def _store(self, keyed: list[tuple[str, Any]], progress: list[SourceProgress]) -> None:
+        if not keyed:
             for passed in progress:
                 self._partition.source_passed(passed)
             return
-        unit = Unit(source=WriteSource.USER_COMMAND, records=records, progress=progress)
+        unit = Unit(source=WriteSource.USER_COMMAND, records=self._columns(keyed), progress=progress)
         while True:
             self._partition.wait_for_room(
                 up_to=DiskSpace.ENOUGH, blocked=self._timer.blocked, is_canceled=self._is_canceled
             )
             permit = self._partition.wait_acquire(
                 WriteSource.USER_COMMAND,
-                len(records),
+                len(keyed),
                 blocked=self._timer.blocked,
-                always_allowed=self._partition.always_allowed.covers_all(records),
+                always_allowed=self._always_allowed,
                 is_canceled=self._is_canceled,
             )
             self._timer.busy()
             try:
                 self._partition.append(unit, permit)
             except UNSTORABLE:
-                unit.records = records = self._storable(records, progress[0])
-                if not records:
-                    self._store(records, progress)
+                keyed = self._storable(keyed, progress[0])
+                if not keyed:
+                    self._store(keyed, progress)
                     return
+                unit.records = self._columns(keyed)
             except AppendError:
                 if self._canceled or not self._partition.pause_after_failure():
                     raise StoppedError("the task is canceled") from None
             else:
-                self._meter.records_out += len(records)
+                self._meter.records_out += len(keyed)
                 return
 
-    def _storable(self, records: list[Record], progress: SourceProgress) -> list[Record]:
+    def _storable(self, keyed: list[tuple[str, Any]], progress: SourceProgress) -> list[tuple[str, Any]]:
         """Those that the log can hold; the others are set aside. Some source's place stands for that of them."""
-        good: list[Record] = []
+        good: list[tuple[str, Any]] = []
         bad: list[tuple[object, Exception]] = []
-        for record in records:
+        for key, value in keyed:
             try:
-                encode_record(record)
+                encode_record(Record(_COMMAND, self._value_type, SOURCE_INTENT, key, value))
             except UNSTORABLE as error:
-                bad.append((record.value, error))
+                bad.append((value, error))
             else:
-                good.append(record)
+                good.append((key, value))
         if not bad:
             raise AssertionError("each record can be stored, and all of them cannot")
         self._unstorable(progress, bad)

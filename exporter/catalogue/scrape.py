@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from engine.core.snapshot import HistogramSnapshot
-from exporter.catalogue.labels import COLLECTOR, PIPELINE, PUSH_OUTCOME, PYTHON_VERSION, VERSION
+from exporter.catalogue.labels import COLLECTOR, GIL, PIPELINE, PUSH_OUTCOME, PYTHON_VERSION, VERSION
 from exporter.catalogue.metric import Combine, Kind, Metric, Sample, Unit
 from exporter.catalogue.reading import seconds
 
@@ -31,7 +31,10 @@ class ScrapeSnapshot:
     pipeline: str
     version: str
     python_version: str
-    snapshot_age_ns: int
+    # As the engine says it: enabled or disabled; empty where that is not known.
+    gil: str
+    # By pipeline.
+    snapshot_ages_ns: Mapping[str, int]
     # Of the scrapes before this one.
     duration: HistogramSnapshot
     errors: int
@@ -63,19 +66,19 @@ BUILD_INFO: Metric[ScrapeSnapshot] = Metric(
     name="penstock_build_info",
     kind=Kind.INFO,
     unit=Unit.NONE,
-    labels=(PIPELINE, VERSION, PYTHON_VERSION),
-    help="Always 1; which build is running, on which Python.",
+    labels=(PIPELINE, VERSION, PYTHON_VERSION, GIL),
+    help="Always 1; which build is running, on which Python, and whether its global interpreter lock is on.",
     combine=Combine.LAST,
-    read=lambda s: [((s.pipeline, s.version, s.python_version), 1)],
+    read=lambda s: [((s.pipeline, s.version, s.python_version, s.gil), 1)],
 )
 SNAPSHOT_AGE: Metric[ScrapeSnapshot] = Metric(
     name="penstock_snapshot_age_seconds",
     kind=Kind.GAUGE,
     unit=Unit.SECONDS,
     labels=(PIPELINE,),
-    help="Age of the snapshot from which this scrape is told.",
+    help="Age of the snapshot from which this scrape is told; through a bridge, of what was seen at the last look.",
     combine=Combine.MAX,
-    read=lambda s: [((s.pipeline,), seconds(s.snapshot_age_ns))],
+    read=lambda s: [((pipeline,), seconds(age_ns)) for pipeline, age_ns in s.snapshot_ages_ns.items()],
 )
 SCRAPE_DURATION: Metric[ScrapeSnapshot] = Metric(
     name="penstock_scrape_duration_seconds",

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from engine.core.snapshot import BlockReason, EngineSnapshot, EngineState
-from exporter.build import penstock_version, python_version
+from exporter.build import gil_word, penstock_version, python_version
 from exporter.door import NS_PER_SECOND, SILENT, Clock, Condition, Finding, SnapshotSource, findings
 from exporter.management.replies import json_reply
 from exporter.management.workers import Workers
@@ -105,6 +105,7 @@ class HealthRoutes:
                     "name": "penstock",
                     "version": penstock_version(),
                     "python": python_version(),
+                    "gil": gil_word(snapshot.has_gil),
                 },
                 "pipeline": {
                     "name": snapshot.pipeline,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from engine.core.condition import Condition
 from penstock.cli.ending import RunFailed
 
 if TYPE_CHECKING:
@@ -150,8 +151,14 @@ def _asked(management: ManagementSettings) -> str:
 
 
 def _reason(body: bytes) -> str:
+    """With the worst that is the case, where anything is."""
     try:
         said = msgspec.json.decode(body)
-        return str(said["details"]["reason"] if "details" in said else said["detail"])
+        if "details" not in said:
+            return str(said["detail"])
+        details = said["details"]
+        condition, reason = details.get("condition", Condition.FINE), str(details["reason"])
+        found = details.get("findings", [reason])[0]
+        return reason if condition == Condition.FINE or found == reason else f"{reason}; {condition}: {found}"
     except (msgspec.DecodeError, KeyError, TypeError):
         return ""

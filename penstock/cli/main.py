@@ -7,9 +7,12 @@ import sys
 import click
 
 import penstock
+from engine.core.interpreter import has_gil
 from engine.runtime.arenas import keep_few_arenas
+from exporter.build import gil_word, python_version
 from exporter.descriptors import raise_limit
 from penstock.cli.back_pressure import back_pressure
+from penstock.cli.bridge import bridge
 from penstock.cli.check import check
 from penstock.cli.dashboards import dashboards
 from penstock.cli.demo import demo
@@ -21,6 +24,7 @@ from penstock.cli.log import log
 from penstock.cli.rejects import rejects
 from penstock.cli.run import run
 from penstock.cli.simulate import simulate
+from penstock.cli.watch import watch
 
 
 @click.group(
@@ -29,7 +33,11 @@ from penstock.cli.simulate import simulate
     epilog="Exit codes: 0 it went well, 1 the run failed, 2 wrong usage or configuration, "
     "3 rejects (run --fail-on-rejects).",
 )
-@click.version_option(penstock.__version__, prog_name="penstock")
+@click.version_option(
+    penstock.__version__,
+    prog_name="penstock",
+    message=f"%(prog)s, version %(version)s, Python {python_version()}, GIL {gil_word(has_gil())}",
+)
 @click.pass_context
 def commands(context: click.Context) -> None:
     """A stream engine whose flow you can see."""
@@ -47,6 +55,8 @@ commands.add_command(exporters)
 commands.add_command(health)
 commands.add_command(rejects)
 commands.add_command(log)
+commands.add_command(bridge)
+commands.add_command(watch)
 commands.add_command(dashboards)
 
 

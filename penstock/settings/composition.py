@@ -119,11 +119,14 @@ class Composer:
             raise Mistake(self.place((*at, "path")), "is standard input, which another source reads already")
         else:
             self._standard_input_is_taken = True
+        # Who imports no code decodes no line either.
+        made = self.code(section.type, (*at, "type")) if section.type is not None and self.imports_code else None
         source = self.placed(
             at,
             lambda: lines(
                 path,
                 format=section.format,
+                type=made,
                 encoding=section.encoding,
                 delimiter=section.delimiter,
                 quote=section.quote,
@@ -174,11 +177,13 @@ class Composer:
                 (section.map, "map", pipeline.map),
                 (section.filter, "filter", pipeline.filter),
                 (section.flat_map, "flatMap", pipeline.flat_map),
+                (section.map_batch, "mapBatch", pipeline.map_batch),
             )
             if kind is not None
         )
         function = self.code(kind, (*at, key))
-        self.placed((*at, key), lambda: check_function(function, "a value"))
+        takes = "a list of values" if key == "mapBatch" else "a value"
+        self.placed((*at, key), lambda: check_function(function, takes))
         self.placed(at, lambda: add(name, function, parallelism=section.parallelism, on_error=section.on_error))
         times = f", {section.parallelism} subtasks" if section.parallelism > 1 else ""
         self.outline.append(TaskOutline("transform", name, f"{key} {kind}{times}"))
@@ -186,7 +191,7 @@ class Composer:
     def _add_processor(self, pipeline: Pipeline, section: ProcessorSection, at: Keys) -> None:
         factory = self.code(section.class_, (*at, "class"))
         if self.imports_code:
-            self.placed((*at, "class"), lambda: check_class(factory, {"process": ("record", "context")}, {}))
+            self.placed((*at, "class"), lambda: check_class(factory, _processor_methods(factory), {}))
         self.placed(
             at,
             lambda: pipeline.process(factory, name=section.name, on_error=section.on_error, attempts=section.attempts),
@@ -241,6 +246,12 @@ class Composer:
 
     def place(self, at: Keys) -> Place:
         return self._entries.place(at) or Place(str(self._file), at, (1,) * len(at))
+
+
+def _processor_methods(factory: Callable[..., Any]) -> dict[str, tuple[str, str]]:
+    """Those that it has to have: at least one of both."""
+    batch = {"process_batch": ("commands", "context")} if hasattr(factory, "process_batch") else {}
+    return batch if batch and not hasattr(factory, "process") else {"process": ("record", "context"), **batch}
 
 
 class _Elsewhere:

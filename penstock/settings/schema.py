@@ -40,6 +40,7 @@ class LinesSection(Section):
 
     path: str = Field(min_length=1)
     format: LineFormat = "lines"
+    type: str | None = Field(default=None, min_length=1)
     encoding: str | None = Field(default=None, min_length=1)
     delimiter: str | None = Field(default=None, min_length=1)
     quote: str = '"'
@@ -80,18 +81,19 @@ class SourceSection(Section):
 
 
 class StepSection(Section):
-    """One transform: exactly one of map, filter, flatMap, with the function as `module:name`."""
+    """One transform: exactly one of map, filter, flatMap, mapBatch, with the function as `module:name`."""
 
     map: str | None = None
     filter: str | None = None
     flat_map: str | None = None
+    map_batch: str | None = None
     parallelism: WholeNumber = Field(default=1, ge=1, le=1024)
     on_error: OnError = "reject"
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
-        if len({"map", "filter", "flat_map"} & self.model_fields_set) != 1:
-            raise ValueError("must have exactly one of map, filter and flatMap")
+        if len({"map", "filter", "flat_map", "map_batch"} & self.model_fields_set) != 1:
+            raise ValueError("must have exactly one of map, filter, flatMap and mapBatch")
         return self
 
 

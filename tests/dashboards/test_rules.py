@@ -17,7 +17,7 @@ from dashboards.rules import ALERT_GROUPS, RECORDING_GROUPS, Alert, RecordingRul
 from exporter.catalogue import Kind, metric_of_sample
 from tests.dashboards import promql_text
 from tests.dashboards.alert_cases import CASES, EXPORTER, PARTITION, PIPELINE, TARGET, Case
-from tests.dashboards.generated import DASHBOARDS
+from tests.dashboards.generated import DASHBOARDS, opened
 from tests.support.prometheus import program
 
 ROOT = Path(__file__).parents[2]
@@ -103,7 +103,7 @@ def test_a_paused_exporter_is_not_said_to_stand_still(tmp_path: Path) -> None:
 # What says nothing of an engine, or just that it is away.
 _OF_ENGINES = ("PenstockDown", "PenstockMissing")
 _HEALTHY_MINUTES = 2000
-_INFO = f'penstock_build_info{{{PIPELINE}, version="1", python_version="3.11"}}'
+_INFO = f'penstock_build_info{{{PIPELINE}, version="1", python_version="3.11", gil="enabled"}}'
 
 
 def healthy(values: str) -> str | None:
@@ -320,7 +320,7 @@ def test_a_runbook_names_only_metrics_and_pages_that_exist(page: Path) -> None:
 @pytest.mark.parametrize("page", sorted((ROOT / RUNBOOKS).glob("*.md")), ids=lambda page: page.stem)
 def test_a_runbook_names_only_boards_and_panels_that_exist(page: Path) -> None:
     boards = {dashboard["title"].removeprefix("Penstock: ") for dashboard in DASHBOARDS.values()}
-    panels = {panel["title"] for dashboard in DASHBOARDS.values() for panel in dashboard["panels"]}
+    panels = {panel["title"] for dashboard in DASHBOARDS.values() for panel in opened(dashboard)}
     # A page of Prometheus itself.
     known = boards | panels | {"Targets"}
     text = page.read_text(encoding="utf-8")

@@ -51,11 +51,20 @@ def test_a_second_run_adds_nothing(undisturbed: FlightsRun, expected: Result) ->
     assert undisturbed.result() == expected
 
 
+def test_many_flights_at_a_time_leave_the_same_as_one_by_one(expected: Result, tmp_path: Path) -> None:
+    run = FlightsRun(tmp_path, in_batches=True)
+    ended = run.run()
+    assert ended.returncode == 0, ended.stderr
+    result = run.result()
+    assert (result.digest, result.state) == (expected.digest, expected.state)
+
+
 @pytest.mark.parametrize("round_", range(ROUNDS))
 @pytest.mark.timeout(300)
 def test_kill_9_at_any_moment_changes_nothing_in_the_end(round_: int, expected: Result, tmp_path: Path) -> None:
     """`CRASH_ROUNDS=50 TEST_SEED=…` runs more of them, or the same ones again."""
-    run = FlightsRun(tmp_path)
+    # Every other one in batches, which are to leave the same.
+    run = FlightsRun(tmp_path, in_batches=round_ % 2 == 1)
     kills = killed_and_finished(run, round_, longest_seconds=1.6)
     result = run.result()
     print(f"{kills} kills, digest {result.digest}")

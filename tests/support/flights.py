@@ -20,6 +20,11 @@ ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "flights"
 FLIGHTS = 27_004
 ARRIVALS = 26_398
+# The lines of the file that say it, and what they are to be instead.
+IN_BATCHES = {
+    '{map: "flights:parse"}': '{mapBatch: "flights:parse_all"}',
+    'processor: "flights:DelayStatistics"': 'processor: "flights:DelayStatisticsInBatches"',
+}
 SOURCE_FILES = ("flights.py", "flights.yaml", "flights.ndjson.gz")
 
 
@@ -40,7 +45,7 @@ def state_of(data: Path, partition: int) -> Path:
 class FlightsRun:
     """One copy of the example in a folder."""
 
-    def __init__(self, folder: Path, *, unlimited: bool = True) -> None:
+    def __init__(self, folder: Path, *, unlimited: bool = True, in_batches: bool = False) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         for name in SOURCE_FILES:
@@ -48,6 +53,12 @@ class FlightsRun:
         if unlimited:
             text = (folder / "flights.yaml").read_text()
             (folder / "flights.yaml").write_text(text[: text.index("\nflowControl:")] + "\n")
+        if in_batches:
+            text = (folder / "flights.yaml").read_text()
+            for single, many in IN_BATCHES.items():
+                assert single in text
+                text = text.replace(single, many)
+            (folder / "flights.yaml").write_text(text)
 
     def command(self, *more: str) -> list[str]:
         file = str(self.folder / "flights.yaml")

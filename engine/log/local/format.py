@@ -184,7 +184,7 @@ def frame_of(commit: int, next_position: int, entries: Sequence[Entry], mark: by
             records += count
             blobs_bytes += length
             blobs.append(blob)
-        if _changes_something(unit):
+        if unit.changes_something:
             check_storable(unit)
             changing.append(unit)
     try:
@@ -211,20 +211,6 @@ def encode_head(head: Head, mark: bytes, offset: int) -> bytes:
         mark, head.body_bytes, head.blobs_bytes, head.commit, head.first_position, head.records, head.body_checksum
     )
     return fields + _CHECKSUM.pack(crc32(fields, offset & _OFFSET_BITS))
-
-
-def _changes_something(unit: Unit) -> bool:
-    return bool(
-        unit.processed_position is not None
-        or unit.progress
-        or unit.state
-        or unit.acknowledged
-        or unit.received
-        or unit.delivered
-        or unit.outbox
-        or unit.timers_added
-        or unit.timers_fired
-    )
 
 
 def decode_head(data: bytes, mark: bytes, offset: int) -> Head | None:

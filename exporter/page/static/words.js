@@ -27,5 +27,8 @@ export function duration(seconds) {
   return `${Math.floor(s / 3600)}h ${Math.floor((s % 3600) / 60)}m`;
 }
 
+/** `partition 2`, `partitions 1, 3`. */
+export const spokenPartitions = (numbers) => `partition${numbers.length > 1 ? "s" : ""} ${numbers.join(", ")}`;
+
 /** `write_limit` as `write limit`. */
 export const spoken = (name) => name.replaceAll("_", " ");

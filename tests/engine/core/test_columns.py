@@ -36,7 +36,7 @@ def test_a_part_of_the_columns_holds_that_part_of_the_records(records: list[Reco
     part = batch.columns.between(first, last)
     assert part.records() == batch.records_between(first, last)
     assert [*part.positions] == [record.position for record in part.records()]
-    assert part.count == last - first + 1
+    assert len(part) == last - first + 1
 
 
 @given(batches=st.lists(RECORDS, min_size=1, max_size=3))

@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.core.clock import ManualClock
+from engine.core.columns import Content
 from engine.core.errors import DataFolderError
-from engine.core.records import Record, WriteSource
+from engine.core.records import WriteSource
 from engine.core.unit import Unit
-from engine.log import partition_log
+from engine.log import load
 from engine.log.local.inspection import Inspection
 from engine.log.local.repair import repair
 from engine.log.lost import LOST_INTENT
@@ -126,14 +127,14 @@ def test_reading_at_a_damaged_batch_stops_with_its_position(path: Path) -> None:
 def test_what_is_nested_too_deep_to_be_read_is_as_it_was_written_and_no_damage(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    encode = partition_log.encode_batch
+    encode = load.encode_batch
 
-    def encode_deeper(records: list[Record]) -> tuple[bytes, str]:
+    def encode_deeper(records: Content) -> tuple[bytes, str]:
         blob, kinds = encode(records)
         before, after = blob.split(b"\x81\xa1n")
         return before + b"\x91" * 100_000 + after, kinds
 
-    monkeypatch.setattr(partition_log, "encode_batch", encode_deeper)
+    monkeypatch.setattr(load, "encode_batch", encode_deeper)
     fill(place, [1])
     assert damages(place) == []
     with (

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import strategies as st
@@ -47,6 +48,20 @@ class OverlayMachine(RuleBasedStateMachine):
     def put(self, key: str, value: int) -> None:
         self.overlay.put(key, value)
         self.record[key] = value
+
+    @rule(values=st.dictionaries(KEYS, st.integers(-5, 5)))
+    def put_many(self, values: dict[str, int]) -> None:
+        self.overlay.put_many(values)
+        self.record |= values
+
+    @rule(values=st.dictionaries(KEYS, st.integers(-5, 5)), bad=st.sampled_from([object(), {1: {2: object()}}]))
+    def put_many_of_which_one_cannot_be_stored(self, values: dict[str, Any], bad: object) -> None:
+        with pytest.raises(TypeError):
+            self.overlay.put_many({**values, "bad": bad})
+
+    @rule(keys=st.lists(KEYS))
+    def get_many(self, keys: list[str]) -> None:
+        assert self.overlay.get_many(keys) == {key: self.record[key] for key in keys if key in self.record}
 
     @rule(key=KEYS)
     def delete(self, key: str) -> None:

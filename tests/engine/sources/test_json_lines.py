@@ -6,12 +6,14 @@ import gzip
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.core.errors import ConfigurationError
 from engine.sources.json_lines import JsonLines
 from engine.sources.lines import lines
 from engine.sources.protocol import SourceStart, is_prompt
@@ -42,6 +44,40 @@ def test_a_key_that_occurs_twice_counts_as_it_was_written_last(path: Path) -> No
 def test_a_whole_number_is_kept_whole_however_large(path: Path) -> None:
     path.write_bytes(b"18446744073709551616\n%d\n" % 10**50)
     assert decoded(path) == [(1, 2**64), (2, 10**50)]
+
+
+class Flight(msgspec.Struct):
+    carrier: str
+    delay: int | None = None
+
+
+class Row(TypedDict):
+    carrier: str
+
+
+def test_with_a_type_a_line_becomes_one_and_fields_that_it_does_not_name_are_passed_over(path: Path) -> None:
+    path.write_bytes(b'{"carrier": "UA", "delay": 5, "x": [1]}\n{"carrier": "B6"}\n')
+    assert decoded(path, type=Flight) == [(1, Flight("UA", 5)), (2, Flight("B6"))]
+    assert decoded(path, type=Row) == [(1, {"carrier": "UA"}), (2, {"carrier": "B6"})]
+
+
+def test_a_line_that_does_not_fit_the_type_is_said_to_with_its_number_and_the_field(path: Path) -> None:
+    path.write_bytes(b'{"carrier": "UA"}\n{"carrier": "UA", "delay": "late"}\n{"carrier"\n')
+    (_, good), (_, unfit), (_, no_json) = decoded(path, type=Flight)
+    assert good == Flight("UA")
+    assert isinstance(unfit, Unreadable)
+    assert (
+        f"{path}, line 2: it is not what is asked for: Expected `int | null`, got `str` - at `$.delay`" in unfit.reason
+    )
+    assert isinstance(no_json, Unreadable)
+    assert "it is no JSON" in no_json.reason
+
+
+def test_a_type_that_no_line_can_become_is_refused_and_so_is_one_for_other_lines(path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="type: no line can be decoded into"):
+        lines(path, format="json", type=lambda: None)
+    with pytest.raises(ConfigurationError, match="type is for format: json"):
+        lines(path, type=Flight)
 
 
 @pytest.mark.parametrize(

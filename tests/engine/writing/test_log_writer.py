@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.core.clock import ManualClock, SystemClock
+from engine.core.columns import Columns
 from engine.core.errors import StoppedError
 from engine.core.identity import partition_of
 from engine.core.snapshot import VertexKind, VertexSnapshot
@@ -90,8 +91,9 @@ class Log:
         if self.commits_left == 0:
             raise StoppedError("it died")
         self.commits_left -= 1
-        for record in unit.records:
-            self.values[record.value[0]].append(record.value)
+        assert isinstance(unit.records, Columns)
+        for value in unit.records.values:
+            self.values[value[0]].append(value)
         self.progress |= {progress.source: progress for progress in unit.progress}
 
     def source_passed(self, progress: SourceProgress) -> None:

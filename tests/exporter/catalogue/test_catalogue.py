@@ -54,7 +54,7 @@ PROMISED = {
     "penstock_append_failures_total": "partition reason",
     "penstock_disk_free_bytes": "",
     "penstock_config_overridden": "partition",
-    "penstock_build_info": "version python_version",
+    "penstock_build_info": "version python_version gil",
     "penstock_snapshot_age_seconds": "",
     "penstock_scrape_duration_seconds": "",
     "penstock_series": "",

@@ -240,6 +240,7 @@ def test_info_says_what_is_running(port: OpenPort) -> None:
     assert info["pipeline"]["state"] == "running"
     assert info["pipeline"]["partitions"] == 2
     assert info["build"]["name"] == "penstock"
+    assert info["build"]["gil"] == "enabled"
     assert info["engine"] == {"storage": "memory"}
 
 

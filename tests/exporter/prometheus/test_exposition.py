@@ -30,9 +30,11 @@ from exporter.catalogue import PortSnapshot, metric, metric_of_sample, metrics
 from exporter.prometheus import Exposer, ExpositionWriter, Format
 from exporter.prometheus.collector import PenstockCollector, prometheus_family
 from exporter.scraper import Family, Scraper
-from tests.support.engines import FakeEngine
+from tests.support.engines import FakeEngine, FakeEngines
 from tests.support.snapshots import (
     TAKEN_MONOTONIC_NS,
+    bridge_snapshot,
+    bridged_snapshot,
     busy_snapshot,
     engine_snapshot,
     partition,
@@ -58,11 +60,21 @@ def port() -> PortSnapshot:
 
 
 def families_of(snapshot: EngineSnapshot) -> tuple[Family, ...]:
-    return Scraper(FakeEngine(snapshot), clock=clock(), pushes=pushes, port=port).scrape(lambda families: families)
+    return Scraper(everything(snapshot), clock=clock(), pushes=pushes, port=port).scrape(lambda families: families)
+
+
+def everything(snapshot: EngineSnapshot) -> FakeEngines:
+    """An engine, and behind the same door another one's job and the bridge to it."""
+    return FakeEngines(snapshot, bridged_snapshot(), bridge_snapshot())
 
 
 def exposed(snapshot: EngineSnapshot, format: Format) -> str:
-    exposer = Exposer(FakeEngine(snapshot), clock=clock(), pushes=pushes, port=port)
+    exposer = Exposer(
+        FakeEngine(snapshot) if snapshot == engine_snapshot() else everything(snapshot),
+        clock=clock(),
+        pushes=pushes,
+        port=port,
+    )
     return exposer.expose(accept=format.value, accept_encoding="").body.decode()
 
 

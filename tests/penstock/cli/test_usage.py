@@ -1,6 +1,8 @@
 """What the command says when it is asked for help, or asked wrongly."""
 
+import platform
 import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,8 +45,10 @@ def test_each_command_explains_itself(call: Call) -> None:
         assert len(out.splitlines()) > 3
 
 
-def test_the_version_is_that_of_the_package(call: Call) -> None:
-    assert call("--version") == (0, f"penstock, version {penstock.__version__}\n", "")
+def test_the_version_is_that_of_the_package_on_this_python_and_says_whether_its_threads_take_turns(call: Call) -> None:
+    lock = "enabled" if getattr(sys, "_is_gil_enabled", lambda: True)() else "disabled"
+    said = f"penstock, version {penstock.__version__}, Python {platform.python_version()}, GIL {lock}\n"
+    assert call("--version") == (0, said, "")
 
 
 @pytest.mark.parametrize(
