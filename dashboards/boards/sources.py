@@ -20,7 +20,7 @@ FILES = Row(
             title="Read of each source's files",
             shows="How much of its files a source has read. Empty for what has no end.",
             healthy="rises to 100 %, where the run ends.",
-            otherwise="it stands: the board Back pressure says what the task waits for; the run's log, what is damaged.",
+            otherwise="it stands: the board Back pressure says what the task waits for; its log, what is damaged.",
             queries=(
                 Query(
                     expression=largest(
