@@ -51,6 +51,12 @@ class LogCorruptedError(PenstockError):
 class AppendError(PenstockError):
     """The log could not store a unit (disk full, I/O error); nothing of the unit was stored."""
 
+    def __init__(self, why: str, *, passing: bool = False, too_large: bool = False) -> None:
+        super().__init__(why)
+        # Whether the log is only out of reach for a while, and whether no log of this kind will ever take the unit.
+        self.passing = passing
+        self.too_large = too_large
+
 
 class PartitionLostError(PenstockError):
     """Another instance has the partition; whoever wrote to it here stops."""
@@ -75,10 +81,14 @@ class WriteFailedError(PenstockError):
     `written` has the place of each value that is in the log all the same, by its number in the request (from 0).
     """
 
-    def __init__(self, why: str, *, stopping: bool, written: Mapping[int, Place] | None = None) -> None:
+    def __init__(
+        self, why: str, *, passing: bool, too_large: bool = False, written: Mapping[int, Place] | None = None
+    ) -> None:
         super().__init__(why)
-        # Whether the engine is ending; otherwise the log has no room or is broken.
-        self.stopping = stopping
+        # Whether it passes by itself: the engine starts or ends, a worker or the log's cluster is away. Otherwise the
+        # log has no room, is broken, or will never take so much at once.
+        self.passing = passing
+        self.too_large = too_large
         self.written = dict(written or {})
 
 

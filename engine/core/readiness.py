@@ -27,7 +27,7 @@ def check_running(state: EngineState) -> None:
 def check_takes_records(state: EngineState) -> None:
     """Raises `WriteFailedError` until all partitions can be written to."""
     if state is EngineState.STARTING:
-        raise WriteFailedError(f"the engine {what_it_does(state)} and takes no records yet", stopping=True)
+        raise WriteFailedError(f"the engine {what_it_does(state)} and takes no records yet", passing=True)
 
 
 def what_it_does(state: EngineState) -> str:

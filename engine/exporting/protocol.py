@@ -74,8 +74,9 @@ class LaterExporter(Exporter, Protocol):
     """An exporter that takes records in `export` and says later that they are safe; what `export` returns is unused.
 
     `acknowledged` is asked after each `export` and every 50 ms while something is open; None while nothing is safe.
-    Positions never go back. If it raises, or `export` does, all records behind the last acknowledged one are handed
-    over again: what the exporter still holds of them it must forget.
+    Positions never go back, but for rejects that are replayed: these come when nothing is open, and `acknowledged` then
+    names the last of them. If it raises, or `export` does, all records behind the last acknowledged one are handed over
+    again, or the rejects are: what the exporter still holds of them it must forget.
     """
 
     def acknowledged(self) -> Safe | None: ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 from random import Random
@@ -53,6 +53,8 @@ _LATER_WAIT_NS = 50 * NS_PER_MS
 # How many records that come for the first time go with many that are tried again, and how many of these wait at most.
 _WITNESSES = 10
 _WAITING_BATCHES_MAX = 10
+# In pauses of the retry policy: how long who acknowledges later may name other records than the one that is replayed.
+_REPLAY_PAUSES = 300
 _ENDING = (StoppedError, ConfigurationError, TaskFailedError)
 
 # Keeps records aside, each with the reason; raises `OSError` and keeps none.
@@ -235,7 +237,7 @@ class ExportingTask:
                 continue
             if not self._paused and not self._handed_over and not self._replays.empty():
                 self._replay(exporter, *self._replays.get())
-            batches = [] if self._paused else self._read()
+            batches = [] if self._paused or self._holds_for_replay(exporter) else self._read()
             if batches:
                 self._export(exporter, batches)
             elif not self._paused and (again := self._due()):
@@ -285,7 +287,7 @@ class ExportingTask:
         if not self._handed_over or self._is_soft:
             self._timer.idle()
             self._partition.wait_for_record(self._next_position, wait_ns)
-        elif self._stopping or self._paused or self._waits_much:
+        elif self._stopping or self._paused or self._waits_much or not self._replays.empty():
             self._rest(wait_ns)
         else:
             self._partition.wait_for_record(self._next_position, wait_ns)
@@ -358,19 +360,24 @@ class ExportingTask:
                 self._wait_out_pause()
         return False
 
+    def _holds_for_replay(self, exporter: Exporter) -> bool:
+        """Whether what is open is to be acknowledged first: then it is clear what an acknowledgement is of."""
+        return isinstance(exporter, LaterExporter) and not self._replays.empty()
+
     def _replay(self, exporter: Exporter, records: Sequence[Record], done: Event) -> None:
-        refused: Mapping[int, str] = {}
-        if isinstance(exporter, LaterExporter):
-            refused = {record.position: "who acknowledges later is not handed rejects again" for record in records}
-        while not refused and not self._abandoned:
+        refused: dict[int, str] = {}
+        while (left := [record for record in records if record.position not in refused]) and not self._abandoned:
             try:
-                self._cursor = self._timed(exporter, records)
+                cursor = self._timed(exporter, left)
+                self._cursor = self._replayed_cursor(exporter, left[-1].position, cursor)
                 break
             except _ENDING:
                 raise
             except RefusedRecordsError as error:
                 self._cursor = error.cursor if type(error.cursor) is bytes else self._cursor
-                refused = error.reasons
+                refused |= error.reasons
+                if not isinstance(exporter, LaterExporter):
+                    break
             except Exception as error:
                 self._stumbled(error)
         if self._abandoned:
@@ -383,6 +390,27 @@ class ExportingTask:
             self._stored = Acknowledgement(self._cell.name, self._stored.position, self._cursor)
             self._partition.acknowledge(self._stored)
         done.set()
+
+    def _replayed_cursor(self, exporter: Exporter, position: int, cursor: bytes | None) -> bytes | None:
+        """Waits until one that acknowledges later names the last record of a replay; the cursor from then on."""
+        if not isinstance(exporter, LaterExporter):
+            return cursor
+        began_ns = self._clock.monotonic_ns()
+        other = 0
+        while not self._abandoned:
+            safe = exporter.acknowledged()
+            if safe is not None and not _is_cursor(safe.cursor):
+                raise _no_cursor(safe.cursor)
+            if safe is not None and safe.position == position:
+                return self._stored.cursor if safe.cursor is None else safe.cursor
+            if safe is not None and safe.position > position:
+                other = safe.position
+            if other and self._clock.monotonic_ns() - began_ns >= _REPLAY_PAUSES * self._rules.retry.first_ns:
+                raise RefusedRecordsError(
+                    {position: f"acknowledged() says {other} and never {position}, so nobody knows if it is safe"}
+                )
+            self._rest(_LATER_WAIT_NS)
+        return self._stored.cursor
 
     def _judge(self, records: Sequence[Record], error: RefusedRecordsError) -> None:
         """Some records of a call were refused: finds out whose fault that is, and does what has to be done."""

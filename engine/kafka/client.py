@@ -30,6 +30,9 @@ _PATIENCE: dict[str, Any] = {
     "topic.metadata.refresh.interval.ms": 30_000,
 }
 
+# Who wants to know why something failed waits no longer than this.
+_ASK_SECONDS = 2.0
+
 clients_log = logging.getLogger("penstock.kafka.client")
 
 
@@ -58,24 +61,33 @@ class Cluster:
         self._lock = threading.Lock()
         # What a client said last of brokers that cannot be reached; None while they can.
         self._unreachable: str | None = None
+        # … and of one that can, and does not let us in.
+        self._refused: str | None = None
 
     def _told(self, error: KafkaError) -> None:
-        if error.code() not in (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE):
-            return
         with self._lock:
-            # That all are down is no news where it is known why.
-            if self._unreachable is None or error.code() != KafkaError._ALL_BROKERS_DOWN:
+            if error.code() in (KafkaError._AUTHENTICATION, KafkaError._SSL):
+                self._refused = _plain(error.str())
+            elif error.code() in (KafkaError._TRANSPORT, KafkaError._RESOLVE) or (
+                # That all are down is no news where it is known why.
+                error.code() == KafkaError._ALL_BROKERS_DOWN and self._unreachable is None
+            ):
                 self._unreachable = _plain(error.str())
 
     def reached(self) -> None:
         """Somebody had an answer just now."""
-        if self._unreachable is not None:
+        if self._unreachable is not None or self._refused is not None:
             with self._lock:
-                self._unreachable = None
+                self._unreachable = self._refused = None
 
     @property
     def why_unreachable(self) -> str | None:
-        return self._unreachable
+        return self._refused or self._unreachable
+
+    @property
+    def why_refused(self) -> str | None:
+        """A password or a certificate that does not fit: no waiting mends it."""
+        return self._refused
 
     def _made(self, make: Callable[[dict[str, Any]], Any], **settings: Any) -> Any:
         try:
@@ -155,6 +167,15 @@ def low_and_high(
     """The first offset that is there, and the one behind the last. Raises `KafkaException`."""
     low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout_ns / NS_PER_SECOND)
     return int(low), int(high)
+
+
+def copies_in_sync(cluster: Cluster, topic: str, partition: int) -> int | None:
+    """How many copies of a partition have all that was acknowledged; None where nobody answers just now."""
+    try:
+        found = cluster.admin().list_topics(topic, timeout=_ASK_SECONDS).topics[topic].partitions.get(partition)
+    except KafkaException:
+        return None
+    return None if found is None else len(found.isrs)
 
 
 def _plain(said: str) -> str:

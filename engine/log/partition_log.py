@@ -33,6 +33,8 @@ _UNITS_PER_COMMIT_MAX = 256
 # A commit of so many records waits for no company.
 _WORTH_A_COMMIT_RECORDS = 1000
 _NO_UNIT = Unit(source=WriteSource.INTERNAL)
+# A log elsewhere that has not answered for so long is away.
+_AWAY_NS = 5 * NS_PER_SECOND
 _TAIL_BYTES_MAX = 16 * 1024 * 1024
 
 Committed = Callable[[Sequence[Unit]], None]
@@ -74,6 +76,8 @@ class PartitionLog:
         self._has_company = Event()
         self._tail = TailCache(tail_bytes)
         self._last_position = 0
+        # When the commit that is under way was asked for.
+        self._committing_since_ns: int | None = None
         self.append_duration = Histogram()
         self.append_failures = dict.fromkeys(FAILURE_REASONS, 0)
         self._timestamp_asked = (-1, 0)
@@ -106,6 +110,17 @@ class PartitionLog:
     @property
     def last_position(self) -> int:
         return self._last_position
+
+    @property
+    def why_away(self) -> str | None:
+        """Why whoever writes now would wait for long; None where the log is on this machine, or answers."""
+        since_ns = self._committing_since_ns
+        if since_ns is None or not self._storage.pace.is_remote:
+            return None
+        waited_ns = self._clock.monotonic_ns() - since_ns
+        if waited_ns < _AWAY_NS:
+            return None
+        return f"partition {self._partition}: the log has not answered for {waited_ns // NS_PER_SECOND} s"
 
     # -- appending ---
 
@@ -172,6 +187,7 @@ class PartitionLog:
                 )
             raise
         finally:
+            self._committing_since_ns = None
             # Before the lead is handed on, so that those who are served now may share the next commit.
             for ticket in tickets:
                 ticket.done = True
@@ -208,6 +224,7 @@ class PartitionLog:
                 )
                 position += count
             entries.append(Entry(load.unit, batch))
+        self._committing_since_ns = tickets[0].started_ns
         try:
             self._storage.commit(entries if riders is None else [Entry(riders, None), *entries])
         except StorageError as error:
@@ -254,7 +271,11 @@ class PartitionLog:
             ticket.error = (
                 PartitionLostError(str(error))
                 if isinstance(error, LostPartitionError)
-                else AppendError(f"partition {self._partition} could not store a write: {error}")
+                else AppendError(
+                    f"partition {self._partition} could not store a write: {error}",
+                    passing=error.reason in CONCERNING_ALL,
+                    too_large=error.reason == "too_large",
+                )
             )
 
     # -- reading ---

@@ -192,6 +192,11 @@ class Partition:
             source, records, blocked=blocked, always_allowed=always_allowed, is_canceled=is_canceled
         )
 
+    @property
+    def why_away(self) -> str | None:
+        """Why whoever writes now would wait for long; None where its log answers."""
+        return self._log.why_away
+
     def append(self, unit: Unit, permit: Permit | None = None) -> int:
         """Stores a unit and returns its last position; permits are taken before, nothing waits for one in here.
 

@@ -108,3 +108,15 @@ class BatchProcessor(Protocol):
 
 
 ProcessorFactory = Callable[[], Processor | BatchProcessor]
+
+
+class Aside(Protocol):
+    """Where the commands go that are rejected, beside the rejection in the log."""
+
+    def keep(self, refused: Sequence[tuple[Record, str]], cause: Exception | None) -> None:
+        """Keeps records, each with the reason; `cause` ended the first. Raises `OSError` and has kept none."""
+        ...
+
+    def take_back(self, refused: Sequence[tuple[Record, str]]) -> None:
+        """They are not rejected after all, or will be once more."""
+        ...

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 from engine.core.clock import NS_PER_SECOND, Clock
 from engine.core.errors import AppendError, ConfigurationError, StateReadError, StoppedError, TaskFailedError
 from engine.core.observing import BatchObserver
-from engine.core.rarely import Rarely, and_more
 from engine.core.record_batch import RecordBatch
 from engine.core.records import Record, RecordType, WriteSource, decode_record
 from engine.core.snapshot import BlockReason
@@ -22,15 +20,13 @@ from engine.partition.retention import DiskSpace
 from engine.processing.commands import Commands, runs_of
 from engine.processing.context import Rejected, UnitContext
 from engine.processing.observation import Observation
-from engine.processing.protocol import BatchContext, ProcessingContext, ProcessorFactory
+from engine.processing.protocol import Aside, BatchContext, ProcessingContext, ProcessorFactory
 from engine.processing.state import StateOverlay
 from engine.processing.timers import TimerQueue
 
 if TYPE_CHECKING:
     from engine.partition.partition import Partition
     from engine.tasks.subtask import Subtask
-
-log = logging.getLogger("penstock.processing")
 
 Process = Callable[[Record, ProcessingContext], None]
 ProcessBatch = Callable[[Commands, BatchContext], None]
@@ -52,12 +48,22 @@ class _Taken:
     commands: Callable[[], Sequence[Record]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """A command of the unit in hand is rejected."""
+
+    record: Record
+    reason: str
+    # None where the processor itself rejects it.
+    error: Exception | None
+
+
 class ProcessingTask:
     """Reads commands in order, lets the processor work, and commits results, state and progress as one unit.
 
     Exactly once: a unit holds whole records only, and the position up to which they are processed. Events and
     rejections are passed over. A record whose processing raises is tried `attempts` times on its own, then
-    rejected, or stops the pipeline.
+    rejected, or stops the pipeline. What is rejected is kept aside before its unit is stored.
     """
 
     def __init__(
@@ -68,6 +74,7 @@ class ProcessingTask:
         subtask: Subtask,
         clock: Clock,
         *,
+        aside: Aside,
         on_error: Literal["reject", "stop"],
         attempts: int,
         batch_records: int,
@@ -80,6 +87,7 @@ class ProcessingTask:
         self._timer = subtask.timer
         self._meter = subtask.meter
         self._clock = clock
+        self._aside = aside
         self._on_error = on_error
         self._attempts = attempts
         self._batch_records = batch_records
@@ -106,9 +114,8 @@ class ProcessingTask:
             )
         self._process_one = process or self._as_batch
         self._observation = None if observer is None else Observation(observer, partition, subtask, clock)
-        # Why commands of the unit in hand are rejected; a unit that comes to nothing rejects nobody.
-        self._refused: list[Literal["error", "processor"]] = []
-        self._rejections = Rarely(clock)
+        # A unit that comes to nothing rejects nobody.
+        self._refused: list[_Refusal] = []
         self._stopping = False
         self._canceled = False
         self._timers_stopped = False
@@ -290,8 +297,7 @@ class ProcessingTask:
                 self._stop_run(record, f"cannot go on: {error}", error)
             context.undo_record()
             if isinstance(error, Rejected):
-                self._refused.append("processor")
-                context.refuse(str(error))
+                self._refuse(record, str(error), None)
                 return
             if attempt == self._attempts:
                 self._failed(record, error)
@@ -309,10 +315,11 @@ class ProcessingTask:
         text = f"{type(error).__name__}: {error}"
         if self._on_error == "stop":
             self._stop_run(record, f"failed with {text}", error)
-        if (count := self._rejections.more()) is not None:
-            log.warning("record at %s is rejected: %s%s", self._place(record), text, and_more(count), exc_info=error)
-        self._refused.append("error")
-        self._context.refuse(text)
+        self._refuse(record, text, error)
+
+    def _refuse(self, record: Record, reason: str, error: Exception | None) -> None:
+        self._refused.append(_Refusal(record, reason, error))
+        self._context.refuse(reason)
 
     def _stop_run(self, record: Record, how: str, error: Exception) -> NoReturn:
         if self._observation is not None:
@@ -324,9 +331,28 @@ class ProcessingTask:
 
     def _count_refused(self) -> None:
         """The unit is stored, its rejections count now."""
-        for reason in self._refused:
-            self._meter.reject(reason)
+        for refusal in self._refused:
+            self._meter.reject("processor" if refusal.error is None else "error")
         self._refused.clear()
+
+    def _keep_refused(self) -> None:
+        """Keeps aside what the unit in hand rejects, however long the disk takes."""
+        refused = [(refusal.record, refusal.reason) for refusal in self._refused]
+        while True:
+            try:
+                self._aside.keep(refused, self._refused[0].error)
+            except OSError as error:
+                if not self._partition.pause_after_failure():
+                    raise StoppedError("the partition is stopping") from error
+            else:
+                return
+
+    def _discard(self, before: tuple[int, int]) -> None:
+        """The unit in hand comes to nothing."""
+        self._context.discard(*before)
+        if self._refused:
+            self._aside.take_back([(refusal.record, refusal.reason) for refusal in self._refused])
+            self._refused.clear()
 
     # -- handing over ---
 
@@ -345,8 +371,7 @@ class ProcessingTask:
             try:
                 self._append(unit, always_allowed=taken.always_allowed)
             except UNSTORABLE:
-                self._context.discard(*before)
-                self._refused.clear()
+                self._discard(before)
                 self._one_by_one(taken.commands(), position)
             else:
                 self._state.committed()
@@ -373,8 +398,7 @@ class ProcessingTask:
             try:
                 self._append(unit, always_allowed=always_allowed)
             except UNSTORABLE as error:
-                self._context.discard(*before)
-                self._refused.clear()
+                self._discard(before)
                 self._context.begin(record)
                 self._failed(record, error)
                 unit = self._context.take_unit(record.position)
@@ -395,6 +419,8 @@ class ProcessingTask:
                 # In a rejection, what came from the log is nested one level deeper.
                 if record.record_type != _REJECTION:
                     check_depth(record.value)
+        if self._refused:
+            self._keep_refused()
         if unit.outbox:
             self._await_outbox()
         while True:

@@ -90,11 +90,11 @@ class Engine:
 
         `share` is what of the pipeline runs in this process; without one, all of it.
         """
-        check(pipeline)
+        self._options = options or EngineOptions()
+        check(pipeline, runs_anywhere=self._options.storage == "kafka")
         check_interpreter()
         self.pipeline = pipeline
         self._flow_control = flow_control or FlowControlSettings()
-        self._options = options or EngineOptions()
         self._clock = clock or SystemClock()
         self._folder = DataFolder(data)
         self._storage = storage or self._storage_of_options

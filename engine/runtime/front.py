@@ -16,13 +16,14 @@ from engine.partition.partition import Partition
 from engine.pipeline import KeyFunction, OnError, PipelineDescription, SourceSpec
 from engine.runtime.data_folder import DataFolder
 from engine.runtime.share import Share
-from engine.sources.protocol import SourceStart, can_restart
+from engine.sources.protocol import SourceStart, can_restart, source_and_split
 from engine.sources.task import SourceTask
 from engine.tasks.buffers import Buffer, Gate, InputGate, LocalBufferPool
 from engine.tasks.outlets import BalancedOutlet, KeyedOutlet, Outlet
 from engine.tasks.subtask import Failed, Subtask
 from engine.transforms.task import StepTask
 from engine.writing.log_writer import LogWriterTask, Unstorable
+from engine.writing.reject_folder import RejectFolder
 from engine.writing.rejects import Reject, RejectFile
 
 LOG_WRITER = "log-writer"
@@ -143,7 +144,13 @@ class Front:
         `progress` is how far all partitions have stored the sources, those of other processes included; `elsewhere`
         leads to these.
         """
-        stored = {source.name: _stored(source, progress) for source in self._pipeline.sources}
+        stored = {
+            name: places
+            for source in self._pipeline.sources
+            for name, places in _stored_with_splits(source, progress).items()
+        }
+        if self._options.storage != "memory":
+            self._take_back_rejects(stored)
         self._source_tasks, self._step_tasks, self._writer_tasks, self.gates = [], [], [], {}
         pools_before = {subtask: subtask.pool for subtask in self.subtasks}
         self._make_writers(stored)
@@ -170,8 +177,29 @@ class Front:
         for source, subtask in zip(self._own_sources, self._sources, strict=True):
             failed = self._on_value_error(subtask, source.on_error)
             outlet = self._outlet(subtask, gates, first_channel, pools_before[subtask], failed, source.on_error, stored)
-            self._make_source(source, subtask, list(stored[source.name].values()), outlet, failed)
+            self._make_source(source, subtask, stored, outlet, failed)
         self.pools = [subtask.pool for subtask in self.subtasks if subtask.pool is not None]
+
+    def _take_back_rejects(self, stored: Mapping[str, Mapping[int, SourceProgress]]) -> None:
+        """What was set aside behind the places from which the sources go on comes again."""
+        folder = RejectFolder(self._folder.rejects)
+        restartable = {source.name for source in self._pipeline.sources if can_restart(source.source)}
+        begins = {name: min(place.offset for place in places.values()) for name, places in stored.items()}
+
+        def is_read_again(entry: Mapping[str, Any]) -> bool:
+            source = entry.get("source", "")
+            return source_and_split(source)[0] in restartable and entry.get("offset", 0) > begins.get(source, 0)
+
+        def is_stored_again(entry: Mapping[str, Any]) -> bool:
+            source = entry.get("source", "")
+            if source_and_split(source)[0] not in restartable:
+                return False
+            place = stored.get(source, {}).get(entry.get("partition", 0)) or SourceProgress(source, 0)
+            return (entry.get("offset", 0), entry.get("extra", 0)) > (place.offset, place.extra)
+
+        for name in (*restartable, *(step.name for step in self._pipeline.steps), KEY):
+            folder.take_back(name, is_read_again)
+        folder.take_back(LOG_WRITER, is_stored_again)
 
     def start(self) -> None:
         """Starts everybody, downstream first, so that nobody waits for a consumer that does not run yet."""
@@ -229,7 +257,7 @@ class Front:
                 in_order=self._in_order,
                 batch_records=max(self._options.buffer_records, 1000),
                 value_type=pipeline.value_type,
-                unstorable=self._on_unstorable(subtask),
+                unstorable=self._on_unstorable(subtask, number),
             )
             subtask.body = writer.run
             self._writer_tasks.append(writer)
@@ -238,20 +266,27 @@ class Front:
         self,
         spec: SourceSpec,
         subtask: Subtask,
-        stored: Sequence[SourceProgress],
+        stored: Mapping[str, Mapping[int, SourceProgress]],
         outlet: Outlet,
         failed: OnValueError,
     ) -> None:
-        furthest_back = min(stored, key=lambda progress: progress.offset)
+        places = [*stored[spec.name].values()]
+        furthest_back = min(places, key=lambda progress: progress.offset)
+        splits = {}
+        for name, by_partition in stored.items():
+            source, split = source_and_split(name)
+            if source == spec.name and split:
+                splits[split] = [*by_partition.values()]
         task = SourceTask(
             spec.name,
             spec.source,
             SourceStart(furthest_back.offset, furthest_back.cursor),
-            {progress.offset for progress in stored},
+            {progress.offset for progress in places},
             outlet,
             subtask,
             failed,
             buffer_records=self._options.buffer_records,
+            splits=splits,
         )
         subtask.body = task.run
         self._source_tasks.append(task)
@@ -294,21 +329,29 @@ class Front:
         name = culprit or subtask.vertex.task
         return OnValueError(name, policy, RejectFile(self._folder.rejects, name, self._clock), subtask)
 
-    def _on_unstorable(self, subtask: Subtask) -> Unstorable:
+    def _on_unstorable(self, subtask: Subtask, partition: int) -> Unstorable:
         """What happens to values that the log cannot hold: the last task in front of it decides."""
         steps = self._pipeline.steps
         policies = {source.name: steps[-1].on_error if steps else source.on_error for source in self._pipeline.sources}
         rejects = RejectFile(self._folder.rejects, LOG_WRITER, self._clock)
 
-        def unstorable(source: str, offset: int, values: Sequence[tuple[object, Exception]]) -> None:
+        def unstorable(progress: SourceProgress, values: Sequence[tuple[object, Exception]]) -> None:
+            source, offset = progress.source, progress.offset
             reasons = [f"the log cannot hold it: {type(error).__name__}: {error}" for _, error in values]
-            if policies[source] == "stop":
+            if policies[source_and_split(source)[0]] == "stop":
                 raise TaskFailedError(f"{LOG_WRITER} failed at {source}, up to {offset}: {reasons[0]}") from values[0][
                     1
                 ]
             rejects.put(
                 [
-                    Reject(source=source, offset=offset, reason=reason, value=value)
+                    Reject(
+                        source=source,
+                        offset=offset,
+                        reason=reason,
+                        value=value,
+                        partition=partition,
+                        extra=progress.extra,
+                    )
                     for (value, _), reason in zip(values, reasons, strict=True)
                 ]
             )
@@ -329,6 +372,22 @@ def _stored(source: SourceSpec, progress: Mapping[int, ProgressBySource]) -> dic
         furthest = SourceProgress(source.name, max(progress.offset for progress in stored.values()))
         return dict.fromkeys(stored, furthest)
     return stored
+
+
+def _stored_with_splits(
+    source: SourceSpec, progress: Mapping[int, ProgressBySource]
+) -> dict[str, dict[int, SourceProgress]]:
+    """The same of all its splits that any partition knows, by the name of each."""
+    names = {
+        name
+        for by_source in progress.values()
+        for name in by_source
+        if source_and_split(name)[0] == source.name and name != source.name
+    }
+    return {source.name: _stored(source, progress)} | {
+        name: {number: by_source.get(name, SourceProgress(name, 0)) for number, by_source in progress.items()}
+        for name in sorted(names)
+    }
 
 
 def _edge(source: VertexSnapshot, sources: int, target: VertexSnapshot, targets: int) -> EdgeSnapshot:

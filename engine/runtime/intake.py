@@ -9,7 +9,7 @@ from threading import Condition, Lock
 from typing import Any
 
 from engine.core.clock import NS_PER_SECOND
-from engine.core.errors import AppendError, StoppedError, WriteFailedError, WrongRecordError
+from engine.core.errors import AppendError, PartitionLostError, StoppedError, WriteFailedError, WrongRecordError
 from engine.core.identity import partition_of
 from engine.core.records import Place, Record, RecordType, WriteSource, encode_record
 from engine.core.storable import UNSTORABLE, any_too_deep
@@ -123,7 +123,7 @@ class Intake:
     def _call(self) -> Iterator[None]:
         with self._changed:
             if not self._is_open:
-                raise WriteFailedError("the engine is not running and takes no records", stopping=True)
+                raise WriteFailedError("the engine is not running and takes no records", passing=True)
             self._calls += 1
         try:
             yield
@@ -173,7 +173,10 @@ class Intake:
     def _check_room(self, units: Mapping[int, Unit]) -> None:
         for number in units:
             if self._partitions[number].disk_space is not DiskSpace.ENOUGH:
-                raise WriteFailedError(f"the disk of partition {number} is all but full", stopping=False)
+                raise WriteFailedError(f"the disk of partition {number} is all but full", passing=False)
+            if (why := self._partitions[number].why_away) is not None:
+                # Who waits in the line already finds out when it is back.
+                raise WriteFailedError(why, passing=True)
 
     def _admitted(self, units: Mapping[int, Unit]) -> dict[int, Permit] | Refusal:
         """A permit from every partition, or the refusal of the first that gives none."""
@@ -208,10 +211,11 @@ class Intake:
         except BaseException as error:
             self._give_back(permits, units)
             permits.clear()
-            if isinstance(error, AppendError | StoppedError):
+            if isinstance(error, AppendError | StoppedError | PartitionLostError):
                 written = dict(_numbered({n: u for n, u in units.items() if u.first_position >= 0}, turns))
-                stopping = isinstance(error, StoppedError)
-                raise WriteFailedError(str(error), stopping=stopping, written=written) from error
+                passing = not isinstance(error, AppendError) or error.passing
+                too_large = isinstance(error, AppendError) and error.too_large
+                raise WriteFailedError(str(error), passing=passing, too_large=too_large, written=written) from error
             if isinstance(error, UNSTORABLE):
                 # Of several partitions each was checked before; with one, nothing was written.
                 assert isinstance(unit.records, list), "they were made here"

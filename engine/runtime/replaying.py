@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from threading import Event, Thread
 from typing import Any
+
+import msgspec
 
 from engine.core.clock import Clock
 from engine.core.errors import AppendError, DataFolderError, StoppedError
@@ -23,7 +26,7 @@ from engine.tasks.subtask import Failed
 from engine.transforms.task import as_many
 from engine.writing.again import is_whole, record_of, value_of
 from engine.writing.log_writer import SOURCE_INTENT
-from engine.writing.reject_folder import RejectFolder, Replay, entries
+from engine.writing.reject_folder import RejectFolder, Replay, entries, replayed_name
 from engine.writing.rejects import Reject, RejectFile
 
 log = logging.getLogger("penstock.rejects")
@@ -35,12 +38,23 @@ _AT_ONCE = 100
 Entry = Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayStanding:
+    """Which files of rejects a process is done with, as far as it is concerned; `strange` ones wait for somebody."""
+
+    tried: frozenset[str]
+    strange: frozenset[str]
+
+
 class Replayer:
     """Watches for rejects that were set out, and tries them again, one after the other, on a thread of its own.
 
     Each once, also when the process dies in between: with the records of a reject each partition stores how far it has
     come in that replay. How much an exporter was handed is stored soon after, as its acknowledgements are. What fails
     again is rejected again.
+
+    Over workers each has one, which takes every reject as far as its own partitions are concerned: all of them find the
+    same records, for what stands in front of the log is deterministic. The worker of partition 1 rejects again.
     """
 
     def __init__(
@@ -51,19 +65,26 @@ class Replayer:
         exporters: Mapping[str, list[ExportingTask]],
         clock: Clock,
         failed: Failed,
+        *,
+        is_alone: bool = True,
     ) -> None:
+        """`partitions` and `exporters` are those of this process; who `is_alone` has all of them."""
         self._folder = folder
         self._pipeline = pipeline
         self._partitions = partitions
         self._exporters = exporters
         self._clock = clock
         self._failed = failed
+        self._is_alone = is_alone
+        self._rejects_again = 1 in partitions
         self._key_text = key_text(pipeline.key)
         self._stopping = Event()
         self._wake = Event()
         self._thread = Thread(target=self._run, name="penstock-replay", daemon=True)
         # Files that were said not to be of this pipeline, or not to be readable.
         self._strange: set[str] = set()
+        # Files that wait for other workers.
+        self._tried: frozenset[str] = frozenset()
         self._troubles = Rarely(clock)
         # Whether there was nothing to do when it last looked.
         self.is_idle = False
@@ -85,6 +106,11 @@ class Replayer:
         if self._thread.ident is not None:
             self._thread.join(seconds)
 
+    @property
+    def standing(self) -> ReplayStanding:
+        """How far this process is with the files that were set out; from any thread."""
+        return ReplayStanding(tried=self._tried, strange=frozenset(self._strange))
+
     def _run(self) -> None:
         try:
             while not self._stopping.is_set():
@@ -103,7 +129,9 @@ class Replayer:
             self._failed("replay", error)
 
     def _look_once(self) -> None:
-        replays = [replay for replay in self._folder.replays() if self._is_ours(replay)]
+        found = self._folder.replays()
+        self._tried &= {replay.path.name for replay in found}
+        replays = [replay for replay in found if self._is_ours(replay)]
         for replay in replays:
             try:
                 self._replay(replay)
@@ -115,9 +143,11 @@ class Replayer:
         self.is_idle = not replays
 
     def _is_ours(self, replay: Replay) -> bool:
-        if replay.path.name in self._strange:
+        if replay.path.name in self._strange or replay.path.name in self._tried:
             return False
         names = {*self._exporters, KEY, LOG_WRITER, *(s.name for s in self._pipeline.sources)}
+        if self._pipeline.processor is not None:
+            names.add(self._pipeline.processor.name)
         if replay.culprit in names or any(step.name == replay.culprit for step in self._pipeline.steps):
             return True
         self._strange.add(replay.path.name)
@@ -126,15 +156,19 @@ class Replayer:
 
     def _replay(self, replay: Replay) -> None:
         found = entries(replay)
-        log.warning("%s rejects of %s are tried again", f"{len(found):,}", replay.culprit)
+        log.warning("%s rejects of %s are tried again", f"{sum(map(bool, found)):,}", replay.culprit)
         before = self._already(replay)
         if replay.culprit in self._exporters:
             self._to_exporter(replay, found, before)
         else:
             self._through_pipeline(replay, found, before)
-        if not self._stopping.is_set():
+        if self._stopping.is_set():
+            return
+        if self._is_alone:
             self._folder.done(replay)
             log.warning("all rejects of %s were tried again", replay.culprit)
+        else:
+            self._tried |= {replay.path.name}
 
     def _already(self, replay: Replay) -> dict[int, int]:
         """How many entries each partition is done with."""
@@ -151,12 +185,16 @@ class Replayer:
         first_step = len(steps) if replay.culprit in (KEY, LOG_WRITER) else 0
         if replay.culprit in steps:
             first_step = steps.index(replay.culprit)
+        # By a run that died over it.
+        rejected_again = self._folder.replayed(replay) if self._rejects_again else set[int]()
         for begin in range(0, len(found), _AT_ONCE):
             end = min(len(found), begin + _AT_ONCE)
             by_partition: dict[int, list[Record]] = {}
             for index in range(begin, end):
-                for number, record in self._records_of(replay, found[index], first_step):
-                    if index >= before[number]:
+                if not found[index]:
+                    continue
+                for number, record in self._records_of(replay, found[index], index, first_step, rejected_again):
+                    if number in before and index >= before[number]:
                         by_partition.setdefault(number, []).append(record)
             for number, records in by_partition.items():
                 progress = SourceProgress(_progress_name(replay), replay.number, end)
@@ -164,9 +202,15 @@ class Replayer:
             if self._stopping.is_set():
                 return
 
-    def _records_of(self, replay: Replay, entry: Entry, first_step: int) -> list[tuple[int, Record]]:
+    def _records_of(
+        self, replay: Replay, entry: Entry, index: int, first_step: int, rejected_again: set[int]
+    ) -> list[tuple[int, Record]]:
         """What becomes of a reject now, with the partition of each; nothing where it is rejected again."""
         culprit = replay.culprit
+        if self._pipeline.processor is not None and culprit == self._pipeline.processor.name:
+            # The command once more, for the same state.
+            number, command = _record_of(replay, entry, index)
+            return [(number, msgspec.structs.replace(command, position=0, timestamp_ns=0))]
         try:
             if not is_whole(entry):
                 raise ValueError("only its beginning was kept")
@@ -186,10 +230,12 @@ class Replayer:
             return made
         # The functions are the user's, and may raise anything.
         except Exception as error:
-            self._again(culprit, entry, f"{type(error).__name__}: {error}")
+            if self._rejects_again and index not in rejected_again:
+                name = f"{replayed_name(replay)}{index}"
+                self._again(culprit, entry, f"{type(error).__name__}: {error}", name)
             return []
 
-    def _again(self, culprit: str, entry: Entry, reason: str) -> None:
+    def _again(self, culprit: str, entry: Entry, reason: str, replayed: str) -> None:
         file = RejectFile(self._folder.path, culprit, self._clock)
         value = value_of(entry) if is_whole(entry) else entry["value"]
         file.put(
@@ -200,6 +246,7 @@ class Replayer:
                     reason=reason,
                     value=value,
                     is_excerpt=not is_whole(entry),
+                    replayed=replayed,
                 )
             ]
         )
@@ -224,6 +271,8 @@ class Replayer:
             end = min(len(found), begin + _AT_ONCE)
             by_partition: dict[int, list[Record]] = {}
             for index in range(begin, end):
+                if not found[index]:
+                    continue
                 number, record = _record_of(replay, found[index], index)
                 if number in tasks and index >= before[number]:
                     by_partition.setdefault(number, []).append(record)
@@ -242,7 +291,7 @@ def _record_of(replay: Replay, entry: Entry, index: int) -> tuple[int, Record]:
     try:
         return int(entry["partition"]), record_of(entry)
     except (KeyError, TypeError, ValueError) as error:
-        raise DataFolderError(f"{replay.path}, line {index + 1} is no reject of an exporter: {error!r}") from None
+        raise DataFolderError(f"{replay.path}, line {index + 1} is no record of the log: {error!r}") from None
 
 
 def _progress_name(replay: Replay) -> str:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from engine.core.clock import Clock
 from engine.core.errors import ConfigurationError
 from engine.core.identity import stable_id
 from engine.core.observing import BatchObserver
-from engine.core.records import Record
 from engine.core.snapshot import EdgeSnapshot, VertexKind, VertexSnapshot
-from engine.exporting.task import ExportingTask, ExportRules, KeepAside
+from engine.exporting.task import ExportingTask, ExportRules
 from engine.options import EngineOptions
 from engine.partition.partition import Partition
 from engine.pipeline import PipelineDescription
@@ -21,8 +20,11 @@ from engine.processing.task import ProcessingTask
 from engine.runtime.data_folder import DataFolder
 from engine.runtime.front import Front
 from engine.runtime.share import Share
+from engine.sources.protocol import is_of_this_machine
 from engine.tasks.subtask import Failed, Subtask
-from engine.writing.rejects import Reject, RejectFile
+from engine.writing.reject_folder import RejectFolder
+from engine.writing.rejects import RejectFile
+from engine.writing.set_aside import RecordsAside, behind
 
 
 @dataclass(slots=True)
@@ -102,6 +104,7 @@ class Wiring:
             self._wired.edges.append(
                 EdgeSnapshot(source_id=before.vertex_id, target_id=vertex.vertex_id, ship_strategy="LOG")
             )
+        aside = self._aside(spec.name, {n: p.recovered.processed_position for n, p in self._partitions.items()})
         for subtask, partition in zip(self._subtasks(vertex), self._partitions.values(), strict=True):
             task = ProcessingTask(
                 partition,
@@ -109,6 +112,7 @@ class Wiring:
                 spec.factory,
                 subtask,
                 self._clock,
+                aside=aside(partition.number),
                 on_error=spec.on_error,
                 attempts=spec.attempts,
                 batch_records=self._options.processing_batch_records,
@@ -134,7 +138,6 @@ class Wiring:
                     EdgeSnapshot(source_id=before.vertex_id, target_id=vertex.vertex_id, ship_strategy="LOG")
                 )
             tasks = self._wired.exporters[spec.name] = []
-            rejects = RejectFile(self._folder.rejects, spec.name, self._clock)
             rules = ExportRules(
                 wanted=spec.filter,
                 retry=spec.retry,
@@ -142,44 +145,35 @@ class Wiring:
                 attempts=spec.attempts,
                 batch_records=self._options.export_batch_records,
             )
-            for subtask, partition in zip(self._subtasks(vertex), self._partitions.values(), strict=True):
-                stored = partition.add_exporter(
+            stored = {
+                number: partition.add_exporter(
                     spec.name, from_end=spec.start == "end", pace_per_second=spec.max_records_per_second
                 )
+                for number, partition in self._partitions.items()
+            }
+            aside = self._aside(spec.name, {number: place.position for number, place in stored.items()})
+            for subtask, partition in zip(self._subtasks(vertex), self._partitions.values(), strict=True):
                 task = ExportingTask(
                     partition,
                     self._pipeline.partitions,
                     partition.exporters[spec.name],
-                    stored,
+                    stored[partition.number],
                     spec.factory,
                     rules,
-                    self._keep_aside(rejects, partition.number),
+                    aside(partition.number).keep,
                     subtask,
                     self._clock,
                 )
                 subtask.body = task.run
                 tasks.append(task)
 
-    @staticmethod
-    def _keep_aside(rejects: RejectFile, partition: int) -> KeepAside:
-        """What happens to records that are to blame for being refused by an exporter's target."""
-
-        def keep(to_blame: Sequence[tuple[Record, str]]) -> None:
-            rejects.put(
-                [
-                    Reject(
-                        source=f"partition {partition}",
-                        offset=record.position,
-                        reason=reason,
-                        value=record.value,
-                        partition=partition,
-                        record=record,
-                    )
-                    for record, reason in to_blame
-                ]
-            )
-
-        return keep
+    def _aside(self, task: str, passed: Mapping[int, int]) -> Callable[[int], RecordsAside]:
+        """Where the rejects of a task go, by partition; those behind what each is passed up to come again."""
+        folder = RejectFolder(self._folder.rejects)
+        if self._options.storage != "memory":
+            folder.take_back(task, behind(passed))
+        file = RejectFile(self._folder.rejects, task, self._clock)
+        return lambda partition: RecordsAside(file, folder, task, partition)
 
     # -- graph ---
 
@@ -201,12 +195,17 @@ class Wiring:
         return made
 
 
-def check(pipeline: PipelineDescription) -> None:
-    """Raises `ConfigurationError` for a pipeline that could not run."""
+def check(pipeline: PipelineDescription, *, runs_anywhere: bool = False) -> None:
+    """Raises `ConfigurationError` for a pipeline that could not run, or that another machine could not go on with."""
     if pipeline.sources and pipeline.partitions > 1 and pipeline.key is None:
         raise ConfigurationError(
             f"pipeline {pipeline.name!r} has {pipeline.partitions} partitions and needs a key that says where a "
             "record goes"
         )
     for source in pipeline.sources:
+        if runs_anywhere and is_of_this_machine(source.source):
+            raise ConfigurationError(
+                f"source {source.name!r} cannot be with storage kafka: a pipeline in Kafka may run on any machine, and "
+                "each would read its own; bring the records by the gateway or by a topic (kafka_partitions)"
+            )
         source.source.check()

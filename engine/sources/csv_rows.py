@@ -12,7 +12,15 @@ from engine.sources.csv_dialect import CsvDialect
 from engine.sources.csv_reader import RowReader
 from engine.sources.csv_window import LineWindow
 from engine.sources.line_splitter import LINE_BYTES_MAX
-from engine.sources.protocol import Source, SourceBatch, SourceStart, can_restart, input_of, is_prompt
+from engine.sources.protocol import (
+    Source,
+    SourceBatch,
+    SourceStart,
+    can_restart,
+    input_of,
+    is_of_this_machine,
+    is_prompt,
+)
 
 _BEGINNING = SourceStart(0, None)
 # Lines that are read at a time.
@@ -40,6 +48,7 @@ class CsvRows:
         self._row_bytes_max = row_bytes_max
         self.restartable = can_restart(inner)
         self.prompt = is_prompt(inner)
+        self.of_this_machine = is_of_this_machine(inner)
         self._begin()
 
     def _begin(self, behind: int = 0) -> None:

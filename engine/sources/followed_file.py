@@ -25,6 +25,8 @@ log = logging.getLogger("penstock.source")
 _QUIET_NS = 2 * NS_PER_SECOND
 # Blocks of nothing but NULs that are passed over at a time.
 _HOLE_BLOCKS = 64
+# Of so many files that it has read to their ends a log knows where they ended.
+_LEFT_MAX = 100
 
 
 class FollowedFile:
@@ -42,6 +44,7 @@ class FollowedFile:
     """
 
     prompt = True
+    of_this_machine = True
 
     def __init__(
         self,
@@ -80,6 +83,8 @@ class FollowedFile:
         self._held = b""
         # Since when the file has been moved away and not grown; None while it is where it should be.
         self._quiet_since_ns: int | None = None
+        # Files that were read to their ends in this run, by inode, with their ends.
+        self.left: dict[int, Place] = {}
 
     def describe(self) -> str:
         return f"{self._path}, followed"
@@ -123,6 +128,16 @@ class FollowedFile:
     def input(self) -> InputSnapshot:
         read = self._read_until
         return InputSnapshot(position_bytes=read, lag_bytes=max(0, self._size_bytes - read))
+
+    @property
+    def inode(self) -> int | None:
+        """Of the file that is open."""
+        return None if self._found is None else os.fstat(self._found.file.fileno()).st_ino
+
+    @property
+    def is_deleted(self) -> bool:
+        """Whether there is nothing at its path, and what is open is read to its end."""
+        return not self._path.exists() and self._splitter.is_empty and self._read_until >= self._size_bytes
 
     # -- reading on ---
 
@@ -240,6 +255,7 @@ class FollowedFile:
             )
             following = rotated_after(written, self._path, copy.path)
             copy.file.close()
+            self._leave_behind(written)
         self._leave(following)
 
     def _leave_at_end(self, found: Found) -> None:
@@ -264,7 +280,14 @@ class FollowedFile:
 
     def _leave_for_following(self) -> None:
         assert self._found is not None
-        self._leave(rotated_after(self._place(at_end=True), self._path, self._found.path))
+        place = self._place(at_end=True)
+        self._leave_behind(place)
+        self._leave(rotated_after(place, self._path, self._found.path))
+
+    def _leave_behind(self, end: Place) -> None:
+        self.left[end.inode] = end
+        if len(self.left) > _LEFT_MAX:
+            del self.left[next(iter(self.left))]
 
     def _leave(self, following: Found | None) -> None:
         """What stands behind the last line end of the file is a line of its own."""

@@ -39,6 +39,7 @@ class Generator:
     """
 
     prompt = True
+    of_this_machine = True
 
     def __init__(
         self, traffic: Traffic, *, keys: int = 100, seed: int = 0, count: int | None = None, clock: Clock | None = None

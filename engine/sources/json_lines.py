@@ -12,7 +12,15 @@ import msgspec
 from engine.core.errors import ConfigurationError
 from engine.core.snapshot import InputSnapshot
 from engine.sources.line_splitter import shown
-from engine.sources.protocol import Source, SourceBatch, SourceStart, can_restart, input_of, is_prompt
+from engine.sources.protocol import (
+    Source,
+    SourceBatch,
+    SourceStart,
+    can_restart,
+    input_of,
+    is_of_this_machine,
+    is_prompt,
+)
 from engine.sources.unreadable import Unreadable
 
 _BYTE = re.compile(r" \(byte (\d+)\)$")
@@ -36,6 +44,7 @@ class JsonLines:
             raise ConfigurationError(f"type: no line can be decoded into {type!r}: {error}") from None
         self.restartable = can_restart(inner)
         self.prompt = is_prompt(inner)
+        self.of_this_machine = is_of_this_machine(inner)
 
     def describe(self) -> str:
         return f"{self._inner.describe()}, JSON"

@@ -28,6 +28,7 @@ class Lines:
     """
 
     prompt = True
+    of_this_machine = True
 
     def __init__(
         self, path: Path, *, line_bytes_max: int = LINE_BYTES_MAX, encoding: str | None = None, quote: str = ""

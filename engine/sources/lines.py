@@ -13,6 +13,8 @@ from engine.sources.followed_file import FollowedFile
 from engine.sources.json_lines import JsonLines
 from engine.sources.line_file import Lines
 from engine.sources.line_splitter import LINE_BYTES_MAX
+from engine.sources.many_files import ManyFiles, is_pattern
+from engine.sources.many_logs import ManyLogs
 from engine.sources.protocol import Source
 from engine.sources.standard_input import StandardInput
 
@@ -40,8 +42,8 @@ def lines(
     `format="csv"` makes each row a dictionary of text, under the names in the first line or in `columns`; the options
     from `delimiter` to `column_names` say how it is written. `format="json"` decodes each line, and with `type` into a
     Struct of msgspec, a dataclass or a `TypedDict`; a line that does not fit cannot be read. Text in another `encoding`
-    becomes UTF-8. `path="-"` is standard input. `follow=True` goes on with a file that grows, is rotated or truncated,
-    and never ends by itself.
+    becomes UTF-8. `path="-"` is standard input; one with `*`, `?` or `[…]` means all files of such a name.
+    `follow=True` goes on with a file that grows, is rotated or truncated, and never ends by itself.
     """
     if follow and format == "csv":
         raise ConfigurationError("a CSV file cannot be followed: behind a rotation a header looks like a row")
@@ -57,24 +59,30 @@ def lines(
         raise ConfigurationError("type is for format: json, which decodes lines into it")
     if format != "csv" and dialect != CsvDialect():
         raise ConfigurationError("delimiter, quote, escape, lazyQuotes, columns and columnNames are for format: csv")
-    source: Source
-    if str(path) == STANDARD_INPUT:
+
+    def read(inner: Source) -> Source:
+        match format:
+            case "csv":
+                return CsvRows(inner, dialect=dialect, row_bytes_max=line_bytes_max)
+            case "json":
+                return JsonLines(inner, Any if type is None else type)
+            case _:
+                return inner
+
+    name = str(path)
+    if name == STANDARD_INPUT:
         if follow:
             raise ConfigurationError("standard input is read to its end anyway; only a file can be followed")
-        source = StandardInput(line_bytes_max=line_bytes_max)
-    elif follow:
-        source = FollowedFile(Path(path), line_bytes_max=line_bytes_max, encoding=encoding)
-    else:
-        source = Lines(
-            Path(path),
-            line_bytes_max=line_bytes_max,
-            encoding=encoding,
-            quote=dialect.quote if format == "csv" else "",
-        )
-    match format:
-        case "csv":
-            return CsvRows(source, dialect=dialect, row_bytes_max=line_bytes_max)
-        case "json":
-            return JsonLines(source, Any if type is None else type)
-        case _:
-            return source
+        return read(StandardInput(line_bytes_max=line_bytes_max))
+
+    def followed(path: Path) -> tuple[Source, FollowedFile]:
+        file = FollowedFile(path, line_bytes_max=line_bytes_max, encoding=encoding)
+        return read(file), file
+
+    def whole(path: Path) -> Source:
+        quote = dialect.quote if format == "csv" else ""
+        return read(Lines(path, line_bytes_max=line_bytes_max, encoding=encoding, quote=quote))
+
+    if is_pattern(name):
+        return ManyLogs(name, followed) if follow else ManyFiles(name, whole)
+    return followed(Path(path))[0] if follow else whole(Path(path))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from engine.core.snapshot import InputSnapshot
 
@@ -30,6 +30,8 @@ class SourceBatch:
     # For a restart right behind this batch; may be None where offset alone is enough.
     cursor: bytes | None = None
     offsets: list[int] | None = None
+    # Of a source of several parts: which one it is of.
+    split: str = ""
 
     @property
     def last_offset(self) -> int:
@@ -48,8 +50,9 @@ class Source(Protocol):
     A source that cannot be read again (a pipe) has an attribute `restartable = False`: it is opened behind the
     highest offset that any partition has stored, and gives new values from there. One whose `read` never waits for
     values has an attribute `prompt = True`: what it gave may then be kept for a moment, to go with what it gives next.
-    One that knows how far it is has a method `input() -> InputSnapshot`, which any thread may call at any time, and
-    which looks at plain numbers alone.
+    One that reads what only this machine has, or makes values up, has an attribute `of_this_machine = True`: it cannot
+    be where a log may be run from any machine. One that knows how far it is has a method `input() -> InputSnapshot`,
+    which any thread may call at any time, and which looks at plain numbers alone.
     """
 
     def describe(self) -> str:
@@ -73,6 +76,45 @@ class Source(Protocol):
     def close(self) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class SplitStart(SourceStart):
+    """Where to begin again in a split."""
+
+    # The cursor of the partition that has come furthest: it tells what the split is, where another knows nothing yet.
+    newest: bytes
+
+
+# How many values a batch of a split may have at most behind an offset.
+Room = Callable[[str, int], int]
+
+
+@runtime_checkable
+class SplitSource(Source, Protocol):
+    """A source of several parts, found while it runs: files, say. An engine reads it by these methods.
+
+    Each split has a name, offsets of its own from 1, and an order of its own; between splits there is none. The engine
+    promises: `open_splits` with every split of which some partition has stored anything. The source promises: the same
+    values at the same offsets of the same split, and batches that say their split and have a cursor. An empty batch
+    with a cursor, behind what was told of its split, is stored like any other.
+    """
+
+    def open_splits(self, starts: Mapping[str, SplitStart]) -> None: ...
+
+    def read_split(self, room: Room) -> SourceBatch | None:
+        """As `read` of a source; no batch has more than `room(split, offset it begins behind)` values."""
+        ...
+
+
+def split_name(source: str, split: str) -> str:
+    """What the buffers of a split, and its stored place, call it; a # is in no source's name."""
+    return f"{source}#{split}" if split else source
+
+
+def source_and_split(name: str) -> tuple[str, str]:
+    source, _, split = name.partition("#")
+    return source, split
+
+
 def input_of(source: Source) -> InputSnapshot | None:
     """How far `source` is; None where it cannot say."""
     look: Callable[[], InputSnapshot] | None = getattr(source, "input", None)
@@ -82,6 +124,11 @@ def input_of(source: Source) -> InputSnapshot | None:
 def can_restart(source: Source) -> bool:
     """Whether `source` gives the same values again after a restart."""
     return bool(getattr(source, "restartable", True))
+
+
+def is_of_this_machine(source: Source) -> bool:
+    """Whether `source` gives something else on every machine."""
+    return bool(getattr(source, "of_this_machine", False))
 
 
 def is_prompt(source: Source) -> bool:

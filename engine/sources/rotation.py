@@ -166,6 +166,43 @@ def content(found: Found, at: int, count: int) -> bytes:
     return text[:count]
 
 
+def place_in(cursor: bytes | None) -> Place | None:
+    """The place in the cursor of a followed file, or of what reads one."""
+    if cursor is None:
+        return None
+    return msgspec.json.decode(cursor[cursor.index(b"{") :], type=Place)
+
+
+def begins_as(path: Path, copy: Found) -> bool:
+    """Whether all of `copy` is the beginning of the file at `path`."""
+    size = os.fstat(copy.file.fileno()).st_size
+    try:
+        found = opened(path)
+    except OSError:
+        return False
+    try:
+        behind = max(0, size - TOLD_BY_BYTES)
+        return 0 < size <= os.fstat(found.file.fileno()).st_size and all(
+            content(copy, at, count) == content(found, at, count)
+            for at, count in ((0, min(size, TOLD_BY_BYTES)), (behind, size - behind))
+        )
+    finally:
+        found.file.close()
+
+
+def is_rotated_from(path: Path, log: Path) -> bool:
+    """Whether the name says that rotation has made this file of that log.
+
+    A small number in front of a suffix does not: it may as well name another log.
+    """
+    if path == log or _real(path.parent) not in (_real(log.parent), _real(log).parent):
+        return False
+    turn = turn_of(path.name, log.name)
+    if turn is None:
+        return False
+    return _PACKED.sub("", path.name).startswith(log.name) or sum(map(str.isdigit, turn)) >= _DATE_DIGITS
+
+
 def beside(path: Path) -> Iterator[Path]:
     """All files in the folder of `path`, and in that of the file it is a link to."""
     for folder in dict.fromkeys((path.parent, _real(path).parent)):

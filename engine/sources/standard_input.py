@@ -24,6 +24,7 @@ class StandardInput:
 
     restartable = False
     prompt = True
+    of_this_machine = True
 
     def __init__(self, *, line_bytes_max: int = LINE_BYTES_MAX, descriptor: int | None = None) -> None:
         """`descriptor` is what to read instead of standard input."""

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from threading import Event
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from engine.core.clock import NS_PER_SECOND
 from engine.core.errors import DamagedInputError
 from engine.core.snapshot import InputSnapshot
-from engine.sources.protocol import Source, SourceBatch, SourceStart, input_of, is_prompt
+from engine.core.unit import SourceProgress
+from engine.sources.protocol import (
+    Source,
+    SourceBatch,
+    SourceStart,
+    SplitSource,
+    SplitStart,
+    input_of,
+    is_prompt,
+    split_name,
+)
 from engine.sources.unreadable import Unreadable, UnreadableError
 from engine.tasks.buffers import Buffer
 from engine.tasks.outlets import Outlet
@@ -27,11 +38,33 @@ _OFFSET_MAX = (1 << 63) - 1
 Failed = Callable[[Buffer, int, Exception], None]
 
 
+class _Way:
+    """A source, or one of its splits: where it stands."""
+
+    __slots__ = ("boundaries", "name", "offset", "sequence")
+
+    def __init__(self, name: str, offset: int, boundaries: Collection[int]) -> None:
+        self.name = name
+        self.offset = offset
+        self.sequence = 0
+        self.boundaries = sorted(boundary for boundary in boundaries if boundary > offset)
+
+    def room(self, offset: int, most: int) -> int:
+        """How many values a buffer may take that begins behind `offset`."""
+        boundaries = self.boundaries
+        while boundaries and boundaries[0] <= self.offset:
+            boundaries.pop(0)
+        for boundary in boundaries:
+            if boundary > offset:
+                return min(most, boundary - offset)
+        return most
+
+
 class SourceTask:
     """Reads a source from where the partitions stand.
 
     `boundaries` are the offsets that partitions have stored: a buffer never reaches across one, so that a partition
-    can drop whole buffers that it has.
+    can drop whole buffers that it has. `splits` are the places of a source that has splits, on all partitions.
     """
 
     def __init__(
@@ -45,19 +78,26 @@ class SourceTask:
         failed: Failed,
         *,
         buffer_records: int,
+        splits: Mapping[str, Sequence[SourceProgress]] = MappingProxyType({}),
     ) -> None:
         self._name = name
         self._source = source
         self._is_prompt = is_prompt(source)
         self._start = start
-        self._boundaries = sorted(offset for offset in boundaries if offset > start.offset)
+        self._whole = _Way(name, start.offset, boundaries)
+        self._split_starts = {split: _split_start(places) for split, places in splits.items()}
+        self._ways = {
+            split: _Way(split_name(name, split), self._split_starts[split].offset, {place.offset for place in places})
+            for split, places in splits.items()
+        }
         self._outlet = outlet
         self._meter = subtask.meter
         self._timer = subtask.timer
         self._failed = failed
         self._buffer_records = buffer_records
         self._stopping = Event()
-        self._offset = start.offset
+        # Values read and lines passed, of all splits.
+        self._offset = start.offset + sum(way.offset for way in self._ways.values())
         subtask.input = self._input
 
     def stop(self) -> None:
@@ -65,27 +105,31 @@ class SourceTask:
         self._stopping.set()
 
     def run(self) -> None:
-        offset, sequence = self._offset, 0
         pause_seconds = _PAUSE_MIN_SECONDS
-        self._source.open(self._start)
+        if isinstance(self._source, SplitSource):
+            self._source.open_splits(self._split_starts)
+        else:
+            self._source.open(self._start)
         try:
             while not self._stopping.is_set():
-                room = self._room(offset)
-                batch = self._source.read(room)
+                batch = self._read()
                 if batch is None:
                     break
                 _check_place(batch)
-                if batch.values:
-                    self._send(batch, sequence)
-                    sequence += 1
+                way = self._way(batch.split) if batch.split else self._whole
+                if batch.values or (batch.split and batch.cursor is not None and batch.last_offset > way.offset):
+                    room = way.room(way.offset, self._buffer_records)
+                    self._send(batch, way)
                     pause_seconds = _PAUSE_MIN_SECONDS
-                    if len(batch.values) < room and not self._is_prompt:
-                        # It may wait inside of the next read.
+                    if not batch.values or (len(batch.values) < room and not self._is_prompt):
+                        # It may wait inside of the next read; or what follows relies on what this says.
                         self._outlet.flush()
                 else:
                     self._pause(min(pause_seconds, self._outlet.look() / NS_PER_SECOND))
                     pause_seconds = min(2 * pause_seconds, _PAUSE_MAX_SECONDS)
-                offset = self._offset = max(offset, batch.last_offset)
+                if batch.last_offset > way.offset:
+                    self._offset += batch.last_offset - way.offset
+                    way.offset = batch.last_offset
         except DamagedInputError:
             # All in front of it is good, and is to get through before the run ends.
             self._outlet.end()
@@ -93,6 +137,20 @@ class SourceTask:
         finally:
             self._source.close()
         self._outlet.end()
+
+    def _read(self) -> SourceBatch | None:
+        if isinstance(self._source, SplitSource):
+            return self._source.read_split(self._room)
+        return self._source.read(self._whole.room(self._whole.offset, self._buffer_records))
+
+    def _room(self, split: str, offset: int) -> int:
+        return self._way(split).room(offset, self._buffer_records)
+
+    def _way(self, split: str) -> _Way:
+        way = self._ways.get(split)
+        if way is None:
+            way = self._ways[split] = _Way(split_name(self._name, split), 0, ())
+        return way
 
     def _input(self) -> InputSnapshot | None:
         """From any thread."""
@@ -105,19 +163,12 @@ class SourceTask:
         self._stopping.wait(seconds)
         self._timer.busy()
 
-    def _room(self, offset: int) -> int:
-        """How many values the next buffer may take."""
-        while self._boundaries and self._boundaries[0] <= offset:
-            self._boundaries.pop(0)
-        if self._boundaries:
-            return min(self._buffer_records, self._boundaries[0] - offset)
-        return self._buffer_records
-
-    def _send(self, batch: SourceBatch, sequence: int) -> None:
+    def _send(self, batch: SourceBatch, way: _Way) -> None:
         self._meter.records_in += len(batch.values)
         buffer = Buffer(
-            self._name, sequence, batch.first_offset, batch.last_offset, batch.values, batch.offsets, batch.cursor
+            way.name, way.sequence, batch.first_offset, batch.last_offset, batch.values, batch.offsets, batch.cursor
         )
+        way.sequence += 1
         if Unreadable in {*map(type, batch.values)}:
             self._leave_out_unreadable(buffer)
         count = len(buffer.values)
@@ -135,6 +186,12 @@ class SourceTask:
                 values.append(value)
                 offsets.append(buffer.offset_at(index))
         buffer.values, buffer.offsets = values, offsets
+
+
+def _split_start(places: Sequence[SourceProgress]) -> SplitStart:
+    furthest_back = min(places, key=lambda place: place.offset)
+    newest = max(places, key=lambda place: place.offset)
+    return SplitStart(furthest_back.offset, furthest_back.cursor, newest.cursor or b"")
 
 
 def _check_place(batch: SourceBatch) -> None:

@@ -77,6 +77,12 @@ class GatheredInOrder(_Lists):
     def all_told(self) -> None:
         """Every channel has had its part."""
 
+    @property
+    def is_told(self) -> bool:
+        """Whether every channel knows all there is."""
+        last = self._last
+        return last is None or (not any(self.values) and all(told == last.last_offset for told in self._told))
+
     def last_word(self) -> Buffer | None:
         """For every channel at the end of the stream: how far the source has come."""
         return None if self._last is None else self._last.with_values([])
@@ -143,6 +149,10 @@ class GatheredInParts(_Lists):
         self._seen.clear()
         self._places.clear()
         self._told = [0] * len(self._told)
+
+    @property
+    def is_told(self) -> bool:
+        return not self._seen
 
     def last_word(self) -> Buffer | None:
         """Nothing: every channel knows of every buffer."""

@@ -14,6 +14,9 @@ from engine.tasks.buffers import Buffer, Gate, LocalBufferPool
 from engine.tasks.gathered import Gathered, GatheredInOrder, GatheredInParts, Keyed
 from engine.tasks.pace import PartPace
 
+# Sources and splits of which something is kept in mind; of more than that, only those that have something to tell.
+_GATHERED_MAX = 64
+
 
 class Outlet(Protocol):
     """The way out of a producing subtask, whose thread alone calls it. All of it waits while the pool is empty."""
@@ -196,6 +199,9 @@ class KeyedOutlet:
         for channel, part in late:
             self._channels.put(channel, part)
         self._keeps, self._kept_values = False, 0
+        if len(self._gathered) > _GATHERED_MAX:
+            # Files that were read are not thought of for ever.
+            self._gathered = {source: gathered for source, gathered in self._gathered.items() if not gathered.is_told}
         if self._count > 1:
             self._pace.handed_on(handed_on)
 

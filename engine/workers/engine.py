@@ -16,6 +16,7 @@ from engine.core.identity import stable_id
 from engine.core.interpreter import has_gil
 from engine.core.interruptible import wait_for
 from engine.core.pause import Pause
+from engine.core.rarely import Rarely, and_more
 from engine.core.readiness import check_ready, check_running, check_takes_records
 from engine.core.snapshot import EngineSnapshot, EngineState, GatewaySnapshot, VertexBackPressure
 from engine.flow.episodes import Episode
@@ -27,6 +28,7 @@ from engine.flow.settings import FlowControlSettings
 from engine.options import EngineOptions
 from engine.runtime.data_folder import DataFolder
 from engine.runtime.intake import Written
+from engine.runtime.replaying import ReplayStanding
 from engine.workers.blueprint import Blueprint, Outline
 from engine.workers.by_hand import ByHand
 from engine.workers.crew import Crew, GivenUpError
@@ -71,12 +73,17 @@ class WorkerEngine:
         """`name` is the pipeline's, for who looks before a worker has said it."""
         if workers < 1:
             raise ConfigurationError(f"workers must be at least 1, not {workers}")
+        if options is not None and options.storage == "kafka":
+            raise ConfigurationError(
+                "workers cannot be with storage kafka; run the same pipeline on more machines instead"
+            )
         self._name = name
         self._flow_control = flow_control or FlowControlSettings()
         self._options = options or EngineOptions()
         self._clock = clock or SystemClock()
         self._folder = DataFolder(Path(data))
         self._rejects = RejectFolder(self._folder.rejects)
+        self._troubles = Rarely(self._clock)
         # Guarded by _wake, which also tells the supervisor to look.
         self._wake = threading.Condition()
         self._state = EngineState.STARTING
@@ -248,7 +255,7 @@ class WorkerEngine:
             if now_ns >= next_history_ns:
                 self._roll_call.take_histories()
                 next_history_ns = now_ns + _HISTORY_EVERY_NS
-            if bounded and self._is_done():
+            if self._have_replayed() and bounded and self._is_done():
                 return
 
     def _hear(self, seat: Seat) -> bool:
@@ -260,6 +267,30 @@ class WorkerEngine:
         if process.ended.failure is not None:
             self._fail(process.ended.failure)
         return True
+
+    def _have_replayed(self) -> bool:
+        """Whether no rejects are left that were set out; those that all workers have tried again are deleted."""
+        try:
+            return self._delete_replayed()
+        except OSError as error:
+            if (count := self._troubles.more()) is not None:
+                log.warning("rejects cannot be looked at just now: %s%s", error, and_more(count))
+            return False
+
+    def _delete_replayed(self) -> bool:
+        replays = self._rejects.replays()
+        if not replays:
+            return True
+        standings: list[ReplayStanding | None] = self._roll_call.of_all("replay_standing")
+        known = [standing for standing in standings if standing is not None]
+        if len(known) < len(standings):
+            return False
+        for replay in replays:
+            if all(replay.path.name in standing.tried for standing in known):
+                self._rejects.done(replay)
+                log.warning("all rejects of %s were tried again", replay.culprit)
+        names = {replay.path.name for replay in self._rejects.replays()}
+        return names <= frozenset().union(*(standing.strange for standing in known))
 
     def _is_done(self) -> bool:
         """Nothing is on its way anywhere: seen twice with nothing written between, for partitions talk."""
@@ -461,8 +492,8 @@ class WorkerEngine:
         return self._rejects.drop(task)
 
     def replay_rejects(self, task: str) -> int:
-        """Raises `ConfigurationError`: a reject may belong to any partition, and no worker has them all."""
-        raise ConfigurationError("rejects are not replayed over workers; run the pipeline with workers: 1 to do it")
+        """Tries again what was set aside by a task, soon and each once; how much it is. Raises as `rejects`."""
+        return self._rejects.set_out(task, self._clock.wall_ns())
 
     def _check_exporter(self, name: str) -> None:
         if self._outline is None or name not in self._outline.exporters:

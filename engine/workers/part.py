@@ -19,6 +19,7 @@ from engine.pipeline import PipelineDescription
 from engine.processing.delivery import Receiver
 from engine.runtime.engine import END_LOOK_SECONDS, Engine
 from engine.runtime.intake import Reserved, Written
+from engine.runtime.replaying import Replayer, ReplayStanding
 from engine.runtime.share import Share
 from engine.workers.epoch import Epoch, RemoteGate
 from engine.workers.frames import BufferFrame, CreditFrame, Frame, MessagesFrame
@@ -105,8 +106,20 @@ class Part(Engine):
         }
         return {**self._partitions, **elsewhere}
 
-    def _made_replayer(self) -> None:
-        """A worker has not all of the partitions that a reject may belong to."""
+    def _made_replayer(self) -> Replayer:
+        return Replayer(
+            self._rejects,
+            self.pipeline,
+            self._partitions,
+            self._wired.exporters,
+            self._clock,
+            self._on_failed,
+            is_alone=False,
+        )
+
+    def replay_standing(self) -> ReplayStanding | None:
+        """How far this worker is with the rejects that were set out; the parent deletes what all have tried again."""
+        return None if self._replayer is None else self._replayer.standing
 
     def _kept_pauses(self) -> Mapping[str, Pause]:
         return self._order.paused

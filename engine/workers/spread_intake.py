@@ -86,14 +86,14 @@ class SpreadIntake:
             else:
                 places.update(zip(own, written.places, strict=True))
         if failed is not None:
-            raise WriteFailedError(str(failed), stopping=failed.stopping, written=places)
+            raise WriteFailedError(str(failed), passing=failed.passing, too_large=failed.too_large, written=places)
         return Written(tuple(place for _, place in sorted(places.items())))
 
     def _anybody(self) -> Seat:
         for seat in self._seats:
             if seat.is_open:
                 return seat
-        raise WriteFailedError("the engine is not running and takes no records", stopping=True)
+        raise WriteFailedError("the engine is not running and takes no records", passing=True)
 
     def _outcome(self, seat: Seat, future: Future[Any]) -> Written | Refusal:
         outcome: Written | Refusal = self._answer(seat, future)
@@ -107,5 +107,5 @@ class SpreadIntake:
             raise WriteFailedError(
                 f"worker {seat.number} is away and is started again; what was on its way to its partitions may have "
                 "been written or not",
-                stopping=True,
+                passing=True,
             ) from error

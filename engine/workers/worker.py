@@ -35,6 +35,7 @@ _LOOKS = frozenset(
     {
         "snapshot",
         "report",
+        "replay_standing",
         "look_at_back_pressure",
         "sample_back_pressure",
         "flow_settings",

@@ -19,9 +19,9 @@ from engine.tasks.buffers import Buffer, InputGate, Parts, SourcePlace
 from engine.tasks.subtask import Subtask
 
 SOURCE_INTENT = "create"
-# Tells of values of a source, up to an offset, that the log cannot hold, each with why; raises itself where the policy
-# says stop.
-Unstorable = Callable[[str, int, Sequence[tuple[object, Exception]]], None]
+# Tells of values that the log cannot hold, each with why, and how far some source is then; raises itself where
+# the policy says stop.
+Unstorable = Callable[[SourceProgress, Sequence[tuple[object, Exception]]], None]
 # A plain string: looking up and encoding a member of an enumeration costs more than the record around it.
 _COMMAND = RecordType.COMMAND.value
 
@@ -297,5 +297,5 @@ class LogWriterTask:
                 good.append((key, value))
         if not bad:
             raise AssertionError("each record can be stored, and all of them cannot")
-        self._unstorable(progress.source, progress.offset, bad)
+        self._unstorable(progress, bad)
         return good

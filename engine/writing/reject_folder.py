@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,13 @@ from engine.core.snapshot import RejectsSnapshot
 from engine.writing.rejects import file_name, locked
 
 _REPLAY = re.compile(r"(.+)\.replay-(\d{1,19})\.ndjson")
+
+
+# Holds the place of one that was taken back: the others of a replay are counted by theirs.
+_TAKEN_BACK = b"{}\n"
+
+# Whether a reject will be set aside again: what it came from is not passed for good.
+ComesAgain = Callable[[Mapping[str, Any]], bool]
 
 
 class _Time(msgspec.Struct):
@@ -77,20 +84,41 @@ class RejectFolder:
         return tuple(by_task.values())
 
     def lines(self, culprit: str) -> Iterator[dict[str, Any]]:
-        """The rejects of a culprit, oldest first, each place once: after a crash some are written twice."""
-        seen = set()
+        """The rejects of a culprit, oldest first."""
         for path in self._of(culprit):
-            for line in _lines(path):
-                place = (line.get("source"), line.get("offset"), str(line.get("value")))
-                if place not in seen:
-                    seen.add(place)
-                    yield line
+            yield from filter(None, _lines(path))
+
+    def take_back(self, culprit: str, comes_again: ComesAgain) -> None:
+        """Forgets those of a culprit that will be set aside again, so that each is kept once.
+
+        For who begins, before it does: a crash has left them here and not what passes them in the log.
+        """
+        if not self.path.is_dir():
+            return
+        with locked(self.path):
+            for path in self._files_of(culprit):
+                is_replay = _REPLAY.fullmatch(path.name) is not None
+                lines = path.read_bytes().splitlines(keepends=True)
+                kept = [_TAKEN_BACK if _is_of(line, comes_again) else line for line in lines]
+                if kept == lines:
+                    continue
+                if not is_replay:
+                    kept = [line for line in kept if line != _TAKEN_BACK]
+                if kept:
+                    _rewrite(path, kept)
+                else:
+                    path.unlink()
+
+    def replayed(self, replay: Replay) -> set[int]:
+        """Which entries of a replay were set aside again already, by whatever task."""
+        name = re.compile(rb'"replayed":"%b(\d+)"' % re.escape(replayed_name(replay).encode()))
+        return {int(found) for path in self._files() for found in name.findall(path.read_bytes())}
 
     def drop(self, culprit: str) -> int:
         """Deletes them, and says how many they were."""
         with self._held():
             paths = self._of(culprit)
-            count = sum(1 for path in paths for _ in _lines(path))
+            count = sum(1 for path in paths for line in _lines(path) if line)
             for path in paths:
                 os.unlink(path)
         return count
@@ -136,14 +164,18 @@ class RejectFolder:
 
     def _of(self, culprit: str) -> list[Path]:
         """The files of a culprit, those that are being replayed first. Raises `ConfigurationError` without any."""
-        name = file_name(culprit)
-        paths = [path for path in self._files() if (m := _REPLAY.fullmatch(path.name)) and m[1] == name]
-        if (fresh := self.path / f"{name}.ndjson").exists():
-            paths.append(fresh)
+        paths = self._files_of(culprit)
         if not paths:
             known = sorted({count.task for count in self.counts()})
             of = f"; there are some of {', '.join(known)}" if known else ""
             raise ConfigurationError(f"there are no rejects of {culprit!r}{of}")
+        return paths
+
+    def _files_of(self, culprit: str) -> list[Path]:
+        name = file_name(culprit)
+        paths = [path for path in self._files() if (m := _REPLAY.fullmatch(path.name)) and m[1] == name]
+        if (fresh := self.path / f"{name}.ndjson").exists():
+            paths.append(fresh)
         return paths
 
     def _count(self, path: Path) -> _Counted:
@@ -158,6 +190,8 @@ class RejectFolder:
                     if not line.endswith(b"\n"):
                         break
                     counted.size += len(line)
+                    if line == _TAKEN_BACK:
+                        continue
                     counted.lines += 1
                     if counted.lines == 1:
                         counted.task, counted.oldest_wall_ns = self._first(path, line)
@@ -172,8 +206,30 @@ class RejectFolder:
 
 
 def entries(replay: Replay) -> list[dict[str, Any]]:
-    """All of a replay, in its order, which stays what it is."""
+    """All of a replay, in its order, which stays what it is; one that was taken back is empty."""
     return list(_lines(replay.path))
+
+
+def replayed_name(replay: Replay) -> str:
+    """What the number of an entry stands behind, in a reject that it has become again."""
+    return f"{replay.culprit}/{replay.number}/"
+
+
+def _is_of(line: bytes, comes_again: ComesAgain) -> bool:
+    try:
+        entry = msgspec.json.decode(line, type=dict[str, Any])
+    except msgspec.DecodeError:
+        return False
+    return bool(entry) and comes_again(entry)
+
+
+def _rewrite(path: Path, lines: list[bytes]) -> None:
+    new = path.with_suffix(".new")
+    with new.open("wb") as file:
+        file.writelines(lines)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(new, path)
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:

@@ -40,17 +40,23 @@ class Reject:
     offset: int
     reason: str
     value: Any
-    # Of a record of the log; its value is `value`.
+    # Whose log it was meant for, or came from.
     partition: int | None = None
+    # Values behind the offset that were for that partition, this one among them or in front.
+    extra: int = 0
+    # Of a record of the log; its value is `value`.
     record: Record | None = None
     # Whether `value` is only what a person would want to read of it.
     is_excerpt: bool = False
+    # Of one that was tried again: in which replay, and which of its entries.
+    replayed: str | None = None
 
 
 class RejectFile:
     """Appends to `DATA/rejects/<culprit>.ndjson`; made on the first rejection. Any thread, and any worker, may call it.
 
-    After a restart the same values may be rejected, and written, again. Nobody passes over a value before it is synced.
+    Nobody passes over a value before it is synced. What a crash leaves here without that comes again, and is taken back
+    before (`RejectFolder.take_back`).
     """
 
     def __init__(self, folder: Path, culprit: str, clock: Clock) -> None:
@@ -63,23 +69,22 @@ class RejectFile:
         # Guarded by the lock.
         self._sayings = Rarely(clock)
 
-    def put(self, rejects: Sequence[Reject], *, sync: bool = True) -> None:
-        """Raises `OSError` and has kept none, or some twice. Without `sync` a call of `settle` is still to come."""
+    def put(self, rejects: Sequence[Reject], *, sync: bool = True, cause: Exception | None = None) -> None:
+        """Raises `OSError` and has kept none. Without `sync` a call of `settle` is still to come.
+
+        `cause` is shown with its trace where the first reject is said.
+        """
         text = b"".join(self._line(reject) for reject in rejects)
         with self._lock:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with locked(self.path.parent):
-                file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+                file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
                 try:
-                    written = 0
-                    while written < len(text):
-                        written += os.write(file, text[written:])
-                    if sync:
-                        os.fsync(file)
+                    _append(file, text, sync=sync)
                 finally:
                     os.close(file)
             self._is_settled = sync
-            self._say(rejects)
+            self._say(rejects, cause)
 
     def settle(self) -> None:
         """What was put survives the machine from here on."""
@@ -112,10 +117,15 @@ class RejectFile:
             line["packed"] = packed
         if is_excerpt or reject.is_excerpt:
             line["isExcerpt"] = True
+        if reject.partition is not None:
+            line["partition"] = reject.partition
+        if reject.extra:
+            line["extra"] = reject.extra
+        if reject.replayed is not None:
+            line["replayed"] = reject.replayed
         if reject.record is not None:
             record = reject.record
             line |= {
-                "partition": reject.partition,
                 "position": record.position,
                 "timestampNs": record.timestamp_ns,
                 "recordType": record.record_type,
@@ -128,7 +138,7 @@ class RejectFile:
         line["wallTimeNs"] = now_ns
         return _encode(line) + b"\n"
 
-    def _say(self, rejects: Sequence[Reject]) -> None:
+    def _say(self, rejects: Sequence[Reject], cause: Exception | None) -> None:
         count = self._sayings.more(len(rejects))
         if count is None:
             return
@@ -141,6 +151,7 @@ class RejectFile:
             self.path,
             first.reason,
             and_more(count),
+            exc_info=cause,
         )
 
 
@@ -157,6 +168,29 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(file)
+
+
+def _append(file: int, text: bytes, *, sync: bool) -> None:
+    """Whole lines behind whole lines, or nothing: what a crash has cut short in front of them was not kept."""
+    begin = _whole_bytes(file)
+    try:
+        written = 0
+        while written < len(text):
+            written += os.write(file, text[written:])
+        if sync:
+            os.fsync(file)
+    except OSError:
+        os.ftruncate(file, begin)
+        raise
+
+
+def _whole_bytes(file: int) -> int:
+    size = os.fstat(file).st_size
+    if not size or os.pread(file, 1, size - 1) == b"\n":
+        return size
+    whole = os.pread(file, size, 0).rfind(b"\n") + 1
+    os.ftruncate(file, whole)
+    return whole
 
 
 def _said(value: object) -> tuple[Any, str | None, bool]:

@@ -12,8 +12,8 @@ from exporter.door import NS_PER_MS, NS_PER_SECOND, Outcome, Place, Refusal, Wri
 
 _encode = msgspec.json.Encoder().encode
 _POSITIONS_HEADERS = ((b"content-type", b"application/json"), (b"cache-control", b"no-store"))
-# When a stopping engine is likely to be back, and a full disk to have room.
-_STOPPING_SECONDS = 5
+# When an engine or its log is likely to be back, and a full disk to have room.
+_PASSING_SECONDS = 5
 _NO_ROOM_SECONDS = 10
 
 
@@ -72,10 +72,15 @@ def refused(refusal: Refusal) -> Answer:
 
 
 def failed(error: WriteFailedError) -> Answer:
-    """503 when the engine is ending, 507 when the log cannot take more; `written` lists what is in it all the same."""
+    """503 for what passes by itself, 413 for what the log will never take at once, 507 when it cannot take more.
+
+    `written` lists what is in it all the same.
+    """
     written = [
         {"record": index + 1, "partition": place.partition, "position": place.position}
         for index, place in sorted(error.written.items())
     ]
-    status, seconds = (503, _STOPPING_SECONDS) if error.stopping else (507, _NO_ROOM_SECONDS)
+    if error.too_large:
+        return replace(problem(413, str(error), more={"written": written}), records=len(written))
+    status, seconds = (503, _PASSING_SECONDS) if error.passing else (507, _NO_ROOM_SECONDS)
     return replace(come_back(status, str(error), seconds, {"written": written}), records=len(written))

@@ -124,3 +124,37 @@ def test_nothing_is_lost_or_doubled_when(what: str, tmp_path: Path) -> None:
         again.close()
         cluster.await_answers()
         assert cluster.hanging_transactions() == ""
+
+
+def write_until_it_fails(log: PartitionLog) -> None:
+    """The first may still be taken by both, before the cluster has noticed."""
+    for n in range(100):
+        log.append(Unit(source=WriteSource.USER_COMMAND, records=[Record(RecordType.COMMAND, "t", "create", "k", n)]))
+
+
+@pytest.mark.timeout(300)
+def test_a_copy_too_few_is_said_and_writes_go_on_when_it_is_back(tmp_path: Path) -> None:
+    if missing := why_not():
+        pytest.skip(missing)
+    with kafka_cluster(3) as cluster:
+        logs = KafkaLogs(cluster.servers, tmp_path, replication_factor=2, min_insync_replicas=2, allow_unsafe=False)
+        storage = logs.storage()
+        log = PartitionLog(1, storage, SystemClock(), committed=lambda _: None)
+        log.open()
+        log.append(Unit(source=WriteSource.USER_COMMAND, records=[Record(RecordType.COMMAND, "t", "create", "k", 1)]))
+        leader, follower = cluster.copies_of(logs.topics.log)
+        cluster.signal(follower, signal.SIGKILL)
+        assert cluster.copies_of(logs.topics.log)[0] == leader
+        with pytest.raises(
+            AppendError, match=rf"partition 1: 1 of 2 wanted copies of topic {logs.topics.log} are in sync"
+        ) as caught:
+            write_until_it_fails(log)
+        assert caught.value.passing
+        assert log.append_failures["not_enough_replicas"] == 1
+        cluster.launch(follower)
+        writer = Writer(log)
+        assert writer.goes_on(60)
+        writer.stop()
+        log.close()
+        cluster.await_answers()
+        assert cluster.hanging_transactions() == ""

@@ -152,7 +152,8 @@ def test_a_run_over_workers_leaves_what_one_process_leaves(tmp_path: Path) -> No
         for number in (1, 2, 3):
             lines = (folder / f"out-{number}.ndjson").read_text().splitlines()
             said = [json.loads(line) for line in lines]
-            assert [line["position"] for line in said] == list(range(1, len(said) + 1))
+            # The first is the engine's own, which stays inside.
+            assert [line["position"] for line in said] == list(range(2, len(said) + 2))
             kinds = [(line["partition"], line["valueType"], line["key"]) for line in said]
             left[workers] += Counter(map(str, (kind for kind in kinds if kind[1] != "penstock")))
     assert left[1] == left[2] == left[3]
@@ -544,8 +545,7 @@ def test_a_record_that_is_wrong_or_refused_leaves_nothing_of_its_request(workers
         assert isinstance(refused, Refusal)
         assert refused.partition == 3
     for number in (1, 2, 3):
-        said = [json.loads(line) for line in (tmp_path / f"out-{number}.ndjson").read_text().splitlines()]
-        assert {line["valueType"] for line in said} == {"penstock"}
+        assert (tmp_path / f"out-{number}.ndjson").read_text() == ""
 
 
 def test_after_the_end_nothing_can_be_written(workers: int, tmp_path: Path) -> None:
@@ -553,4 +553,4 @@ def test_after_the_end_nothing_can_be_written(workers: int, tmp_path: Path) -> N
     engine.stop()
     with pytest.raises(WriteFailedError) as error:
         engine.write([{"n": 1, "k": "a"}])
-    assert error.value.stopping
+    assert error.value.passing

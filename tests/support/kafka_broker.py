@@ -11,7 +11,7 @@ import socket
 import subprocess
 import tempfile
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -150,8 +150,12 @@ class KafkaNode:
 class KafkaCluster:
     """Made in a folder; `start` and `stop`, and what may befall its nodes. Numbers count from 1."""
 
-    def __init__(self, folder: Path, nodes: int = 1, **settings: object) -> None:
+    def __init__(
+        self, folder: Path, nodes: int = 1, *, client: Mapping[str, str] | None = None, **settings: object
+    ) -> None:
+        """`settings` are the broker's, with underscores for dots; `client` is what its clients must say."""
         self._folder = folder
+        self._client = dict(client or {})
         ports = free_ports(2 * nodes)
         self._controllers = ports[nodes:]
         self.nodes = [KafkaNode(n + 1, folder / f"node-{n + 1}", ports[n]) for n in range(nodes)]
@@ -216,7 +220,7 @@ class KafkaCluster:
 
         assert node.process is not None
         assert node.process.poll() is None, node.log
-        quiet = {"bootstrap.servers": f"{_HOST}:{node.port}", "log_level": 0}
+        quiet = {**self._client, "bootstrap.servers": f"{_HOST}:{node.port}", "log_level": 0}
         try:
             return len(AdminClient(quiet).list_topics(timeout=2).brokers)
         except KafkaException:
@@ -234,8 +238,16 @@ class KafkaCluster:
         """The number of the node that leads a partition (from 0) of a topic."""
         from confluent_kafka.admin import AdminClient
 
-        found = AdminClient({"bootstrap.servers": self.servers}).list_topics(topic, timeout=10)
+        found = AdminClient({**self._client, "bootstrap.servers": self.servers}).list_topics(topic, timeout=10)
         return int(found.topics[topic].partitions[partition].leader)
+
+    def copies_of(self, topic: str, partition: int = 0) -> tuple[int, ...]:
+        """The numbers of the nodes that have a partition (from 0) of a topic, the leader first."""
+        from confluent_kafka.admin import AdminClient
+
+        found = AdminClient({**self._client, "bootstrap.servers": self.servers}).list_topics(topic, timeout=10)
+        one = found.topics[topic].partitions[partition]
+        return (int(one.leader), *(int(node) for node in one.replicas if node != one.leader))
 
     def tool(self, *command: str) -> str:
         """What one of Kafka's own tools prints."""

@@ -17,9 +17,37 @@ from engine.options import EngineOptions
 from engine.processing.protocol import ProcessingContext
 from engine.runtime.engine import Engine
 from engine.runtime.pipeline import Pipeline
-from engine.sources.generator import generator
 from engine.sources.kafka import kafka_partitions
+from engine.sources.protocol import SourceBatch, SourceStart
 from tests.support.kafka_logs import log_settings
+
+
+class Numbers:
+    """The same values on every machine, which the engine's own generator does not promise: it is one a machine."""
+
+    prompt = True
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def describe(self) -> str:
+        return f"{self._count} numbers"
+
+    def check(self) -> None:
+        return
+
+    def open(self, start: SourceStart) -> None:
+        self._at = start.offset
+
+    def read(self, max_values: int) -> SourceBatch | None:
+        first = self._at + 1
+        if first > self._count:
+            return None
+        self._at = min(self._at + max_values, self._count)
+        return SourceBatch(first, [{"n": n, "key": f"key-{n * 7919 % 50}"} for n in range(first, self._at + 1)])
+
+    def close(self) -> None:
+        return
 
 
 class Counting:
@@ -45,7 +73,7 @@ def over_kafka(servers: str, prefix: str, folder: str, count: str, copies: str) 
     base = Path(folder)
     pipeline = (
         Pipeline("counting", partitions=2)
-        .source("made", generator(rate=100_000, keys=50, count=int(count)))
+        .source("made", Numbers(int(count)))
         .key_by("key")
         .process(Counting)
         .export("first", jsonl(base / "first-{partition}.jsonl"))

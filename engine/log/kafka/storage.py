@@ -18,7 +18,7 @@ from engine.core.errors import DataFolderError
 from engine.core.measures import Histogram
 from engine.core.snapshot import ClusterSnapshot
 from engine.core.unit import Recovered, Unit
-from engine.kafka.client import Cluster, KafkaException, TopicPartition, error_of
+from engine.kafka.client import Cluster, KafkaException, TopicPartition, copies_in_sync, error_of
 from engine.kafka.settings import KafkaLogSettings
 from engine.log.codec import EncodedBatch
 from engine.log.kafka import rows
@@ -296,6 +296,8 @@ class KafkaLogStorage:
                 )
             except OutcomeUnknownError as error:
                 self._resolve(head, error)
+            except StorageError as error:
+                raise self._explained(error) from error
             self._commit_duration.observe(time.monotonic_ns() - started_ns)
             self._stored(head, batches, placed, state, ends)
             self._cache.applier.add(
@@ -303,6 +305,19 @@ class KafkaLogStorage:
                 _CommitHead(head.commit, self._first_position(head, batches), _count(batches), size, changed),
                 self._state_offset,
             )
+
+    def _explained(self, error: StorageError) -> StorageError:
+        """Too few copies look like a broker that does not answer: the client asks again until its time is over."""
+        wanted = self._settings.min_insync_replicas
+        if error.reason != "timeout" or wanted < 2:
+            return error
+        in_sync = copies_in_sync(self._cluster, self._topics.log, self._partition)
+        if in_sync is None or in_sync >= wanted:
+            return error
+        return StorageError(
+            "not_enough_replicas",
+            f"{self._name}: {in_sync} of {wanted} wanted copies of topic {self._topics.log} are in sync",
+        )
 
     def _first_position(self, head: rows.Head, batches: list[EncodedBatch]) -> int:
         return batches[0].first_position if batches else head.last_position + 1

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from confluent_kafka import TopicCollection
+from confluent_kafka.admin._acl import AclOperation
 from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewTopic
@@ -49,6 +50,13 @@ _LOOKS_MAX = 150
 _LOOK_SECONDS = 0.2
 _NOT_ALLOWED = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED})
 _DAY_MS = 24 * 3600 * 1000
+# What the log does with each of its topics; to describe one comes with any of them.
+_RIGHTS = {
+    AclOperation.READ: "Read",
+    AclOperation.WRITE: "Write",
+    AclOperation.DELETE: "Delete",
+    AclOperation.DESCRIBE_CONFIGS: "DescribeConfigs",
+}
 
 
 class UnreachableError(Exception):
@@ -95,6 +103,7 @@ class TopicChecks:
             self._make(missing)
             found = self._known_to_all()
         for topic, description in found.items():
+            self._check_rights(topic, description.authorized_operations or ())
             self._check_shape(topic, description)
         if found:
             self._check_settings([*found])
@@ -110,7 +119,9 @@ class TopicChecks:
         raise UnreachableError(f"the topics of {self._topics.prefix} were made, and not all brokers know them yet")
 
     def _described(self) -> dict[str, Any]:
-        answers = self._admin.describe_topics(TopicCollection([*self._topics.all]), request_timeout=_ANSWER_SECONDS)
+        answers = self._admin.describe_topics(
+            TopicCollection([*self._topics.all]), request_timeout=_ANSWER_SECONDS, include_authorized_operations=True
+        )
         found = {}
         for topic, answer in answers.items():
             try:
@@ -186,6 +197,18 @@ class TopicChecks:
                 raise self._trouble(error, f"topic {topic}", f"Create on topic {topic}") from error
 
     # -- looking ---
+
+    def _check_rights(self, topic: str, allowed: Collection[AclOperation]) -> None:
+        """Before a record is written: that nothing may be deleted would show when the disk of the broker is full."""
+        missing = [right for operation, right in _RIGHTS.items() if operation not in allowed]
+        if not allowed or not missing:
+            return
+        raise ConfigurationError(
+            f"topic {topic}: the user of data.kafka has not the right {' nor '.join(missing)}; give it with: "
+            f"kafka-acls --bootstrap-server {self._first} --add --allow-principal User:… "
+            f"--topic {self._topics.prefix}. --resource-pattern-type prefixed "
+            + " ".join(f"--operation {right}" for right in missing)
+        )
 
     def _check_shape(self, topic: str, description: Any) -> None:
         partitions = description.partitions
@@ -270,6 +293,8 @@ class TopicChecks:
         if kafka is None or kafka.code() in _UNANSWERED:
             # What the client has to tell is told only to who asks.
             self._admin.poll(0)
+            if self._cluster.why_refused is not None:
+                return ConfigurationError(f"Kafka does not let us in: {self._cluster.why_refused}")
             why = self._cluster.why_unreachable or ("no answer in time" if kafka is None else sentence(kafka))
             return UnreachableError(f"no broker of {first_servers(self._cluster.bootstrap_servers)} answers: {why}")
         if kafka.code() in _NOT_ALLOWED:

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from engine.core.clock import NS_PER_SECOND
@@ -124,8 +125,7 @@ class Transactions:
                 producer.init_transactions(max(0.1, min(_LOOK_SECONDS, deadline - time.monotonic())))
             except KafkaException as error:
                 kafka = error_of(error)
-                # What the client has to tell is told only to who asks.
-                producer.poll(0)
+                self._listen(producer)
                 is_over = self._stopping.is_set() or time.monotonic() >= deadline
                 if is_over or not (kafka.retriable() or kafka.code() in _TIMEOUTS):
                     raise self.refusal(kafka) from error
@@ -133,6 +133,12 @@ class Transactions:
             self._producer = producer
             self._cluster.reached()
             return
+
+    @staticmethod
+    def _listen(producer: Producer) -> None:
+        """What the client has to tell is told only to who asks; what is fatal it says here once more."""
+        with suppress(KafkaException):
+            producer.poll(0)
 
     def _let_go(self) -> None:
         producer, self._producer = self._producer, None
@@ -207,8 +213,6 @@ class Transactions:
     def _aborted(self, producer: Producer, why: KafkaError | None) -> StorageError | OutcomeUnknownError:
         """Its end was never asked for, so nothing of it can become true, whether it can be aborted just now or not."""
         self.counts["aborted"] += 1
-        if why is not None and why.code() == KafkaError._PURGE_QUEUE:
-            why = None
         try:
             producer.abort_transaction(_LOOK_SECONDS)
         except KafkaException as error:
@@ -228,7 +232,7 @@ class Transactions:
                 producer.commit_transaction(max(0.1, min(_LOOK_SECONDS, deadline - time.monotonic())))
             except KafkaException as error:
                 kafka = error_of(error)
-                producer.poll(0)
+                self._listen(producer)
                 if kafka.retriable():
                     if not self._stopping.is_set() and time.monotonic() < deadline:
                         # The same call goes on where it was.
@@ -236,7 +240,9 @@ class Transactions:
                     if len(producer):
                         raise self._aborted(producer, KafkaError(KafkaError._MSG_TIMED_OUT)) from error
                 elif kafka.code() not in _FENCED and (failed or kafka.code() == KafkaError._INCONSISTENT):
-                    raise self._aborted(producer, failed[0] if failed else kafka) from error
+                    # What is thrown away on an error says nothing of it.
+                    told = [one for one in failed if one.code() != KafkaError._PURGE_QUEUE]
+                    raise self._aborted(producer, told[0] if told else kafka) from error
                 self.counts["unknown"] += 1
                 self._let_go()
                 raise OutcomeUnknownError(sentence(kafka), fenced=kafka.code() in _FENCED) from error
@@ -260,7 +266,9 @@ class Transactions:
             more = f" ({why})" if why else ""
             return StorageError("timeout", f"{self._name}: Kafka does not answer{more}")
         if code in _NOT_ALLOWED:
-            return StorageError("storage_error", f"{self._name}: Kafka does not allow it: {sentence(error)}")
+            right = f"; give the user of data.kafka the right Write on transactional id {self._id}"
+            more = right if code == KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED else ""
+            return StorageError("storage_error", f"{self._name}: Kafka does not allow it: {sentence(error)}{more}")
         return StorageError("storage_error", f"{self._name}: {sentence(error)}")
 
     def close(self) -> None:

@@ -43,9 +43,11 @@ class GatedStorage(MemoryStorage):
         super().commit(entries)
 
 
-def open_log(storage: MemoryStorage, **options: object) -> tuple[PartitionLog, list[Unit]]:
+def open_log(
+    storage: MemoryStorage, clock: ManualClock | None = None, **options: object
+) -> tuple[PartitionLog, list[Unit]]:
     committed: list[Unit] = []
-    log = PartitionLog(1, storage, ManualClock(), committed=committed.extend, **options)  # type: ignore[arg-type]
+    log = PartitionLog(1, storage, clock or ManualClock(), committed=committed.extend, **options)  # type: ignore[arg-type]
     log.open()
     return log, committed
 
@@ -190,6 +192,57 @@ def test_a_partition_that_another_instance_has_is_told_so_to_all_who_wait() -> N
     with pytest.raises(PartitionLostError, match=r"^partition 1 belongs to instance b now$"):
         log.append(a_unit(1))
     assert log.append_failures["fenced"] == 1
+
+
+@pytest.mark.parametrize(("is_remote", "why"), [(True, "partition 1: the log has not answered for 6 s"), (False, None)])
+def test_a_log_elsewhere_that_does_not_answer_for_long_is_away_until_it_does(is_remote: bool, why: str | None) -> None:
+    storage, clock = GatedStorage(), ManualClock()
+    storage.pace = Pace(is_remote=is_remote)
+    log, _ = open_log(storage, clock)
+    storage.go_on.clear()
+    writer = threading.Thread(target=log.append, args=(a_unit("waits"),), daemon=True)
+    writer.start()
+    assert storage.entered.wait(WAIT_SECONDS)
+    clock.advance(4.9)
+    assert log.why_away is None
+    clock.advance(1.1)
+    assert log.why_away == why
+    storage.go_on.set()
+    writer.join(WAIT_SECONDS)
+    assert log.why_away is None
+
+
+def test_a_log_that_fails_is_not_away_behind_that() -> None:
+    storage, clock = GatedStorage(), ManualClock()
+    storage.pace = Pace(is_remote=True)
+    log, _ = open_log(storage, clock)
+    storage.poison = 7
+    with pytest.raises(AppendError):
+        log.append(a_unit(7))
+    clock.advance(60)
+    assert log.why_away is None
+
+
+@pytest.mark.parametrize(
+    ("reason", "passing", "too_large"),
+    [
+        ("timeout", True, False),
+        ("not_enough_replicas", True, False),
+        ("too_large", False, True),
+        ("io_error", False, False),
+    ],
+)
+def test_a_writer_is_told_whether_coming_back_helps(reason: str, passing: bool, too_large: bool) -> None:
+    storage = GatedStorage()
+    log, _ = open_log(storage)
+
+    def commit(entries: Sequence[Entry]) -> None:
+        raise StorageError(reason, "no")
+
+    storage.commit = commit  # type: ignore[method-assign]
+    with pytest.raises(AppendError) as caught:
+        log.append(a_unit(1))
+    assert (caught.value.passing, caught.value.too_large) == (passing, too_large)
 
 
 def test_old_batches_are_deleted_beside_the_writers_where_that_takes_long() -> None:

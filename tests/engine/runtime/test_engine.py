@@ -19,6 +19,7 @@ from engine import (
     Pipeline,
     Record,
     RecordFilter,
+    Source,
     TaskFailedError,
     ThrottlingSettings,
     WriteLimitSettings,
@@ -26,8 +27,10 @@ from engine import (
 )
 from engine.core.identity import partition_of
 from engine.core.snapshot import BlockReason, EngineState, ExporterState, Outcome, TaskStatus, VertexKind
+from engine.kafka.settings import KafkaConnection, KafkaLogSettings
 from engine.log.local.storage import LocalLogStorage
 from engine.processing.protocol import ProcessingContext
+from engine.sources.generator import generator
 from engine.sources.lines import lines
 from tests.support.pipelines import CollectingExporter, ListSource
 from tests.support.waiting import WAIT_SECONDS, wait_until
@@ -510,6 +513,28 @@ def test_partitions_without_a_key_are_refused(tmp_path: Path) -> None:
     pipeline = Pipeline("p", partitions=2).source("n", ListSource([]))
     with pytest.raises(ConfigurationError, match="has 2 partitions and needs a key"):
         pipeline.run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        generator(),
+        lines("f"),
+        lines("f", format="json"),
+        lines("f", format="csv"),
+        lines("f", follow=True),
+        lines("f*"),
+        lines("f*", follow=True),
+        lines("-"),
+    ],
+)
+def test_what_only_one_machine_can_read_is_refused_where_any_may_run_the_pipeline(
+    tmp_path: Path, source: Source
+) -> None:
+    kafka = KafkaLogSettings(connection=KafkaConnection(bootstrap_servers="k:9092"))
+    options = EngineOptions(storage="kafka", kafka=kafka)
+    with pytest.raises(ConfigurationError, match=r"source 'a' cannot be with storage kafka: .* bring the records by"):
+        Pipeline("p").source("a", source).run(tmp_path, options=options)
 
 
 def test_task_names_are_used_once() -> None:

@@ -161,7 +161,7 @@ def test_a_failure_half_way_tells_what_was_written_all_the_same(tmp_path: Path) 
         with pytest.raises(WriteFailedError) as raised:
             engine.write(keyed(TWO, ONE, TWO, ONE))
         assert "partition 2 could not store a write: no space left" in str(raised.value)
-        assert not raised.value.stopping
+        assert not raised.value.passing
         assert {i: (p.partition, p.position) for i, p in raised.value.written.items()} == {1: (1, 2), 3: (1, 3)}
         storages[2].broken = False
         assert isinstance(engine.write(keyed(TWO)), Written)
@@ -172,7 +172,7 @@ def test_little_disk_space_takes_nothing(tmp_path: Path) -> None:
         engine._partitions[1].set_disk_space(DiskSpace.LOW)
         with pytest.raises(WriteFailedError, match="the disk of partition 1 is all but full") as raised:
             engine.write([{}])
-        assert not raised.value.stopping
+        assert not raised.value.passing
         assert raised.value.written == {}
         engine._partitions[1].set_disk_space(DiskSpace.ENOUGH)
         assert isinstance(engine.write([{}]), Written)
@@ -186,8 +186,8 @@ def test_an_engine_that_is_not_running_takes_nothing(tmp_path: Path) -> None:
         engine.write([{}])
     with pytest.raises(WriteFailedError) as after:
         engine.write([{}])
-    assert before.value.stopping
-    assert after.value.stopping
+    assert before.value.passing
+    assert after.value.passing
 
 
 def test_a_stop_in_the_midst_of_writes_loses_none_that_were_answered(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def test_messages_arrive_whole_and_in_order_with_their_descriptors() -> None:
         SettingError("write.limit", "must be positive", -1),
         LogCorruptedError(2, 17, "its checksum does not match"),
         WrongRecordError(3, "has no key"),
-        WriteFailedError("full", stopping=False, written={0: Place(1, 5)}),
+        WriteFailedError("full", passing=False, written={0: Place(1, 5)}),
     ],
     ids=lambda error: type(error).__name__,
 )

@@ -107,7 +107,7 @@ def test_a_worker_that_is_away_is_a_failure_that_says_come_back_and_nothing_is_k
         seats[1].emptied(0)
     with pytest.raises(WriteFailedError, match="worker 2 is away and is started again") as failure:
         SpreadIntake(seats).write(values)
-    assert failure.value.stopping
+    assert failure.value.passing
     assert failure.value.written == {}
     assert ("give_back" in processes[0].asked) == (len(values) == 2)
 
@@ -126,7 +126,7 @@ def test_with_nobody_there_nothing_can_be_written(seats: tuple[Seat, Seat]) -> N
         seat.emptied(0)
     with pytest.raises(WriteFailedError, match="not running") as failure:
         SpreadIntake(seats).write([1])
-    assert failure.value.stopping
+    assert failure.value.passing
 
 
 def test_what_a_dead_process_admitted_the_next_one_does_not_know(tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def a_writer(
         in_order=producers == 1,
         batch_records=batch_records,
         value_type="v",
-        unstorable=lambda source, offset, values: None,
+        unstorable=lambda progress, values: None,
     )
 
 

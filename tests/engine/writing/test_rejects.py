@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from engine.core.clock import ManualClock
+from engine.writing.reject_folder import RejectFolder, entries
 from engine.writing.rejects import Reject, RejectFile
 from tests.support.nesting import nested
 from tests.support.records import record
@@ -71,3 +74,47 @@ def test_the_first_is_said_with_the_file_and_then_one_line_in_ten_seconds_with_t
         f"step: lines at 5000 is kept aside in {file.path}: no (and 4,999 more)",
     ]
     assert len(lines(file)) == 5001
+
+
+def test_a_line_that_a_crash_cut_short_spoils_none_behind_it(tmp_path: Path) -> None:
+    file = RejectFile(tmp_path, "step", ManualClock())
+    file.put([reject(1, 1)])
+    with file.path.open("ab") as torn:
+        torn.write(b'{"task": "st')
+    file.put([reject(2, 2)])
+    assert [line["value"] for line in lines(file)] == [1, 2]
+
+
+def test_a_full_disk_leaves_no_half_of_a_reject(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = RejectFile(tmp_path, "step", ManualClock())
+    file.put([reject(1, 1)])
+    really_write = os.write
+    writes = 0
+
+    def half(descriptor: int, text: bytes) -> int:
+        nonlocal writes
+        writes += 1
+        if writes > 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return really_write(descriptor, text[: len(text) // 2])
+
+    monkeypatch.setattr(os, "write", half)
+    with pytest.raises(OSError, match="No space left"):
+        file.put([reject(2, 2), reject(3, 3)])
+    monkeypatch.setattr(os, "write", really_write)
+    file.put([reject(2, 2)])
+    assert [line["value"] for line in lines(file)] == [1, 2]
+
+
+def test_what_comes_again_is_taken_back_and_the_rest_keeps_its_place_in_a_replay(tmp_path: Path) -> None:
+    file, folder = RejectFile(tmp_path, "step", ManualClock()), RejectFolder(tmp_path)
+    file.put([reject(n, n) for n in range(1, 5)])
+    folder.set_out("step", 7)
+    file.put([reject(n, n) for n in range(3, 7)])
+    folder.take_back("step", lambda entry: entry["offset"] in (2, 5))
+    assert [line["value"] for line in folder.lines("step")] == [1, 3, 4, 3, 4, 6]
+    (replay,) = folder.replays()
+    assert [entry.get("value") for entry in entries(replay)] == [1, None, 3, 4]
+    assert [one.count for one in folder.counts()] == [6]
+    folder.take_back("step", lambda entry: True)
+    assert folder.counts() == ()

@@ -119,12 +119,12 @@ def test_a_refusal_says_which_limit_of_which_partition_and_when_to_come_back(
     assert document["detail"] == refusal.text
 
 
-@pytest.mark.parametrize(("stopping", "status"), [(True, 503), (False, 507)])
+@pytest.mark.parametrize(("passing", "status"), [(True, 503), (False, 507)])
 def test_a_write_that_failed_half_way_lists_what_was_written(
-    engine: FakeIntake, gateway: OpenGateway, stopping: bool, status: int
+    engine: FakeIntake, gateway: OpenGateway, passing: bool, status: int
 ) -> None:
     def fail(_: object) -> None:
-        raise WriteFailedError("no more", stopping=stopping, written={2: Place(1, 8), 0: Place(1, 7)})
+        raise WriteFailedError("no more", passing=passing, written={2: Place(1, 8), 0: Place(1, 7)})
 
     engine.answer = fail
     answer = gateway.post(b"[{}, {}, {}]")
@@ -135,6 +135,18 @@ def test_a_write_that_failed_half_way_lists_what_was_written(
         {"record": 1, "partition": 1, "position": 7},
         {"record": 3, "partition": 1, "position": 8},
     ]
+
+
+def test_what_no_log_takes_at_once_is_too_large_and_not_asked_for_again(
+    engine: FakeIntake, gateway: OpenGateway
+) -> None:
+    def fail(_: object) -> None:
+        raise WriteFailedError("a unit is larger than Kafka takes", passing=False, too_large=True)
+
+    engine.answer = fail
+    answer = gateway.post(b"[{}]")
+    assert answer.status_code == 413
+    assert "retry-after" not in answer.headers
 
 
 def test_a_record_that_cannot_be_one_is_named_by_its_line(engine: FakeIntake, gateway: OpenGateway) -> None:

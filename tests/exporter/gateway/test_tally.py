@@ -55,7 +55,7 @@ def test_answers_records_bytes_and_times_are_counted() -> None:
 
 
 def test_of_a_request_that_failed_half_way_the_written_records_count() -> None:
-    error = WriteFailedError("no room", stopping=False, written={1: Place(1, 17), 4: Place(1, 18)})
+    error = WriteFailedError("no room", passing=False, written={1: Place(1, 17), 4: Place(1, 18)})
     assert (failed(error).status, failed(error).records) == (507, 2)
 
 

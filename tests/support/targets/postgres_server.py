@@ -24,15 +24,23 @@ PROGRAMS = next((Path(path).parent for path in sorted(glob.glob("/usr/lib/postgr
 class PostgresServer:
     """Runs as the user `postgres` where the test is root, which the server refuses to be."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, standby_of: PostgresServer | None = None) -> None:
         assert PROGRAMS is not None
-        self._folder = folder
+        self.folder = self._folder = folder
         self._data = folder / "data"
         self._process: subprocess.Popen[bytes] | None = None
         self._user = pwd.getpwnam("postgres") if os.getuid() == 0 else None
         if self._user is not None:
             os.chown(folder, self._user.pw_uid, self._user.pw_gid)
-        self._run("initdb", "-D", str(self._data), "-U", "penstock", "-A", "trust", "--no-sync", "--no-instructions")
+        where = ("-D", str(self._data), "-U", "penstock")
+        if standby_of is None:
+            self._run("initdb", *where, "-A", "trust", "--no-sync", "--no-instructions")
+        else:
+            self._run("pg_basebackup", *where, "-h", str(standby_of.folder), "-R", "-c", "fast", "--no-sync")
+
+    def promote(self) -> None:
+        """A standby becomes the primary."""
+        self._run("pg_ctl", "promote", "-D", str(self._data), "-w")
 
     @property
     def url(self) -> str:
@@ -85,7 +93,8 @@ class PostgresServer:
                 os.kill(process, signal.SIGCONT)
 
     def _family(self) -> list[int]:
-        assert self._process is not None
+        if self._process is None:
+            return []
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
         return [self._process.pid, *map(int, children)]
 
@@ -100,16 +109,17 @@ class PostgresServer:
             return connection.execute(text.encode()).fetchall()
 
     def execute(self, text: str) -> None:
-        with psycopg.connect(self.url) as connection:
+        with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute(text.encode())
 
 
 @contextmanager
-def postgres_server() -> Iterator[PostgresServer]:
+def postgres_server(standby_of: PostgresServer | None = None) -> Iterator[PostgresServer]:
+    """`standby_of`: one that streams from another."""
     # Short, for a socket's path may have 107 bytes, and where everybody may look in.
     folder = Path(tempfile.mkdtemp(prefix="pg", dir="/tmp"))
     try:
-        server = PostgresServer(folder)
+        server = PostgresServer(folder, standby_of)
         server.start()
         try:
             yield server
