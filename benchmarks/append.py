@@ -26,6 +26,7 @@ from benchmarks.group_commit import hand_made
 from benchmarks.logs import local_log
 from benchmarks.study import Pace, Report
 from engine.core.clock import SystemClock
+from engine.core.columns import Columns
 from engine.core.records import Record, RecordType, WriteSource
 from engine.core.unit import Unit
 from engine.flow.settings import FlowControlSettings, RequestLimitSettings, ThrottlingSettings, WriteLimitSettings
@@ -120,8 +121,8 @@ def sqlite_blob(folder: Path, batch: int, seconds: float) -> _Cell:
 
 def engine(folder: Path, batch: int, seconds: float) -> _Cell:
     target = partition(folder)
-    # Made before: what a record costs its maker is not the log's.
-    records = [record() for _ in range(batch)]
+    # Made before: what a record costs its maker is not the log's. As columns, as sources and the gateway bring them.
+    records = Columns.of([record() for _ in range(batch)])
 
     def append() -> None:
         permit = target.wait_acquire(WriteSource.USER_COMMAND, batch)
