@@ -85,8 +85,8 @@ class Composer:
         elif section.partitions > 1 and section.sources:
             raise Mistake(
                 self.place((*at, "key")),
-                f"is missing: with {section.partitions} partitions it says which of them a record goes to; name a field "
-                "of the value, or a function (module:function)",
+                f"is missing: with {section.partitions} partitions it says which of them a record goes to; name a "
+                "field of the value, or a function (module:function)",
             )
         if section.processor is not None:
             self._add_processor(pipeline, section.processor, (*at, "processor"))
