@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dashboards import throttling
 from dashboards.board import Board, Row
-from dashboards.boards import common
+from dashboards.boards import common, sources
 from dashboards.boards.common import PARTITION
 from dashboards.colours import Colour
 from dashboards.panel import Column, Gauge, Look, Query, Stat, StateTimeline, Step, Table, TimeSeries, Word
@@ -199,7 +199,7 @@ _THROTTLING = Row(
                 Column(title="Factor", width=80, unit=Display.NUMBER),
                 Column(title="Limit", width=120, unit=Display.RECORDS_PER_SECOND),
                 Column(title="Maximum", width=120, unit=Display.RECORDS_PER_SECOND),
-                Column(title="Exporting rate", width=120, unit=Display.RECORDS_PER_SECOND),
+                Column(title="Exporting rate", unit=Display.RECORDS_PER_SECOND),
             ),
             width=24,
             height=5,
@@ -622,7 +622,6 @@ _KAFKA = Row(
                 ),
                 Column(
                     title="Taken over",
-                    width=90,
                     unit=Display.COUNT,
                     decimals=0,
                     steps=(Step(None, Colour.QUIET), Step(0.5, Colour.BAD)),
@@ -718,5 +717,5 @@ BOARD = Board(
     uid=BoardUid.FLOW_CONTROL,
     title="Penstock: Flow control",
     answers="What is admitted, what is refused, which limit holds, and why. Yellow: throttled.",
-    rows=(_NOW, _THROTTLING, _PROCESSING, _LOGSTREAM, _REQUESTS, _GATEWAY, _KAFKA),
+    rows=(_NOW, _THROTTLING, _PROCESSING, _LOGSTREAM, _REQUESTS, _GATEWAY, sources.FILES, _KAFKA),
 )

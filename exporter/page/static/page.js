@@ -64,7 +64,9 @@ function tellCondition() {
   chip.hidden = !condition;
   say(chip, condition ?? "");
   chip.dataset.condition = condition ?? "";
-  say(byId("because"), away === null && condition !== "fine" ? (history.because ?? "") : "");
+  // Who is to blame stands above the graph already, as of the moment that is drawn there.
+  const isTold = away !== null || condition === "fine" || condition === "back-pressured";
+  say(byId("because"), isTold ? "" : (history.because ?? ""));
 }
 
 function draw() {
