@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from threading import Lock
 from urllib.parse import parse_qsl, urlencode
@@ -13,6 +14,7 @@ from exporter.door import NS_PER_SECOND, Clock, EngineDoor, SystemClock, engines
 from exporter.history import HistorySampler
 from exporter.management.replies import problem
 
+_log = logging.getLogger("penstock.management")
 PARAMETER = "pipeline"
 # Those beyond have metrics, but no history and no page. With as many vertices each, together below 135 MB.
 ROOMS_MAX = 64
@@ -47,7 +49,12 @@ class Rooms:
     def sample(self) -> None:
         """Looks at all engines but the first, for their histories. Never raises."""
         now_ns = self._clock.monotonic_ns()
-        here = {engine.snapshot().pipeline: engine for engine in engines_of(self._door)[1:]}
+        try:
+            here = {engine.snapshot().pipeline: engine for engine in engines_of(self._door)[1:]}
+        except Exception:
+            # Whoever draws must not disturb who runs; the next look is another try.
+            _log.debug("the engines cannot be looked at", exc_info=True)
+            return
         with self._lock:
             for name, room in list(self._rooms.items()):
                 if name in here and here[name] is room.engine:
