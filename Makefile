@@ -11,7 +11,7 @@ PIP   := $(BIN)/python -m pip install --disable-pip-version-check $(shell [ -t 2
 ARGS  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install check lint types imports generated generate test test-quick reference format demo crash crash-workers crash-kafka chaos-kafka grafana-schemas follow soak bench clean
+.PHONY: help install check lint types imports generated generate test test-quick reference format demo crash crash-workers crash-kafka chaos-kafka flink grafana-schemas follow soak bench clean
 
 help: ## say what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -101,6 +101,9 @@ crash-kafka: install ## twenty rounds of kill -9 over a log in Kafka, each time 
 
 chaos-kafka: install ## brokers of a cluster of three are killed and hang while a log is written
 	KAFKA_CHAOS=1 $(BIN)/python -m pytest -s tests/end_to_end/test_kafka_brokers.py $(ARGS)
+
+flink: install ## the bridge beside real Flinks, 1.20 and 1.9, for five minutes each (Java, Maven; FLINK_SECONDS=300)
+	FLINK_SECONDS=$${FLINK_SECONDS:-300} $(BIN)/python -m pytest -s tests/end_to_end/test_flink_bridge.py $(ARGS)
 
 grafana-schemas: install ## the boards against the types of Grafana 11, 12 and 13 (node, and the network the first time)
 	$(BIN)/python -m tests.dashboards.grafana_schemas

@@ -70,10 +70,10 @@ from {name} import SumByCustomer
 def test_orders_are_added_up_by_customer() -> None:
     harness = ProcessorHarness(SumByCustomer, partitions=2)
     harness.process({{"amount": 5}}, key="anna")
-    harness.process({{"amount": 2}}, key="ben")
+    harness.process({{"amount": 2}}, key="bob")
     harness.restart()
     harness.process({{"amount": 4}}, key="anna")
-    assert harness.state() == {{"anna": 9, "ben": 2}}
+    assert harness.state() == {{"anna": 9, "bob": 2}}
     assert {{"customer": "anna", "total": 9}} in harness.emitted("sum")
 
 
@@ -86,7 +86,7 @@ def test_a_negative_amount_is_rejected() -> None:
 _DATA = "".join(
     f'{{"customer": "{customer}", "amount": {amount}}}\n'
     for customer, amount in (
-        ("anna", 12), ("ben", 5), ("carla", 30), ("anna", 8), ("dora", 1), ("ben", 14), ("carla", -3), ("anna", 2),
+        ("anna", 12), ("bob", 5), ("carla", 30), ("anna", 8), ("cleo", 1), ("bob", 14), ("carla", -3), ("anna", 2),
     )
 )  # fmt: skip
 

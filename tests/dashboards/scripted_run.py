@@ -349,6 +349,14 @@ class ScriptedRun:
             rejected={"error": at // 300} if name == "parse" else {},
             buffers_in_use=(8 if now > 0.5 else 2) if pooled else None,
             buffers=8 if pooled else None,
-            input=InputSnapshot(lag_records=400 if now > 0.5 else 3) if kind is VertexKind.SOURCE else None,
+            input=InputSnapshot(
+                position_bytes=40 * records,
+                size_bytes=40 * records + 4_000_000,
+                lag_bytes=16_000 if now > 0.5 else 120,
+                lag_records=400 if now > 0.5 else 3,
+                offset=records,
+            )
+            if kind is VertexKind.SOURCE
+            else None,
             back_pressure=BackPressureSnapshot(ratio=ratio, samples=100, level=level),
         )

@@ -11,6 +11,7 @@ import { History } from "./history.js";
 import { follow } from "./live.js";
 import { LimitsForm } from "./limits_form.js";
 import { showEpisodes, showPartitions } from "./partitions.js";
+import { choosePipeline } from "./pipelines.js";
 import { Poll } from "./poll.js";
 import { Tabs } from "./tabs.js";
 import { timeOfDay } from "./words.js";
@@ -103,6 +104,7 @@ function refresh() {
 }
 
 tabs.follow(refresh);
+choosePipeline();
 
 follow({
   loaded(told) {

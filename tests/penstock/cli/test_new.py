@@ -48,7 +48,7 @@ def test_what_is_made_is_checked_and_run_at_once_and_its_test_passes(tmp_path: P
             value = json.loads(line)["value"]
             sums[value["customer"]] = value["total"]
     # The one with a negative amount is rejected.
-    assert sums == {"anna": 22, "ben": 19, "carla": 30, "dora": 1}
+    assert sums == {"anna": 22, "bob": 19, "carla": 30, "cleo": 1}
     tested = in_there(folder, "pytest", "-q", "-p", "no:cacheprovider")
     assert tested.returncode == 0, tested.stdout
     assert "2 passed" in tested.stdout
