@@ -128,7 +128,7 @@ def _of_partition(partition: PartitionSnapshot, snapshot: EngineSnapshot) -> Ite
     elif partition.append_error is not None:
         # The disks of a cluster are not known here; what is known is that nothing is taken.
         condition = Condition.DISK_FULL if partition.cluster is None else Condition.REFUSING
-        yield Finding(condition, f"partition {number} cannot store what is written: {partition.append_error}")
+        yield Finding(condition, partition.append_error)
     if flow.refused_ns is not None and snapshot.taken_monotonic_ns - flow.refused_ns <= REFUSING_NS:
         seconds = REFUSING_NS // NS_PER_SECOND
         yield Finding(Condition.REFUSING, f"partition {number} refused writes within the last {seconds} s")

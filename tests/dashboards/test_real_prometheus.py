@@ -26,6 +26,8 @@ ANNOTATION = DASHBOARDS["penstock-flow-control"]["annotations"]["list"][0]["expr
 BAND = throttling.band_query().expression.text
 
 EACH_PANEL = pytest.mark.parametrize(("board", "panel"), PANELS, ids=map(named, PANELS))
+# With two partitions, six tasks and two exporters.
+LEGEND_ROWS_MAX = 6
 STEPS = [5, 15, 60]
 # Seconds from the start of the run to the begin and the end of what is looked at.
 RANGES = {
@@ -109,6 +111,9 @@ def test_no_two_series_of_a_panel_bear_the_same_name(hour: Hour, board: str, pan
                 assert "{{" not in name
                 names.append(name)
     assert len(names) == len(set(names))
+    if panel["type"] == "timeseries":
+        # More rows than these nobody tells apart. The band has none.
+        assert len([name for name in names if name != throttling.BAND_NAME]) <= LEGEND_ROWS_MAX
 
 
 @pytest.mark.parametrize("step", STEPS)

@@ -39,7 +39,7 @@ export class FlowNumbers {
     const text = throttled ? "throttled" : "not throttled";
     const small = make("small", {}, which);
     byId("throttle").replaceChildren(make("span", { class: throttled ? "is-throttled" : null }, text), small);
-    say(byId("charted"), ofAll ? "; lines add up all partitions" : "");
+    say(byId("charted"), ofAll ? "– lines add up all partitions" : "");
     this.#chart.show(history.times, columns, columns.throttled);
     this.#showWrites(history.times, columns);
   }

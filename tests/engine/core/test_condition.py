@@ -133,11 +133,13 @@ def test_before_the_first_row_nobody_guesses_and_a_local_log_is_just_opened() ->
 
 
 def test_a_log_that_cannot_be_written_is_a_full_disk_here_and_a_refusal_of_a_cluster() -> None:
-    here = partition(1, append_error="No space left on device")
-    there = partition(1, append_error="Kafka does not answer", cluster=cluster(is_up=False))
+    here = partition(1, append_error="partition 1 could not store a write: No space left on device")
+    there = partition(
+        1, append_error="partition 1 could not store a write: Kafka does not answer", cluster=cluster(is_up=False)
+    )
     found = [condition_of(engine_snapshot(partitions=(one,))) for one in (here, there)]
     assert [finding.condition for finding in found] == [Condition.DISK_FULL, Condition.REFUSING]
-    assert found[1].text == "partition 1 cannot store what is written: Kafka does not answer"
+    assert found[1].text == "partition 1 could not store a write: Kafka does not answer"
 
 
 def test_a_run_that_is_over_is_not_fine() -> None:
