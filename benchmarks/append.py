@@ -20,12 +20,13 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from benchmarks.at_once import per_second
+from benchmarks.at_once import Times, at_once
 from benchmarks.conditions import Spread, conditions, ratios
 from benchmarks.group_commit import hand_made
 from benchmarks.logs import local_log
 from benchmarks.study import Pace, Report
 from engine.core.clock import SystemClock
+from engine.core.columns import Columns
 from engine.core.records import Record, RecordType, WriteSource
 from engine.core.unit import Unit
 from engine.flow.settings import FlowControlSettings, RequestLimitSettings, ThrottlingSettings, WriteLimitSettings
@@ -120,8 +121,8 @@ def sqlite_blob(folder: Path, batch: int, seconds: float) -> _Cell:
 
 def engine(folder: Path, batch: int, seconds: float) -> _Cell:
     target = partition(folder)
-    # Made before: what a record costs its maker is not the log's.
-    records = [record() for _ in range(batch)]
+    # Made before: what a record costs its maker is not the log's. As columns, as sources and the gateway bring them.
+    records = Columns.of([record() for _ in range(batch)])
 
     def append() -> None:
         permit = target.wait_acquire(WriteSource.USER_COMMAND, batch)
@@ -133,8 +134,8 @@ def engine(folder: Path, batch: int, seconds: float) -> _Cell:
         target.close()
 
 
-def writers(folder: Path, threads: int, seconds: float) -> float:
-    """Acknowledged single-record appends per second of so many threads."""
+def writers(folder: Path, threads: int, seconds: float) -> Times:
+    """Acknowledged single-record appends of so many threads."""
     target = partition(folder)
 
     def append() -> None:
@@ -142,7 +143,7 @@ def writers(folder: Path, threads: int, seconds: float) -> float:
         target.append(Unit(source=WriteSource.USER_COMMAND, records=[record()]), permit)
 
     try:
-        return per_second(append, threads, seconds)
+        return at_once(append, threads, seconds)
     finally:
         target.close()
 
@@ -184,10 +185,10 @@ def run(pace: Pace) -> Report:
             f"{ratios(per_second['engine'], per_second['raw']).text()} | {Spread.of(more_us).text('{:.0f}')} | "
             f"{Spread.of([cell.p99_us / 1000 for cell in found['engine']]).text()} |"
         )
-    many: list[float] = []
-    one: list[float] = []
-    many_by_hand: list[float] = []
-    one_by_hand: list[float] = []
+    many: list[Times] = []
+    one: list[Times] = []
+    many_by_hand: list[Times] = []
+    one_by_hand: list[Times] = []
     for _ in pace.repetitions(9, 3, "group commit"):
         for measure, threads, into in (
             (writers, 1, one),
@@ -196,16 +197,29 @@ def run(pace: Pace) -> Report:
             (hand_made, 64, many_by_hand),
         ):
             with tempfile.TemporaryDirectory() as folder:
-                into.append(measure(Path(folder), threads, seconds) / 1000)
-    samples["group commit"] = ratios(many, one).values
+                into.append(measure(Path(folder), threads, seconds))
+    costs = ratios([times.cpu_us for times in many], [times.cpu_us for times in many_by_hand])
+    samples["group commit"] = costs.values
     lines = [
         f"durable append, records of {RECORD_BYTES} bytes, flow control on, n = {len(one)}; {conditions()}",
         "",
         *rows,
         "",
-        f"group commit: one writer {Spread.of(one).text('{:.1f}')}, 64 writers {Spread.of(many).text('{:.1f}')} "
-        f"thousand records/s, ratio {ratios(many, one).text()}; by hand over a raw file, without an engine: "
-        f"one {Spread.of(one_by_hand).text('{:.1f}')}, 64 {Spread.of(many_by_hand).text('{:.1f}')}, "
-        f"ratio {ratios(many_by_hand, one_by_hand).text()}",
+        *_group_commit("one writer", one, one_by_hand),
+        *_group_commit("64 writers", many, many_by_hand),
     ]
     return Report("\n".join(lines), samples)
+
+
+def _group_commit(who: str, ours: list[Times], by_hand: list[Times]) -> list[str]:
+    def rate(times: list[Times]) -> str:
+        return Spread.of([one.per_second / 1000 for one in times]).text("{:.1f}")
+
+    def cost(times: list[Times]) -> str:
+        return Spread.of([one.cpu_us for one in times]).text("{:.0f}")
+
+    more = ratios([one.cpu_us for one in ours], [one.cpu_us for one in by_hand]).text()
+    return [
+        f"group commit, {who}: {rate(ours)} thousand records/s and {cost(ours)} µs of CPU an append; by hand over a "
+        f"raw file, without an engine: {rate(by_hand)} and {cost(by_hand)}; CPU ÷ by hand {more}"
+    ]

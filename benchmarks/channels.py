@@ -31,6 +31,8 @@ from engine.tasks.timers import TaskTimer
 VALUE = {"k": "N14228", "v": 517, "t": 1357034400000, "c": "UA"}
 STAGE_RECORDS = 100
 BATCHES = (1, 100)
+# What a buffer of the engine holds.
+BUFFER = 500
 LARGE = 1024
 
 
@@ -107,6 +109,13 @@ def through_queue(hand_overs: int, batch: int, places: int) -> float:
     return hand_overs / seconds_of(produce, consume)
 
 
+def cpu_us(hand_over: Callable[[], object], values: int) -> float:
+    """Of the processor, all threads, for each of so many values."""
+    began = time.process_time()
+    hand_over()
+    return (time.process_time() - began) / values * 1e6
+
+
 def staged(source: Path, folder: Path) -> int:
     """The flights job as four threads with the engine's channels between them."""
     read_to_parse, parse_to_count, count_to_write = (Channel() for _ in range(3))
@@ -175,12 +184,17 @@ def job_rate(job: Callable[[Path, Path], int], source: Flights) -> float:
 def run(pace: Pace) -> Report:
     hand_overs = pace.of(60_000, 20_000)
     ours, same, large = ({batch: list[float]() for batch in BATCHES} for _ in range(3))
+    costs: list[float] = []
+    costs_same: list[float] = []
     places = Channel().places
     for _ in pace.repetitions(11, 5, "hand-over"):
         for batch in BATCHES:
             ours[batch].append(through_channel(hand_overs, batch))
             same[batch].append(through_queue(hand_overs, batch, places))
             large[batch].append(through_queue(hand_overs, batch, LARGE))
+        values = hand_overs * BUFFER
+        costs.append(cpu_us(lambda: through_channel(hand_overs, BUFFER), values))
+        costs_same.append(cpu_us(lambda: through_queue(hand_overs, BUFFER, places), values))
     rows = [
         f"| values | channel, thousand/s | queue.Queue of {places} | of {LARGE} | channel ÷ queue of {places} "
         f"| ÷ queue of {LARGE} |",
@@ -212,5 +226,6 @@ def run(pace: Pace) -> Report:
         f"| {stage_ratio.text()} |",
     ]
     head = f"channels, n = {len(ours[1])} and {len(stages)}; {conditions()}"
-    samples = {"channel": ratios(ours[1], same[1]).values, "stages": stage_ratio.values}
+    rows += ["", f"a buffer of {BUFFER} values, CPU, channel ÷ queue of {places}: {ratios(costs, costs_same).text()}"]
+    samples = {"channel": ratios(costs, costs_same).values, "stages": stage_ratio.values}
     return Report("\n".join([head, "", *rows]), samples)

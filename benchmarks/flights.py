@@ -1,4 +1,4 @@
-"""The flights job, durable and not, against the plain orjson loop and bytewax. `python -m benchmarks flights`."""
+"""The flights job, durable and not, against plain loops, bytewax and streamz. `python -m benchmarks flights`."""
 
 from __future__ import annotations
 
@@ -12,12 +12,21 @@ from typing import Any
 
 from benchmarks.conditions import Spread, conditions, ratios
 from benchmarks.dataset import flights
-from benchmarks.flights_job import PEER, VARIANTS
+from benchmarks.flights_job import LIBRARIES, PEER, RECOVERING_PEER, VARIANTS
 from benchmarks.study import Pace, Report
 
 ROOT = Path(__file__).parents[1]
-# Which goal is about which variant; each against the plain loop, and against the peer.
-GOALS = {"flights, memory": "memory", "flights, durable": "full"}
+# Which goal is about which variant, and against which other one.
+GOALS = {
+    "flights, memory": ("memory", "plain"),
+    "flights, memory, bytewax": ("memory", PEER),
+    "flights, batch": ("memory, typed batch", "plain"),
+    "flights, batch, bytewax": ("memory, typed batch", PEER),
+    "flights, durable, by hand": ("full", "by hand, durable"),
+    "flights, durable, bytewax": ("full", RECOVERING_PEER),
+    "flights, durable batch, by hand": ("full, typed batch", "by hand, durable"),
+    "flights, durable batch, bytewax": ("full, typed batch", RECOVERING_PEER),
+}
 
 
 def one(variant: str, source: Path) -> dict[str, Any]:
@@ -34,8 +43,10 @@ def one(variant: str, source: Path) -> dict[str, Any]:
 
 
 def run(pace: Pace) -> Report:
-    variants = [variant for variant in VARIANTS if variant != PEER or find_spec(PEER) is not None]
+    absent = {variant for variant, library in LIBRARIES.items() if find_spec(library) is None}
+    variants = [variant for variant in VARIANTS if variant not in absent]
     rates: dict[str, list[float]] = {variant: [] for variant in variants}
+    costs: dict[str, list[float]] = {variant: [] for variant in variants}
     peaks: dict[str, list[float]] = {variant: [] for variant in variants}
     with tempfile.TemporaryDirectory() as folder:
         source = flights(Path(folder), pace.of(300_000, 100_000))
@@ -44,25 +55,24 @@ def run(pace: Pace) -> Report:
                 result = one(variant, source.path)
                 assert result["records"] == source.records, f"{variant} has read {result['records']} records"
                 rates[variant].append(source.records / result["seconds"] / 1000)
+                costs[variant].append(result["cpu_seconds"] / source.records * 1e6)
                 peaks[variant].append(result["peak_mb"])
     rows = [
-        "| variant | thousand records/s | ÷ plain loop | ÷ bytewax | peak MB |",
-        "|---|---|---|---|---|",
+        "| variant | thousand records/s | ÷ plain loop | µs of CPU a record | plain loop's CPU ÷ it | peak MB |",
+        "|---|---|---|---|---|---|",
     ]
     for variant in variants:
-        against_peer = ratios(rates[variant], rates[PEER]).text() if PEER in rates else "–"
         rows.append(
             f"| {variant} | {Spread.of(rates[variant]).text('{:.0f}')} | "
-            f"{ratios(rates[variant], rates['plain']).text()} | {against_peer} | "
-            f"{Spread.of(peaks[variant]).median:.0f} |"
+            f"{ratios(rates[variant], rates['plain']).text()} | {Spread.of(costs[variant]).text()} | "
+            f"{ratios(costs['plain'], costs[variant]).text()} | {Spread.of(peaks[variant]).median:.0f} |"
         )
     samples, missing = {}, {}
-    for goal, variant in GOALS.items():
-        samples[goal] = ratios(rates[variant], rates["plain"]).values
-        if PEER in rates:
-            samples[f"{goal}, {PEER}"] = ratios(rates[variant], rates[PEER]).values
+    for goal, (variant, other) in GOALS.items():
+        if other in absent:
+            missing[goal] = f"{LIBRARIES[other]} is not installed"
         else:
-            missing[f"{goal}, {PEER}"] = f"{PEER} is not installed"
+            samples[goal] = ratios(rates[variant], rates[other]).values
     head = (
         f"flights job, {source.records} records of {source.bytes_per_row:.0f} bytes ({source.origin}), "
         f"n = {len(rates['plain'])}; {conditions()}"

@@ -183,7 +183,7 @@ _NOW = Row(
                     steps=(Step(None, Colour.QUIET), Step(0.5, Colour.BAD)),
                 ),
                 Column(title="Retries", width=90, unit=Display.NUMBER, decimals=0),
-                Column(title="Position", width=130, unit=Display.COUNT, decimals=0),
+                Column(title="Position", unit=Display.COUNT, decimals=0),
             ),
             sorted_by="Backlog",
             width=24,

@@ -199,7 +199,7 @@ _THROTTLING = Row(
                 Column(title="Factor", width=80, unit=Display.NUMBER),
                 Column(title="Limit", width=120, unit=Display.RECORDS_PER_SECOND),
                 Column(title="Maximum", width=120, unit=Display.RECORDS_PER_SECOND),
-                Column(title="Exporting rate", width=120, unit=Display.RECORDS_PER_SECOND),
+                Column(title="Exporting rate", unit=Display.RECORDS_PER_SECOND),
             ),
             width=24,
             height=5,
@@ -622,7 +622,6 @@ _KAFKA = Row(
                 ),
                 Column(
                     title="Taken over",
-                    width=90,
                     unit=Display.COUNT,
                     decimals=0,
                     steps=(Step(None, Colour.QUIET), Step(0.5, Colour.BAD)),

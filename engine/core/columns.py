@@ -51,25 +51,33 @@ class Columns(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     @classmethod
     def joined(cls, parts: Sequence[Content]) -> Columns:
         """What is to be appended, one part after the other."""
-        columns = [cls.of(part) if isinstance(part, list) else part for part in parts if part]
+        columns: list[Columns] = []
+        records: list[Record] = []
+        for part in parts:
+            if isinstance(part, list):
+                records += part
+            elif part:
+                if records:
+                    columns.append(cls.of(records))
+                    records = []
+                columns.append(part)
+        if records or not columns:
+            columns.append(cls.of(records))
         if len(columns) == 1:
             return columns[0]
-        heads = {head: place for place, head in enumerate(dict.fromkeys(chain(*(part.heads for part in columns))))}
-        head_of: list[int] = []
-        for part in columns:
-            places = [heads[head] for head in part.heads]
-            head_of += repeat(places[0], len(part)) if part.head_of is None else [places[of] for of in part.head_of]
+        heads = {head: place for place, head in enumerate(dict.fromkeys(chain(*[part.heads for part in columns])))}
+        sources = [part.source_positions or [FROM_OUTSIDE] * len(part) for part in columns]
         return cls(
             heads=[*heads],
-            head_of=head_of if len(heads) > 1 else None,
-            keys=[*chain(*(part.keys for part in columns))],
-            values=[*chain(*(part.values for part in columns))],
-            source_positions=(
-                None
-                if all(part.source_positions is None for part in columns)
-                else [*chain(*(part.source_positions or repeat(FROM_OUTSIDE, len(part)) for part in columns))]
-            ),
+            head_of=None if len(heads) == 1 else [heads[head] for part in columns for head in part.head_of_each()],
+            keys=[*chain(*[part.keys for part in columns])],
+            values=[*chain(*[part.values for part in columns])],
+            source_positions=(None if all(part.source_positions is None for part in columns) else [*chain(*sources)]),
         )
+
+    def head_of_each(self) -> Iterable[Head]:
+        heads = self.heads
+        return repeat(heads[0], len(self)) if self.head_of is None else [heads[place] for place in self.head_of]
 
     def __len__(self) -> int:
         return len(self.keys)

@@ -498,6 +498,8 @@ class BridgeSnapshot:
     jobs: Mapping[str, int]
     # Of what runs there and is not shown: too much of it.
     omitted: int
+    # Whether its partitions have settings that differ; None where it has none, or does not say.
+    drifted: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, groupby
 from threading import Lock
 
-from engine.core.records import Record
+from engine.core.columns import Columns
 from engine.core.unit import Unit
 from engine.log.codec import encode_batch
 
@@ -21,11 +21,11 @@ _TOGETHER_BYTES_MAX = 256 * 1024
 class Ticket:
     """A unit waiting to be committed, or an operation. Its owner sleeps on `wake` until it is done or has to lead.
 
-    Its records, where they are `small`, are encoded by who leads, with those of its neighbours in the line: the owner
-    waits, so nobody changes them meanwhile. All others bring their `blob`, encoded while another one led.
+    A small one is encoded by who leads, with its neighbours in the line: the owner waits, so
+    nobody changes them meanwhile. All others bring their `blob`, encoded while another one led.
     """
 
-    __slots__ = ("blob", "done", "error", "kinds", "operation", "small", "started_ns", "stored", "unit", "wake")
+    __slots__ = ("blob", "done", "error", "is_small", "kinds", "operation", "started_ns", "stored", "unit", "wake")
 
     def __init__(
         self,
@@ -41,13 +41,9 @@ class Ticket:
         self.operation = operation
         self.blob: bytes | None = None
         self.kinds = ""
-        records = unit.records
-        # Empty where they are not small.
-        self.small: list[Record] = []
-        if isinstance(records, list) and len(records) <= _SMALL_RECORDS_MAX and not unit.changes_something:
-            self.small = records
-        elif records:
-            self.blob, self.kinds = encode_batch(records)
+        self.is_small = 0 < len(unit.records) <= _SMALL_RECORDS_MAX and not unit.changes_something
+        if unit.records and not self.is_small:
+            self.blob, self.kinds = encode_batch(unit.records)
         self.done = False
         self.error: Exception | None = None
         self.wake: Lock | None = None
@@ -68,40 +64,44 @@ class Load:
         self.tickets = tickets
 
 
-def loads(tickets: Iterable[Ticket]) -> list[Load]:
+def loads(tickets: Sequence[Ticket]) -> list[Load]:
     """In the order of the tickets, small neighbours of the same source together.
 
     A ticket whose records cannot be encoded brings none, and has the reason as its error.
     """
     found: list[Load] = []
-    for source, run in groupby(tickets, key=lambda ticket: ticket.unit.source if ticket.small else None):
+    if len(tickets) == 1:
+        # Who is alone is spared the look for neighbours.
+        return _encoded(tickets[0]) if tickets[0].is_small else [_as_it_is(tickets[0])]
+    for source, run in groupby(tickets, key=lambda ticket: ticket.unit.source if ticket.is_small else None):
         if source is None:
-            found += [Load(ticket.unit, ticket.blob, ticket.kinds, [ticket]) for ticket in run]
+            found += map(_as_it_is, run)
         else:
             found += _together([*run])
     return found
 
 
-def _together(tickets: list[Ticket]) -> Iterable[Load]:
-    if len(tickets) == 1:
-        return _each_alone(tickets)
-    records = [*chain.from_iterable(ticket.small for ticket in tickets)]
+def _as_it_is(ticket: Ticket) -> Load:
+    return Load(ticket.unit, ticket.blob, ticket.kinds, (ticket,))
+
+
+def _together(tickets: Sequence[Ticket]) -> Iterable[Load]:
     try:
+        records = Columns.joined([ticket.unit.records for ticket in tickets])
         blob, kinds = encode_batch(records)
     except Exception:
         # Somebody's record; whose, each of them shows alone.
-        return _each_alone(tickets)
+        return chain.from_iterable(map(_encoded, tickets))
     if len(blob) > _TOGETHER_BYTES_MAX:
-        return _each_alone(tickets)
+        return chain.from_iterable(map(_encoded, tickets))
     return [Load(Unit(source=tickets[0].unit.source, records=records), blob, kinds, tickets)]
 
 
-def _each_alone(tickets: list[Ticket]) -> Iterator[Load]:
-    for ticket in tickets:
-        try:
-            blob, kinds = encode_batch(ticket.small)
-        except Exception as error:
-            # Whatever it is, it is for the owner, who is waiting for it.
-            ticket.error = error
-        else:
-            yield Load(ticket.unit, blob, kinds, [ticket])
+def _encoded(ticket: Ticket) -> list[Load]:
+    try:
+        blob, kinds = encode_batch(ticket.unit.records)
+    except Exception as error:
+        # Whatever it is, it is for the owner, who is waiting for it.
+        ticket.error = error
+        return []
+    return [Load(ticket.unit, blob, kinds, (ticket,))]

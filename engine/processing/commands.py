@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import groupby
-from typing import Any
+from itertools import chain, groupby
+from typing import Any, TypeVar
 
 import msgspec
 
-from engine.core.columns import Head
+from engine.core.columns import FROM_OUTSIDE, Columns, Head
 from engine.core.record_batch import RecordBatch
 from engine.core.records import Record, RecordType
 
 # A plain string: comparing each head's with a member of an enumeration costs more.
 _COMMAND = RecordType.COMMAND.value
+T = TypeVar("T")
 
 
 class Commands(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -49,6 +50,39 @@ class Commands(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     def __len__(self) -> int:
         return len(self.keys)
 
+    @classmethod
+    def joined(cls, parts: Sequence[Commands]) -> Commands:
+        """All of them, which have the same head."""
+        first = parts[0]
+        if len(parts) == 1:
+            return first
+        return cls(
+            value_type=first.value_type,
+            intent=first.intent,
+            keys=[*chain.from_iterable(part.keys for part in parts)],
+            values=[*chain.from_iterable(part.values for part in parts)],
+            positions=[*chain.from_iterable(part.positions for part in parts)],
+            source_positions=[*chain.from_iterable(part.source_positions for part in parts)],
+            timestamps_ns=[*chain.from_iterable(part.timestamps_ns for part in parts)],
+        )
+
+    def cut(self, most: int) -> Iterator[Commands]:
+        """The same in pieces of at most so many."""
+        if len(self) <= most:
+            yield self
+            return
+        for begin in range(0, len(self), most):
+            piece = slice(begin, begin + most)
+            yield Commands(
+                value_type=self.value_type,
+                intent=self.intent,
+                keys=self.keys[piece],
+                values=self.values[piece],
+                positions=self.positions[piece],
+                source_positions=self.source_positions[piece],
+                timestamps_ns=self.timestamps_ns[piece],
+            )
+
     def record(self, index: int) -> Record:
         return Record(
             _COMMAND,
@@ -62,55 +96,48 @@ class Commands(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         )
 
 
-class _Run:
-    """Commands of the same head that are being gathered."""
-
-    def __init__(self, head: Head) -> None:
-        self.head = head
-        self.keys: list[str] = []
-        self.values: list[Any] = []
-        self.positions: list[int] = []
-        self.sources: list[int] = []
-        self.timestamps_ns: list[int] = []
-
-    def cut(self, most: int) -> Iterator[Commands]:
-        _, value_type, intent = self.head
-        for begin in range(0, len(self.keys), most):
-            end = begin + most
-            yield Commands(
-                value_type=value_type,
-                intent=intent,
-                keys=self.keys[begin:end],
-                values=self.values[begin:end],
-                positions=self.positions[begin:end],
-                source_positions=self.sources[begin:end],
-                timestamps_ns=self.timestamps_ns[begin:end],
-            )
-
-
 def runs_of(batches: Sequence[RecordBatch], position: int, most: int) -> Iterator[Commands]:
     """The commands of what was read, from `position` on: neighbours of the same head together, at most so many."""
-    run: _Run | None = None
+    gathered: list[Commands] = []
     for batch in batches:
         if not batch.may_hold(RecordType.COMMAND):
             continue
-        columns = batch.columns.between(max(position, batch.first_position), batch.last_position)
-        heads, head_of, sources = columns.heads, columns.head_of, columns.source_positions
-        if head_of is None:
-            places: list[tuple[Head, Sequence[int]]] = [(heads[0], range(len(columns)))]
-        else:
-            places = [(heads[of], [*same]) for of, same in groupby(range(len(head_of)), head_of.__getitem__)]
-        for head, same in places:
-            if head[0] != _COMMAND:
-                continue
-            if run is None or run.head != head:
-                if run is not None:
-                    yield from run.cut(most)
-                run = _Run(head)
-            run.keys += [columns.keys[place] for place in same]
-            run.values += [columns.values[place] for place in same]
-            run.positions += [columns.first_position + place for place in same]
-            run.sources += [-1 if sources is None else sources[place] for place in same]
-            run.timestamps_ns += [columns.timestamp_ns] * len(same)
-    if run is not None:
-        yield from run.cut(most)
+        for part in _parts(batch.columns.between(max(position, batch.first_position), batch.last_position)):
+            if gathered and (part.value_type, part.intent) != (gathered[0].value_type, gathered[0].intent):
+                yield from Commands.joined(gathered).cut(most)
+                gathered = []
+            gathered.append(part)
+    if gathered:
+        yield from Commands.joined(gathered).cut(most)
+
+
+def _parts(columns: Columns) -> Iterator[Commands]:
+    """Its commands, run by run of the same head; what is no command parts none."""
+    heads, head_of = columns.heads, columns.head_of
+    if head_of is None:
+        if heads[0][0] == _COMMAND:
+            yield _taken(columns, heads[0], None)
+        return
+    commands = [place for place, of in enumerate(head_of) if heads[of][0] == _COMMAND]
+    for of, places in groupby(commands, key=head_of.__getitem__):
+        yield _taken(columns, heads[of], [*places])
+
+
+def _taken(columns: Columns, head: Head, places: list[int] | None) -> Commands:
+    """Those at these places; None for all."""
+    _, value_type, intent = head
+    count = len(columns) if places is None else len(places)
+    sources = columns.source_positions
+
+    def taken(column: Sequence[T]) -> list[T]:
+        return [*column] if places is None else [column[place] for place in places]
+
+    return Commands(
+        value_type=value_type,
+        intent=intent,
+        keys=taken(columns.keys),
+        values=taken(columns.values),
+        positions=taken(columns.positions),
+        source_positions=[FROM_OUTSIDE] * count if sources is None else taken(sources),
+        timestamps_ns=[columns.timestamp_ns] * count,
+    )

@@ -72,16 +72,11 @@ class StateOverlay:
         changes[key] = self._known[key] = raw
 
     def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
-        known = self._known
-        # Each once; what is not there is not in it.
-        found: dict[str, bytes] = {}
-        for key in dict.fromkeys(keys):
-            try:
-                raw = known[key]
-            except KeyError:
-                raw = self._fetch(key)
-            if raw is not None:
-                found[key] = raw
+        known, wanted = self._known, dict.fromkeys(keys)
+        raws = {key: known[key] for key in wanted if key in known}
+        for key in wanted.keys() - raws.keys():
+            raws[key] = self._fetch(key)
+        found = {key: raw for key, raw in raws.items() if raw is not None}
         # One list, so that one call decodes them all.
         values = _decode_list(_LIST_OF.pack(_LIST, len(found)) + b"".join(found.values()))
         return dict(zip(found, values, strict=True))
@@ -91,7 +86,7 @@ class StateOverlay:
         if any_too_deep(values.values()):
             for value in values.values():
                 check_depth(value)
-        if not all(type(key) is str and key.isascii() for key in values):
+        if {*map(type, values)} - {str} or not all(map(str.isascii, values)):
             for key in values:
                 _check_key(key)
         raws = dict(zip(values, map(_encode, values.values()), strict=True))

@@ -9,6 +9,7 @@ from threading import Condition, Lock
 from typing import Any
 
 from engine.core.clock import NS_PER_SECOND
+from engine.core.columns import Columns
 from engine.core.errors import AppendError, PartitionLostError, StoppedError, WriteFailedError, WrongRecordError
 from engine.core.identity import partition_of
 from engine.core.records import Place, Record, RecordType, WriteSource, encode_record
@@ -19,6 +20,8 @@ from engine.partition.partition import Partition
 from engine.partition.retention import DiskSpace
 from engine.writing.log_writer import SOURCE_INTENT
 
+# A plain string: to encode a member of an enumeration costs more.
+_COMMAND = RecordType.COMMAND.value
 KeyText = Callable[[Any], str]
 
 
@@ -141,25 +144,23 @@ class Intake:
             raise WrongRecordError(None, "the pipeline has no key that says where a record goes; name a partition")
         if any_too_deep(values):
             _check_sayable(values)
-        count, value_type = self._count, self._value_type
-        if self._key is None:
+        keys = [self._key_text_of(value, index) for index, value in enumerate(values)]
+        if partition is not None or self._count == 1:
             number = partition or 1
-            records = [Record(RecordType.COMMAND, value_type, SOURCE_INTENT, "", value) for value in values]
-            unit = Unit(source=WriteSource.USER_COMMAND, records=records)
-            return {number: unit} if records else {}, [number] * len(records)
-        by_partition: dict[int, list[Record]] = {}
-        turns: list[int] = []
-        for index, value in enumerate(values):
-            key = self._key_text_of(value, index)
-            number = partition or (partition_of(key, count) if count > 1 else 1)
-            turns.append(number)
-            by_partition.setdefault(number, []).append(
-                Record(RecordType.COMMAND, value_type, SOURCE_INTENT, key, value)
-            )
+            return {number: self._unit(keys, [*values])} if values else {}, [number] * len(values)
+        turns = [partition_of(key, self._count) for key in keys]
+        by_partition: dict[int, tuple[list[str], list[Any]]] = {number: ([], []) for number in sorted({*turns})}
+        for number, key, value in zip(turns, keys, values, strict=True):
+            its_keys, its_values = by_partition[number]
+            its_keys.append(key)
+            its_values.append(value)
         if len(by_partition) > 1:
             _check_sayable(values)
-        ordered = sorted(by_partition.items())
-        return {n: Unit(source=WriteSource.USER_COMMAND, records=records) for n, records in ordered}, turns
+        return {number: self._unit(*columns) for number, columns in by_partition.items()}, turns
+
+    def _unit(self, keys: list[str], values: list[Any]) -> Unit:
+        heads = [(_COMMAND, self._value_type, SOURCE_INTENT)]
+        return Unit(source=WriteSource.USER_COMMAND, records=Columns(heads=heads, keys=keys, values=values))
 
     def _key_text_of(self, value: Any, index: int) -> str:
         if self._key is None:
@@ -182,10 +183,9 @@ class Intake:
         """A permit from every partition, or the refusal of the first that gives none."""
         permits: dict[int, Permit] = {}
         for number, unit in units.items():
-            partition, records = self._partitions[number], unit.records
-            assert isinstance(records, list), "they were made here"
-            always_allowed = partition.always_allowed.covers_all(records)
-            answer = partition.try_acquire(WriteSource.USER_COMMAND, len(records), always_allowed=always_allowed)
+            partition = self._partitions[number]
+            always_allowed = partition.always_allowed.covers_kind(self._value_type, SOURCE_INTENT)
+            answer = partition.try_acquire(WriteSource.USER_COMMAND, len(unit.records), always_allowed=always_allowed)
             if isinstance(answer, Refusal):
                 self._give_back(permits, units)
                 return self._come_again(answer, units) if len(units) > 1 else answer
@@ -218,8 +218,8 @@ class Intake:
                 raise WriteFailedError(str(error), passing=passing, too_large=too_large, written=written) from error
             if isinstance(error, UNSTORABLE):
                 # Of several partitions each was checked before; with one, nothing was written.
-                assert isinstance(unit.records, list), "they were made here"
-                _check_sayable([record.value for record in unit.records])
+                assert isinstance(unit.records, Columns), "they were made here"
+                _check_sayable(unit.records.values)
             raise
 
 

@@ -124,6 +124,17 @@ OMITTED: Metric[EngineSnapshot] = Metric(
     stability=Stability.EXPERIMENTAL,
 )
 
+DRIFTED: Metric[EngineSnapshot] = Metric(
+    name="penstock_bridge_config_drifted",
+    kind=Kind.GAUGE,
+    unit=Unit.NONE,
+    labels=(PIPELINE,),
+    help="1 while the partitions of the other engine have limits that differ, else 0. Absent where it has none.",
+    combine=Combine.MAX,
+    read=_of_bridge(lambda bridge: None if bridge.drifted is None else int(bridge.drifted)),
+    stability=Stability.EXPERIMENTAL,
+)
+
 METRICS: tuple[Metric[EngineSnapshot], ...] = (
     ORIGIN,
     UP,
@@ -133,4 +144,5 @@ METRICS: tuple[Metric[EngineSnapshot], ...] = (
     LOOK_SECONDS,
     JOBS,
     OMITTED,
+    DRIFTED,
 )

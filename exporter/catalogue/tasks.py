@@ -88,7 +88,8 @@ def _rejects(value: Callable[[RejectsSnapshot], Number | None], without: Number 
 def _bottleneck(snapshot: EngineSnapshot) -> Iterable[Sample]:
     if not snapshot.vertices and snapshot.origin is not None:
         return
-    other = FLOW_CONTROL_TASK if snapshot.origin is None else OUTSIDE_TASK
+    # Another engine's partitions have a gate of their own.
+    other = FLOW_CONTROL_TASK if snapshot.origin is None or snapshot.partitions else OUTSIDE_TASK
     for name in (*(vertex.task for vertex in snapshot.vertices), other):
         yield (snapshot.pipeline, name), int(name == snapshot.bottleneck)
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from penstock.bridges.flink_rest.cluster import FlinkBridge
+    from penstock.bridges.zeebe_http.cluster import ZeebeBridge
 
-__all__ = ["flink"]
+__all__ = ["flink", "zeebe"]
 
 
 def flink(
@@ -33,3 +34,14 @@ def flink(
             refresh_interval_ns=round(refresh_interval_seconds * 1_000_000_000),
         )
     )
+
+
+def zeebe(*urls: str, name: str = "zeebe", interval_seconds: float = 10.0) -> ZeebeBridge:
+    """A bridge to the Zeebe whose brokers have their management ports at `urls`; users may stand in them.
+
+    Experimental: made from the public documentation, not run against a broker. Looks from `start` (or `with`) to
+    `stop`. Raises `ConfigurationError` for an address that is none.
+    """
+    from penstock.bridges.zeebe_http.cluster import ZeebeBridge, ZeebeSettings
+
+    return ZeebeBridge(ZeebeSettings(urls=urls, name=name, interval_ns=round(interval_seconds * 1_000_000_000)))

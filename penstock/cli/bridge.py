@@ -82,6 +82,25 @@ def flink(url: str, name: str, interval: float, refresh_interval: float, **port:
         wait_for_signal()
 
 
+@bridge.command("zeebe")
+@click.argument("urls", nargs=-1, required=True, metavar="URL...")
+@click.option("--name", default="zeebe", show_default=True, help="The pipeline under which the cluster is shown.")
+@click.option("--interval", type=Duration(), default="10s", show_default=True, help="How often it is looked at.")
+@port_options
+def zeebe(urls: tuple[str, ...], name: str, interval: float, **port: Any) -> None:
+    """Serve a Zeebe cluster (8.6 and later), seen over the management ports of its brokers, until Ctrl-C.
+
+    Experimental: made from the public documentation, not run against a broker. Backlogs, limits, throttling and who is
+    to blame; write limits can be changed, and with a time to live they revert by themselves.
+    """
+    from penstock.bridges import zeebe as bridge_to_zeebe
+
+    found = bridge_to_zeebe(*urls, name=name, interval_seconds=interval)
+    with served(found, found.secrets, **port) as address, found:
+        log.info("%s shows %s (experimental), looked at every %g s", address, found.shown, interval)
+        wait_for_signal()
+
+
 @contextmanager
 def served(
     engine: EngineDoor,
@@ -94,12 +113,13 @@ def served(
     otlp: str | None,
 ) -> Iterator[str]:
     """The management port over something that is only looked at, and pushes where they are wanted; its address."""
+    from engine.core.secrets import Secrets
     from exporter.management import ManagementServer
     from penstock.cli.log_output import configure
     from penstock.serving import access_of
     from penstock.settings import LoggingSettings
 
-    configure(LoggingSettings(), secrets)
+    configure(LoggingSettings(), Secrets.together((secrets, Secrets.of_address(otlp))))
     with ExitStack() as stack:
         pushes = None
         if otlp is not None:

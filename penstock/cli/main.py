@@ -21,6 +21,7 @@ from penstock.cli.exporters import exporters
 from penstock.cli.flow_control import flow_control
 from penstock.cli.health import health
 from penstock.cli.log import log
+from penstock.cli.new import new
 from penstock.cli.rejects import rejects
 from penstock.cli.run import run
 from penstock.cli.simulate import simulate
@@ -46,6 +47,7 @@ def commands(context: click.Context) -> None:
 
 
 commands.add_command(demo)
+commands.add_command(new)
 commands.add_command(run)
 commands.add_command(check)
 commands.add_command(flow_control)

@@ -18,7 +18,7 @@ from exporter.catalogue import Kind, metric_of_sample
 from tests.dashboards import promql_text
 from tests.dashboards.alert_cases import CASES, EXPORTER, PARTITION, PIPELINE, TARGET, Case
 from tests.dashboards.generated import DASHBOARDS, opened
-from tests.support.prometheus import program
+from tests.support.programs import program
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((GENERATED / "prometheus").glob("*.yml"))

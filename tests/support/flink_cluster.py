@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.kafka_broker import free_ports
+from tests.support.programs import why_missing
 from tests.support.waiting import wait_until
 
 MODERN, CLASSIC = "1.20.1", "1.9.3"
@@ -41,11 +42,8 @@ _CLASSES = {MODERN: "Modern", CLASSIC: "Classic"}
 
 def why_not() -> str | None:
     """Why no Flink can be started here; None where one can."""
-    if shutil.which("javac") is None:
-        return "Java's compiler is missing: no Flink (Debian: default-jdk-headless)"
-    if shutil.which("mvn") is None and not all((_folder(version) / "complete").exists() for version in JOBS):
-        return "Maven is missing, and Flink's jars were not fetched yet (Debian: maven)"
-    return None
+    is_fetched = all((_folder(version) / "complete").exists() for version in JOBS)
+    return why_missing("javac", *(() if is_fetched else ("mvn",)))
 
 
 def _folder(version: str) -> Path:

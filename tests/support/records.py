@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from engine.core.records import Record, RecordType
+from engine.core.unit import Unit
 from engine.exporting.protocol import ExporterContext
 
 
@@ -29,3 +30,8 @@ def context(
     partition: int = 1, *, partitions: int = 1, position: int = 0, cursor: bytes | None = None
 ) -> ExporterContext:
     return ExporterContext("outside", partition, partitions, position, cursor)
+
+
+def records_of(unit: Unit) -> list[Record]:
+    """What a unit brings, however it says it."""
+    return unit.records if isinstance(unit.records, list) else unit.records.records()

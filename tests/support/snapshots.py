@@ -309,6 +309,7 @@ def bridge_snapshot() -> EngineSnapshot:
             look_ns=84_000_000,
             jobs={"running": 1, "failed": 0},
             omitted=0,
+            drifted=False,
         ),
     )
 

@@ -71,11 +71,12 @@ def _spread(values: Sequence[float]) -> Json:
 
 
 def status_duration(task: TaskSnapshot, now_wall_ns: int) -> dict[str, int]:
-    """How long it has been in each state; a thread here is made and runs."""
-    if task.started_wall_ns is None:
-        return {"CREATED": 0}
-    until = now_wall_ns if task.ended_wall_ns is None else task.ended_wall_ns
-    return {"CREATED": 0, "RUNNING": max(0, milliseconds(until - task.started_wall_ns))}
+    """How long it has been in each state; a thread here is made and runs. Flink's page needs all five."""
+    spent = dict.fromkeys(("CREATED", "SCHEDULED", "DEPLOYING", "INITIALIZING", "RUNNING"), 0)
+    if task.started_wall_ns is not None:
+        until = now_wall_ns if task.ended_wall_ns is None else task.ended_wall_ns
+        spent["RUNNING"] = max(0, milliseconds(until - task.started_wall_ns))
+    return spent
 
 
 def watermarks(_snapshot: EngineSnapshot, _vertex: VertexSnapshot) -> list[Json]:

@@ -1,7 +1,7 @@
 // The four numbers and the charts of flow control, for one partition or all together.
 
 import { Chart, FLOW, writesOf } from "./chart.js";
-import { byId, make } from "./dom.js";
+import { byId, make, say } from "./dom.js";
 import { isLess, isMore } from "./history.js";
 import { spokenPartitions, whole } from "./words.js";
 import { writersIn } from "./writes.js";
@@ -39,6 +39,7 @@ export class FlowNumbers {
     const text = throttled ? "throttled" : "not throttled";
     const small = make("small", {}, which);
     byId("throttle").replaceChildren(make("span", { class: throttled ? "is-throttled" : null }, text), small);
+    say(byId("charted"), ofAll ? "; lines add up all partitions" : "");
     this.#chart.show(history.times, columns, columns.throttled);
     this.#showWrites(history.times, columns);
   }

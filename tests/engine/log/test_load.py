@@ -28,6 +28,7 @@ from engine.log.memory import MemoryStorage
 from engine.log.partition_log import PartitionLog
 from engine.log.storage import Entry, StorageError
 from tests.support.logs import copy_log, local_log
+from tests.support.records import records_of
 from tests.support.waiting import WAIT_SECONDS, wait_until
 
 UNSTORABLE: Any = {"what no log can hold": object()}
@@ -90,6 +91,14 @@ def test_each_record_is_in_one_batch_in_the_order_of_the_line_and_who_cannot_be_
     assert read == expected
 
 
+@pytest.mark.parametrize("fields", [{"value_type": []}, {"intent": {}}, {"key": 7}])
+def test_who_names_no_words_fails_alone(fields: dict[str, Any]) -> None:
+    odd = Record(**{"record_type": "command", "value_type": "t", "intent": "i", "key": "k", "value": 1, **fields})
+    tickets = [Ticket(a_unit([1])), Ticket(Unit(source=WriteSource.USER_COMMAND, records=[odd])), Ticket(a_unit([2]))]
+    assert [load.tickets for load in loads(tickets)] == [(tickets[0],), (tickets[2],)]
+    assert isinstance(tickets[1].error, TypeError)
+
+
 def test_neighbours_that_would_make_a_large_batch_stay_alone() -> None:
     tickets = [Ticket(a_unit([bytes(100_000)])) for _ in range(4)]
     assert [len(load.tickets) for load in loads(tickets)] == [1, 1, 1, 1]
@@ -118,11 +127,7 @@ class Held(MemoryStorage):
     def commit(self, entries: Sequence[Entry]) -> None:
         self.entered.set()
         assert self.go_on.wait(WAIT_SECONDS)
-        values = [
-            record.value
-            for entry in entries
-            for record in (entry.unit.records if isinstance(entry.unit.records, list) else ())
-        ]
+        values = [record.value for entry in entries for record in records_of(entry.unit)]
         if self.refused is not None and self.refused in values:
             raise StorageError("too_large", "refused")
         self.batches += [entry.batch.count for entry in entries if entry.batch is not None]

@@ -13,6 +13,7 @@ from engine.log.codec import EncodedBatch
 from engine.log.memory import MemoryStorage
 from engine.log.partition_log import PartitionLog
 from engine.log.storage import Entry, LostPartitionError, Pace, StorageError
+from tests.support.records import records_of
 from tests.support.waiting import WAIT_SECONDS, wait_until
 
 
@@ -37,7 +38,7 @@ class GatedStorage(MemoryStorage):
     def commit(self, entries: Sequence[Entry]) -> None:
         self.entered.set()
         assert self.go_on.wait(WAIT_SECONDS)
-        if any(self.poison in [r.value for r in entry.unit.records] for entry in entries if self.poison):
+        if any(self.poison in [r.value for r in records_of(entry.unit)] for entry in entries if self.poison):
             raise StorageError("io_error", "poisoned")
         self.commits.append(len([entry for entry in entries if entry.batch is not None]))
         super().commit(entries)

@@ -25,6 +25,7 @@ from engine.flow.gate import Refusal
 from engine.log.memory import MemoryStorage
 from engine.log.storage import Entry, StorageError
 from engine.processing.protocol import ProcessingContext
+from tests.support.records import records_of
 from tests.support.waiting import wait_until
 
 LIMIT = 3
@@ -41,7 +42,7 @@ class FullDisk(MemoryStorage):
     is_full = False
 
     def commit(self, entries: Sequence[Entry]) -> None:
-        commands = any(r.record_type == RecordType.COMMAND for entry in entries for r in entry.unit.records)
+        commands = any(r.record_type == RecordType.COMMAND for entry in entries for r in records_of(entry.unit))
         if self.is_full and commands:
             raise StorageError("disk_full", "no space left on device")
         super().commit(entries)
