@@ -68,7 +68,7 @@ def test_every_line_of_all_logs_of_a_pattern_comes_once_and_new_ones_join(tmp_pa
     ways = [way for way in WAYS if way != "pods"]
     made.shuffle(ways)
     writers: list[LogWriter] = []
-    for round_ in range(max(len(ways), ROUNDS // 2)):
+    for round_ in range(max(2 * len(ways), ROUNDS // 4)):
         if ways and round_ % 2 == 0:
             way = ways.pop()
             writers.append(LogWriter(tmp_path / f"{way} logs", way, made.randrange(10**6)))

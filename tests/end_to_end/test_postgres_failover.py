@@ -12,7 +12,7 @@ from engine.core.clock import NS_PER_MS, NS_PER_SECOND
 from engine.exporting.postgres import postgres
 from engine.exporting.retry import RetryPolicy
 from tests.support.pipelines import ListSource
-from tests.support.targets.pooler import PROGRAM as POOLER
+from tests.support.targets.pooler import MISSING as NO_POOLER
 from tests.support.targets.pooler import pooler
 from tests.support.targets.postgres_server import MISSING, PostgresServer, postgres_server
 from tests.support.waiting import wait_until
@@ -86,7 +86,7 @@ def test_the_new_primary_is_found_among_two_hosts(pair: Pair, tmp_path: Path) ->
     run_through(pair, {"direct": url}, tmp_path, lambda: None)
 
 
-@pytest.mark.skipif(POOLER is None, reason="PgBouncer is not installed")
+@pytest.mark.skipif(NO_POOLER is not None, reason=str(NO_POOLER))
 def test_a_pooler_that_is_turned_to_the_new_primary_brings_two_exporters_there(pair: Pair, tmp_path: Path) -> None:
     with pooler(pair.primary) as pgbouncer:
         urls = {"one": pgbouncer.url, "two": pgbouncer.url}

@@ -14,11 +14,13 @@ from pathlib import Path
 
 import psycopg
 
-from tests.support.programs import find
+from tests.support.programs import find, why_missing
 from tests.support.targets.postgres_server import PostgresServer
 from tests.support.waiting import wait_until
 
 PROGRAM = find("pgbouncer")
+# Why there is none; None where one can be started.
+MISSING = why_missing("pgbouncer")
 _SETTINGS = """\
 [databases]
 postgres = host={host} user=penstock dbname=postgres

@@ -19,7 +19,8 @@ from tests.support.programs import find, why_missing
 from tests.support.waiting import wait_until
 
 _POSTGRES = find("postgres")
-PROGRAMS = None if _POSTGRES is None else _POSTGRES.parent
+# Where the others of the same installation are: a link to one of them may stand elsewhere.
+PROGRAMS = None if _POSTGRES is None else _POSTGRES.resolve().parent
 # Why there is none; None where one can be started.
 MISSING = why_missing("postgres")
 
