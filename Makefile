@@ -3,34 +3,45 @@
 VENV  := .venv
 BIN   := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# What runs, without the tools.
+RUNTIME := $(VENV)/.runtime
+# With pip's bars where somebody looks, in a few lines elsewhere.
+PIP   := $(BIN)/python -m pip install --disable-pip-version-check $(shell [ -t 2 ] || echo --quiet)
 # pytest's own options: make test ARGS="-k lines"
 ARGS  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install check lint types imports generated generate test reference format demo crash crash-workers crash-kafka chaos-kafka follow soak bench clean
+.PHONY: help install check lint types imports generated generate test test-quick reference format demo crash crash-workers crash-kafka chaos-kafka flink grafana-schemas follow soak bench clean
 
 help: ## say what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
 
 install: $(STAMP) ## make .venv with Penstock and its tools
 
-# Again whenever the dependencies change. A .venv that stands is kept.
-$(STAMP): pyproject.toml
-	@if [ ! -x $(BIN)/python ]; then \
-	  for python in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
-	    if $$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
-	      found=$$python; break; \
-	    fi; \
-	  done; \
-	  if [ -z "$$found" ]; then \
-	    echo "make: Penstock needs python3 (3.11 or later) with venv; on Debian: apt install python3-venv" >&2; \
-	    exit 1; \
+# A .venv that stands is kept.
+$(BIN)/python:
+	@for python in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
+	  if $$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    found=$$python; break; \
 	  fi; \
-	  echo "$$found -m venv $(VENV)"; \
-	  $$found -m venv $(VENV); \
-	fi
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	done; \
+	if [ -z "$$found" ]; then \
+	  echo "make: Penstock needs python3 (3.11 or later) with venv; on Debian: apt install python3-venv" >&2; \
+	  exit 1; \
+	fi; \
+	echo "$$found -m venv $(VENV)"; \
+	$$found -m venv $(VENV)
+
+# Both again whenever the dependencies change. Who has the tools has what runs.
+$(RUNTIME): pyproject.toml | $(BIN)/python
+	@echo "installing Penstock and what it needs into $(VENV)"
+	$(PIP) --editable .
 	@touch $@
+
+$(STAMP): pyproject.toml | $(BIN)/python
+	@echo "installing Penstock, what it needs and the tools of its developers into $(VENV)"
+	$(PIP) --editable '.[dev]'
+	@touch $(RUNTIME) $@
 
 check: lint types imports generated test ## all that CI checks
 
@@ -52,8 +63,13 @@ generate: install ## write the generated files anew
 	$(BIN)/python -m exporter.catalogue.docs
 	$(BIN)/penstock dashboards build
 
-test: install ## the tests
+test: install ## the tests; as root on Debian it installs the programs that they need, else those tests are skipped
+	@.ci/programs
 	$(BIN)/python -m pytest $(ARGS)
+
+test-quick: install ## the tests that need no other program and start no process, two at a time
+	$(BIN)/python -m pytest -n 2 -m "not real" --ignore tests/end_to_end --ignore tests/simulation \
+	  --deselect tests/engine/log/kafka $(ARGS)
 
 reference: .reference/classes ## fetch and compile the libraries that the limiters are compared with (Java 17, Maven)
 
@@ -67,7 +83,7 @@ format: install ## put the format right
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-demo: install ## a month of flights through throttling and back
+demo: $(RUNTIME) ## a month of flights through throttling and back
 	$(BIN)/penstock demo $(ARGS)
 
 crash: install ## fifty rounds of kill -9 (CRASH_ROUNDS=50, TEST_SEED=… for the same again)
@@ -86,14 +102,20 @@ crash-kafka: install ## twenty rounds of kill -9 over a log in Kafka, each time 
 chaos-kafka: install ## brokers of a cluster of three are killed and hang while a log is written
 	KAFKA_CHAOS=1 $(BIN)/python -m pytest -s tests/end_to_end/test_kafka_brokers.py $(ARGS)
 
+flink: install ## the bridge beside real Flinks, 1.20 and 1.9, for five minutes each (Java, Maven; FLINK_SECONDS=300)
+	FLINK_SECONDS=$${FLINK_SECONDS:-300} $(BIN)/python -m pytest -s tests/end_to_end/test_flink_bridge.py $(ARGS)
+
+grafana-schemas: install ## the boards against the types of Grafana 11, 12 and 13 (node, and the network the first time)
+	$(BIN)/python -m tests.dashboards.grafana_schemas
+
 soak: install ## ten minutes at full rate, memory and disk looked at (ARGS="--minutes 3")
 	$(BIN)/python -m benchmarks.soak $(ARGS)
 
 bench: install ## every goal against its limit or peer (ARGS="--quick", "--only gate flights", "--json FILE")
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	$(PIP) --editable '.[bench]'
 	$(BIN)/python -m benchmarks $(ARGS)
 
 clean: ## remove what was made
-	rm -rf $(VENV) .reference .pythons .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist build *.egg-info
+	rm -rf $(VENV) .reference .grafana .pythons .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist build *.egg-info
 	rm -rf examples/*/data examples/*/out
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -119,7 +119,7 @@ def penstock(options: EngineOptions, api: Api = "record") -> Callable[[Path, Pat
         pipeline.export("out", jsonl(folder / "out.ndjson"), filter=RecordFilter(value_types=frozenset({"counted"})))
         with pipeline.run(folder / "data", options=options) as engine:
             engine.wait()
-        return sum(task.records_in for task in engine.snapshot().tasks if task.task == "flights")
+        return sum(task.records_in or 0 for task in engine.snapshot().tasks if task.task == "flights")
 
     return run
 

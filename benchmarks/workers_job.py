@@ -128,7 +128,7 @@ def main(job: str, workers: str, source: str, folder: str, watching: str) -> Non
         spent = {process: max(spent[process], cpu_seconds(process) - before[process]) for process in processes}
     seconds = time.perf_counter() - began
     over.set()
-    records = sum(task.records_in for task in engine.snapshot().tasks if task.kind == "source")
+    records = sum(task.records_in or 0 for task in engine.snapshot().tasks if task.kind == "source")
     print(json.dumps({"records": records, "seconds": seconds, "cpu_seconds_max": max(spent.values())}))
 
 

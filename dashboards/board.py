@@ -12,11 +12,16 @@ from dashboards.places import BoardUid
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """Panels under a heading; without a title, at the very top and under none."""
+    """Panels under a heading; without a title, at the very top and under none.
+
+    A folded one asks for nothing until somebody opens it: it is of things that most do not have. Nothing but folded
+    ones follows it, for what is below moves down when it is opened.
+    """
 
     id: int
     title: str | None
     panels: tuple[Panel, ...]
+    folded: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,7 +67,7 @@ EVENTS = (
     Event(
         name="Limits set by hand",
         title="{{pipeline}}: limits set by {{by}}",
-        text="They stand in place of the configured ones; `penstock flow-control get` says until when.",
+        text="They stand in place of the configured ones; the board Flow control says until when.",
         colour=Colour.SECOND,
         expression=_began(_limits, "pipeline", "by"),
     ),

@@ -26,6 +26,8 @@ class Look:
     fill: int | None = None
     unit: Display | None = None
     right_axis: bool = False
+    # Where the axis of these reaches at least, instead of that of the panel.
+    soft_max: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +177,8 @@ class Column:
     steps: tuple[Step, ...] = ()
     words: Mapping[int, Word] | None = None
     width: int | None = None
+    # What is written where there is none.
+    no_value: str | None = None
     # Asked for only because its labels are columns.
     hidden: bool = False
 

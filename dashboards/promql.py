@@ -140,6 +140,10 @@ class Expression:
         """Only the series for which `other` has none of the same `on`."""
         return self._joined(f"unless on ({', '.join(on)})", other)
 
+    def with_value_of(self, other: Expression, *on: str) -> Expression:
+        """Of a series that is always 1: its labels with the value of the one that `other` has of the same `on`."""
+        return replace(self._joined(f"* on ({', '.join(on)}) group_left ()", other), unit=other.unit)
+
     def with_unit(self, unit: Display) -> Expression:
         return replace(_plain(self), unit=unit)
 
@@ -314,6 +318,10 @@ def total_without(expression: Expression, *without: str) -> Expression:
 
 def largest_without(expression: Expression, *without: str) -> Expression:
     return _aggregated_without("max", expression, without)
+
+
+def smallest_without(expression: Expression, *without: str) -> Expression:
+    return _aggregated_without("min", expression, without)
 
 
 def mean_without(expression: Expression, *without: str) -> Expression:

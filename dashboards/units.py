@@ -22,7 +22,11 @@ class Display(StrEnum):
     RECORDS_PER_SECOND = "recps"
     EVENTS_PER_SECOND = "eps"
     REQUESTS_PER_SECOND = "reqps"
+    # What is no number, whatever it looks like: partition 1 is not 1 s.
+    TEXT = "string"
     ON_OFF = "bool_on_off"
+    # Of milliseconds since the epoch: the time of day, and the day where it is not today.
+    MOMENT = "dateTimeAsIsoNoDateIfToday"
 
 
 _VALUES = {

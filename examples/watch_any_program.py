@@ -7,7 +7,8 @@ http://127.0.0.1:9600, or read http://127.0.0.1:9600/metrics:
 
     penstock_back_pressure_ratio{pipeline="watch_any_program",subtask="0",task="reader"} 0.9…
 
-The program ends after half a minute; give it another number of seconds to change that.
+The program ends after half a minute; give it another number of seconds to change that, and behind it another port where
+9600 is taken: `python examples/watch_any_program.py 60 9700`.
 """
 
 from __future__ import annotations
@@ -72,4 +73,5 @@ async def main(seconds: float, port: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(float(sys.argv[1]) if len(sys.argv) > 1 else 30.0, 9600))
+    given = sys.argv[1:]
+    asyncio.run(main(float(given[0]) if given else 30.0, int(given[1]) if len(given) > 1 else 9600))

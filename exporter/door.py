@@ -44,6 +44,7 @@ from engine import (
     format_duration,
     parse_duration_ns,
 )
+from engine.backpressure.flames import FlameGraph, FlameNode
 from engine.core.condition import SILENT, Condition, Finding, condition_of, findings, is_held, paused
 from engine.core.measures import AGE_BOUNDS_SECONDS, LATENCY_BOUNDS_SECONDS, Histogram
 from engine.core.readiness import check_ready, check_running
@@ -54,14 +55,20 @@ __all__ = [
     # what the exporter asks of an engine
     "BackPressureDoor",
     "EngineDoor",
+    "EnginesDoor",
     "EpisodesSource",
     "ExportersDoor",
+    "FlameDoor",
+    "FlameGraph",
+    "FlameNode",
     "IntakeDoor",
     "RejectsDoor",
     "Episode",
     "Override",
     "RequestLimiterState",
     "SnapshotSource",
+    "engines_of",
+    "snapshots_of",
     # what is told of batches
     "BatchOutcome",
     "Mark",
@@ -150,6 +157,15 @@ class BackPressureDoor(SnapshotSource, Protocol):
         ...
 
 
+@runtime_checkable
+class FlameDoor(Protocol):
+    """Whoever can show whole stacks. Unknown vertices raise `ConfigurationError`."""
+
+    def flame_graph(self, vertex_id: str) -> FlameGraph:
+        """The last that is known; a look is what has stacks gathered, for some seconds."""
+        ...
+
+
 class ExportersDoor(SnapshotSource, Protocol):
     """Whoever can hold a record exporter. Unknown names raise `ConfigurationError`."""
 
@@ -209,6 +225,30 @@ class EngineDoor(BackPressureDoor, ExportersDoor, RejectsDoor, EpisodesSource, P
     def revert_flow_control(self, partitions: Iterable[int] | None = None, *, by: str | None = None) -> None:
         """Brings the configured settings back, on all partitions or on those named; or raises and changes none."""
         ...
+
+
+@runtime_checkable
+class EnginesDoor(Protocol):
+    """Several engines behind one door; the label `pipeline` tells them apart."""
+
+    def engines(self) -> tuple[EngineDoor, ...]:
+        """Those that are there at this moment, each with a name of its own.
+
+        The first speaks for all of them (readiness, what the exporter says of itself), and stays.
+        """
+        ...
+
+
+def engines_of(engine: EngineDoor) -> tuple[EngineDoor, ...]:
+    """All that are behind a door."""
+    return engine.engines() if isinstance(engine, EnginesDoor) else (engine,)
+
+
+def snapshots_of(source: SnapshotSource) -> tuple[EngineSnapshot, ...]:
+    """Of all that are behind a door, the one that speaks for all of them first."""
+    if isinstance(source, EnginesDoor):
+        return tuple(engine.snapshot() for engine in source.engines())
+    return (source.snapshot(),)
 
 
 class IntakeDoor(Protocol):

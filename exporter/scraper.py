@@ -1,9 +1,9 @@
-"""Reads all metrics off one snapshot, whoever asks: a scrape, an embedder's registry, a push."""
+"""Reads all metrics off one snapshot an engine, whoever asks: a scrape, an embedder's registry, a push."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
 from typing import TypeVar
@@ -21,7 +21,7 @@ from exporter.catalogue import (
     ScrapeSnapshot,
     series_count,
 )
-from exporter.door import Clock, Histogram, SnapshotSource, SystemClock
+from exporter.door import Clock, Histogram, SnapshotSource, SystemClock, snapshots_of
 
 Result = TypeVar("Result")
 _log = logging.getLogger("penstock.exporter")
@@ -37,7 +37,7 @@ class Family:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """All families of one snapshot, with the times it tells of itself, in wall time."""
+    """All families, with the times that the first snapshot tells of itself, in wall time."""
 
     pipeline: str
     started_wall_ns: int
@@ -46,7 +46,7 @@ class Reading:
 
 
 class Scraper:
-    """Reads every metric off one snapshot at a time, and keeps count of what that costs.
+    """Reads every metric off one snapshot of each engine at a time, and keeps count of what that costs.
 
     Any number of threads may scrape at once; each gets families of its own, none sees another's series.
     A metric that cannot be read is left out, logged, and told by `penstock_collector_success`.
@@ -87,14 +87,14 @@ class Scraper:
                 self._duration.observe(self._clock.monotonic_ns() - started_ns)
 
     def _reading(self) -> Reading:
-        snapshot = self._source.snapshot()
+        snapshots = snapshots_of(self._source)
         families: list[Family] = []
         success: dict[str, bool] = {}
         breath = Breath()
         for collector, metrics in ENGINE_METRICS.items():
             success[collector] = True
             for metric in metrics:
-                family = _read(metric, snapshot)
+                family = _read(metric, snapshots)
                 if family is None:
                     success[collector] = False
                 else:
@@ -104,13 +104,15 @@ class Scraper:
             self._count_error()
         told = [family for family in families if family.samples]
         return Reading(
-            pipeline=snapshot.pipeline,
-            started_wall_ns=snapshot.started_wall_ns,
-            taken_wall_ns=snapshot.taken_wall_ns,
-            families=(*told, *self._of_itself(snapshot, success, told)),
+            pipeline=snapshots[0].pipeline,
+            started_wall_ns=snapshots[0].started_wall_ns,
+            taken_wall_ns=snapshots[0].taken_wall_ns,
+            families=(*told, *self._of_itself(snapshots, success, told)),
         )
 
-    def _of_itself(self, snapshot: EngineSnapshot, success: dict[str, bool], told: Iterable[Family]) -> list[Family]:
+    def _of_itself(
+        self, snapshots: Sequence[EngineSnapshot], success: dict[str, bool], told: Iterable[Family]
+    ) -> list[Family]:
         with self._lock:
             duration, errors = self._duration.snapshot(), self._errors
         pushes = {} if self._pushes is None else self._pushes()
@@ -118,11 +120,14 @@ class Scraper:
 
         def families(series: int) -> list[Family]:
             scrape = ScrapeSnapshot(
-                pipeline=snapshot.pipeline,
+                pipeline=snapshots[0].pipeline,
                 version=penstock_version(),
                 python_version=python_version(),
-                gil=gil_word(snapshot.has_gil),
-                snapshot_age_ns=max(0, self._clock.monotonic_ns() - snapshot.taken_monotonic_ns),
+                gil=gil_word(next((one.has_gil for one in snapshots if one.has_gil is not None), None)),
+                snapshot_ages_ns={
+                    snapshot.pipeline: max(0, self._clock.monotonic_ns() - snapshot.taken_monotonic_ns)
+                    for snapshot in snapshots
+                },
                 duration=duration,
                 errors=errors,
                 series=series,
@@ -141,9 +146,9 @@ class Scraper:
             self._errors += 1
 
 
-def _read(metric: AnyMetric, snapshot: EngineSnapshot) -> Family | None:
+def _read(metric: AnyMetric, snapshots: Sequence[EngineSnapshot]) -> Family | None:
     try:
-        return Family(metric, tuple(metric.read(snapshot)))
+        return Family(metric, tuple(sample for snapshot in snapshots for sample in metric.read(snapshot)))
     except Exception:
         # Whatever it is, it must not take the other metrics down with it.
         _log.exception("metric %s cannot be read and is left out of this scrape", metric.name)

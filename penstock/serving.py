@@ -11,11 +11,12 @@ if TYPE_CHECKING:
     from engine.runtime.engine import Engine
     from engine.workers.engine import WorkerEngine
     from exporter.web_config import Access
+    from penstock.bridges.flink_rest.cluster import FlinkBridge
 
 
 @contextmanager
 def serve(
-    engine: Engine | WorkerEngine,
+    engine: Engine | WorkerEngine | FlinkBridge,
     port: int = 9600,
     *,
     host: str = "127.0.0.1",

@@ -5,22 +5,16 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from engine.backpressure.markers import Function
 from engine.backpressure.settings import BackPressureSettings
 from engine.backpressure.watcher import Watchable, Watcher
-from engine.core.errors import ConfigurationError
 from engine.core.snapshot import EngineSnapshot, VertexBackPressure
-from engine.flow.episodes import Episode
-from engine.flow.overrides import Override
-from engine.flow.request.limit import RequestLimiterState
-from engine.flow.settings import FlowControlSettings
-
-_NO_FLOW_CONTROL = "a program that is only watched has no flow control"
+from penstock.bridges.door import WithoutFlowControl
 
 
 def watch(
@@ -41,47 +35,7 @@ def watch(
     return Watch(program=program, settings=settings).watch(watched, name, markers, idle=idle)
 
 
-class _WithoutFlowControl:
-    """The part of an engine's door that a program without partitions has nothing behind."""
-
-    @property
-    def configured_flow_settings(self) -> FlowControlSettings:
-        return FlowControlSettings()
-
-    def flow_settings(self) -> Mapping[int, FlowControlSettings]:
-        return {}
-
-    def request_limiter_states(self) -> Mapping[int, RequestLimiterState | None]:
-        return {}
-
-    def flow_overrides(self) -> Mapping[int, Override | None]:
-        return {}
-
-    def throttling_episodes(self) -> tuple[Episode, ...]:
-        return ()
-
-    def apply_flow_control(
-        self, settings: Mapping[int, FlowControlSettings], *, ttl_ns: int | None = None, by: str | None = None
-    ) -> None:
-        raise ConfigurationError(_NO_FLOW_CONTROL)
-
-    def revert_flow_control(self, partitions: Iterable[int] | None = None, *, by: str | None = None) -> None:
-        raise ConfigurationError(_NO_FLOW_CONTROL)
-
-    def pause_exporter(self, name: str, *, paused: bool, soft: bool = False, by: str | None = None) -> None:
-        raise ConfigurationError(f"there is no exporter {name!r}")
-
-    def rejects(self, task: str, most: int) -> Sequence[Mapping[str, Any]]:
-        raise ConfigurationError(f"there are no rejects of {task!r}")
-
-    def replay_rejects(self, task: str) -> int:
-        raise ConfigurationError(f"there are no rejects of {task!r}")
-
-    def drop_rejects(self, task: str) -> int:
-        raise ConfigurationError(f"there are no rejects of {task!r}")
-
-
-class Watch(_WithoutFlowControl):
+class Watch(WithoutFlowControl):
     """What is being watched. Add to it with `watch`, read it with `snapshot`, serve it with `serve`.
 
     To the exporter it is an engine without partitions.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
 
 from tests.support.kafka_broker import kafka_cluster, why_not
+from tests.support.programs import MISSING
 
 # How long an example takes is the machine's affair, which has others to serve; what hangs is ended by pytest-timeout.
 settings.register_profile("penstock", deadline=None)
@@ -26,3 +28,15 @@ def kafka() -> Iterator[str]:
     with kafka_cluster() as cluster:
         yield cluster.servers
         assert cluster.hanging_transactions() == ""
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """A line for each program that is not here, and how many tests that has cost."""
+    skipped: Counter[str] = Counter()
+    for report in terminalreporter.stats.get("skipped", ()):
+        if isinstance(report.longrepr, tuple):
+            reason = report.longrepr[2].removeprefix("Skipped: ")
+            if reason.startswith(MISSING):
+                skipped[reason] += 1
+    for reason, count in sorted(skipped.items()):
+        terminalreporter.write_line(f"{count} tests skipped: {reason}")

@@ -79,10 +79,17 @@ _GLANCE = Row(
         Stat(
             id=13,
             title="Busiest subtask",
-            shows="The largest share of its time that a subtask works.",
+            shows="The largest share of its time that a subtask works, and which subtask that is.",
             healthy="below 90 %.",
             otherwise="at 100 % it bounds the pipeline, even where nothing waits for it yet.",
-            queries=(Query(expression=largest(common.alive(_busy)), legend="busy", instant=True),),
+            queries=(
+                Query(
+                    expression=call("topk", "1", largest(common.alive(_busy), *_SUBTASK)),
+                    legend="{{pipeline}}/{{task}}/{{subtask}}",
+                    instant=True,
+                ),
+            ),
+            with_name=True,
             decimals=0,
             steps=(Step(None, Colour.GOOD), Step(0.9, Colour.LOW), Step(0.98, Colour.BAD)),
             width=6,
@@ -96,7 +103,9 @@ _GLANCE = Row(
             otherwise="they are kept with the reason, in the folder of rejects or in the log.",
             queries=(
                 Query(
-                    expression=total(rate(select("penstock_rejected_records_total"))), legend="rejected", instant=True
+                    expression=total(common.alive(rate(select("penstock_rejected_records_total")))),
+                    legend="rejected",
+                    instant=True,
                 ),
             ),
             steps=(Step(None, Colour.GOOD), Step(0.001, Colour.LOW)),
@@ -151,21 +160,21 @@ _TASKS = Row(
             healthy="little back pressure, nobody at 100 % busy.",
             otherwise="a busy task that is not held back, behind tasks that are, is the bottleneck.",
             queries=(
-                Query(expression=mean(_busy, "pipeline", "task"), legend="", instant=True),
-                Query(expression=mean(_idle, "pipeline", "task"), legend="", instant=True),
+                Query(expression=mean(common.alive(_busy), "pipeline", "task"), legend="", instant=True),
+                Query(expression=mean(common.alive(_idle), "pipeline", "task"), legend="", instant=True),
                 Query(
-                    expression=mean(total(_held, "pipeline", "task", "subtask"), "pipeline", "task"),
+                    expression=mean(total(common.alive(_held), "pipeline", "task", "subtask"), "pipeline", "task"),
                     legend="",
                     instant=True,
                 ),
                 Query(expression=mean(_ratio, "pipeline", "task"), legend="", instant=True),
                 Query(
-                    expression=total(rate(select("penstock_task_records_in_total")), "pipeline", "task"),
+                    expression=total(common.alive(rate(select("penstock_task_records_in_total"))), "pipeline", "task"),
                     legend="",
                     instant=True,
                 ),
                 Query(
-                    expression=total(rate(select("penstock_task_records_out_total")), "pipeline", "task"),
+                    expression=total(common.alive(rate(select("penstock_task_records_out_total"))), "pipeline", "task"),
                     legend="",
                     instant=True,
                 ),
@@ -213,7 +222,6 @@ _TASKS = Row(
             fill=70,
             min=0,
             max=1,
-            decimals=0,
             legend_values=("lastNotNull", "mean"),
             repeat="task",
             width=6,
@@ -251,13 +259,13 @@ _WHY = Row(
             min=0,
             max=1,
             width=12,
-            height=9,
+            height=10,
         ),
         TimeSeries(
             id=32,
             title="Sampled against measured",
             shows="The same thing twice: the share of stack samples that found a task held back, and the share of time "
-            "its own timers say (dashed). The most held-back subtask of each kind of task.",
+            "its own timers say (dashed). The most held-back subtask of each kind; exporters are never held back.",
             healthy="both lie upon one another.",
             otherwise="they differ for long: the sampler gets too little time, or a task waits where nobody measures.",
             queries=(
@@ -267,8 +275,9 @@ _WHY = Row(
             min=0,
             max=1,
             legend_at_right=True,
+            legend_values=("max",),
             width=12,
-            height=9,
+            height=10,
         ),
         TimeSeries(
             id=33,

@@ -133,20 +133,29 @@ def by_task(
     )
 
 
+# Who may be held back, by where it stands: few enough that two lines of each can be told apart.
+_HELD_BACK = {
+    "source": ("source",),
+    "transform": ("transform",),
+    "writer, processor": ("log_writer", "processor"),
+}
+
+
 def by_kind(expression: Expression, what: str, *, dashed: bool = False) -> tuple[Query, ...]:
-    """The highest of each kind of task."""
+    """The highest of each kind of task that may be held back."""
     return tuple(
         Query(
-            expression=largest(_of_kind(expression, kind)),
-            legend=f"{kind.replace('_', ' ')} {what}",
-            look=Look(colour=hue, dashed=dashed),
+            expression=largest(_of_kind(expression, *kinds)),
+            legend=f"{name}: {what}",
+            look=Look(colour=KINDS[kinds[-1]], dashed=dashed),
         )
-        for kind, hue in KINDS.items()
+        for name, kinds in _HELD_BACK.items()
     )
 
 
-def _of_kind(expression: Expression, kind: str) -> Expression:
-    return expression.only_where(select("penstock_task_info", is_("kind", kind)), "pipeline", "task")
+def _of_kind(expression: Expression, *kinds: str) -> Expression:
+    matcher = is_("kind", kinds[0]) if len(kinds) == 1 else one_of("kind", *kinds)
+    return expression.only_where(select("penstock_task_info", matcher), "pipeline", "task")
 
 
 CULPRIT_STEPS = (Step(None, Colour.GOOD), Step(0.5, Colour.BUSY), Step(1, Colour.BAD))

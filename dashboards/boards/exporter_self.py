@@ -184,7 +184,14 @@ _COST = Row(
                 Query(
                     expression=largest(select("penstock_snapshot_age_seconds"), *_TARGET),
                     legend=f"{_NAME} age",
-                    look=Look(colour=Colour.SECOND, shades=True, dashed=True, right_axis=True, unit=Display.SECONDS),
+                    look=Look(
+                        colour=Colour.SECOND,
+                        shades=True,
+                        dashed=True,
+                        right_axis=True,
+                        soft_max=1,
+                        unit=Display.SECONDS,
+                    ),
                 ),
             ),
             band=False,

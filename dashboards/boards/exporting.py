@@ -71,16 +71,20 @@ _NOW = Row(
         Stat(
             id=13,
             title="Time until all is exported",
-            shows="How long the exporters need for the backlog, if they go on as now and nothing more were written.",
+            shows="How long the exporter that needs longest needs for its backlog, if it goes on as now and nothing "
+            "more were written.",
             healthy="seconds.",
             otherwise="it grows: they export less than is written.",
             queries=(
                 Query(
-                    expression=largest(_backlog / call("clamp_min", _exported, "0.001")).with_unit(Display.SECONDS),
-                    legend="time",
+                    expression=call(
+                        "topk", "1", (_backlog / call("clamp_min", _exported, "0.001")).with_unit(Display.SECONDS)
+                    ),
+                    legend="{{exporter}} {{pipeline}}/{{partition}}",
                     instant=True,
                 ),
             ),
+            with_name=True,
             decimals=1,
             steps=common.AGE_STEPS,
             width=5,
@@ -110,7 +114,14 @@ _NOW = Row(
             shows="Free space on the disk of the data folder. A backlog lies on that disk until it is exported.",
             healthy="far above data.freeSpace, 256 MB by default.",
             otherwise="below it writes stop until there is room again.",
-            queries=(Query(expression=smallest(select("penstock_disk_free_bytes")), legend="free", instant=True),),
+            queries=(
+                Query(
+                    expression=call("bottomk", "1", smallest(select("penstock_disk_free_bytes"), "pipeline")),
+                    legend="{{pipeline}}",
+                    instant=True,
+                ),
+            ),
+            with_name=True,
             steps=(Step(None, Colour.BAD), Step(512 * 1024**2, Colour.LOW), Step(2 * 1024**3, Colour.GOOD)),
             no_value="no disk",
             width=4,
@@ -142,7 +153,11 @@ _NOW = Row(
             queries=(
                 Query(expression=_backlog, legend="", instant=True),
                 Query(expression=_age, legend="", instant=True),
-                Query(expression=_exported, legend="", instant=True),
+                Query(
+                    expression=total(common.alive(rate(select("penstock_exported_records_total"))), *_EXPORTER),
+                    legend="",
+                    instant=True,
+                ),
                 Query(expression=_errors, legend="", instant=True),
                 Query(expression=_retries, legend="", instant=True),
                 Query(
@@ -157,16 +172,17 @@ _NOW = Row(
                 "exporter": Column(title="Exporter"),
             },
             columns=(
-                Column(title="Backlog", unit=Display.NUMBER),
-                Column(title="Age", unit=Display.SECONDS, decimals=1, steps=common.AGE_STEPS),
-                Column(title="Exported", unit=Display.RECORDS_PER_SECOND),
+                Column(title="Backlog", width=110, unit=Display.NUMBER),
+                Column(title="Age", width=110, unit=Display.SECONDS, decimals=1, steps=common.AGE_STEPS),
+                Column(title="Exported", width=120, unit=Display.RECORDS_PER_SECOND),
                 Column(
                     title="Errors",
+                    width=90,
                     unit=Display.NUMBER,
                     decimals=0,
                     steps=(Step(None, Colour.QUIET), Step(0.5, Colour.BAD)),
                 ),
-                Column(title="Retries", unit=Display.NUMBER, decimals=0),
+                Column(title="Retries", width=90, unit=Display.NUMBER, decimals=0),
                 Column(title="Position", unit=Display.COUNT, decimals=0),
             ),
             sorted_by="Backlog",

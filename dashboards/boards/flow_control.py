@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from dashboards import throttling
 from dashboards.board import Board, Row
-from dashboards.boards import common
+from dashboards.boards import common, sources
 from dashboards.boards.common import PARTITION
 from dashboards.colours import Colour
-from dashboards.panel import Column, Gauge, Look, Query, Stat, Step, Table, TimeSeries, Word
+from dashboards.panel import Column, Gauge, Look, Query, Stat, StateTimeline, Step, Table, TimeSeries, Word
 from dashboards.places import BoardUid
 from dashboards.promql import (
+    NOW,
     Expression,
     Matcher,
     age,
     call,
+    increase,
     is_,
     is_not,
     largest,
@@ -139,7 +141,8 @@ _NOW = Row(
             title="Limits",
             shows="Whether limits set by hand stand in place of the configured ones.",
             healthy="as configured.",
-            otherwise="somebody changed them at run time: `penstock flow-control get` says which, and until when.",
+            otherwise="somebody changed them at run time: Limits set by hand below says who, and until when; `penstock "
+            "flow-control get` which.",
             queries=(Query(expression=largest(select("penstock_config_overridden")), legend="limits", instant=True),),
             words=_OVERRIDDEN,
             steps=(Step(None, Colour.GOOD), Step(1, Colour.LOW)),
@@ -148,6 +151,9 @@ _NOW = Row(
         ),
     ),
 )
+
+_by_hand = largest(select("penstock_limits_set_by_hand_info"), *PARTITION, "by")
+_until = largest(select("penstock_limits_set_by_hand_until_timestamp_seconds"), *PARTITION)
 
 _THROTTLING = Row(
     id=20,
@@ -185,18 +191,53 @@ _THROTTLING = Row(
             ),
             rows={"pipeline": Column(title="Pipeline", width=120), "partition": Column(title="Partition", width=90)},
             columns=(
-                Column(title="State", words=throttling.STATE_WORDS),
-                Column(title="Range throttled", unit=Display.SHARE, decimals=1),
-                Column(title="Throttles", unit=Display.COUNT, decimals=0),
-                Column(title="Backlog", unit=Display.NUMBER),
-                Column(title="Acceptable", unit=Display.NUMBER),
-                Column(title="Factor", unit=Display.NUMBER),
-                Column(title="Limit", unit=Display.RECORDS_PER_SECOND),
-                Column(title="Maximum", unit=Display.RECORDS_PER_SECOND),
+                Column(title="State", width=100, words=throttling.STATE_WORDS),
+                Column(title="Range throttled", width=125, unit=Display.SHARE, decimals=1),
+                Column(title="Throttles", width=90, unit=Display.COUNT, decimals=0),
+                Column(title="Backlog", width=90, unit=Display.NUMBER),
+                Column(title="Acceptable", width=100, unit=Display.NUMBER),
+                Column(title="Factor", width=80, unit=Display.NUMBER),
+                Column(title="Limit", width=120, unit=Display.RECORDS_PER_SECOND),
+                Column(title="Maximum", width=120, unit=Display.RECORDS_PER_SECOND),
                 Column(title="Exporting rate", unit=Display.RECORDS_PER_SECOND),
             ),
             width=24,
             height=5,
+        ),
+        Table(
+            id=23,
+            title="Limits set by hand",
+            shows="Who has put other limits in place of the configured ones of a partition, and when these come back "
+            "by themselves.",
+            healthy="empty: the configured limits hold everywhere.",
+            otherwise="without an end somebody has to bring the others back: `penstock flow-control revert`, or the "
+            "page.",
+            queries=(
+                Query(expression=_by_hand, legend="", instant=True),
+                Query(
+                    expression=_by_hand.with_value_of(_until, *PARTITION) * "1000",
+                    legend="",
+                    instant=True,
+                ),
+                Query(
+                    expression=_by_hand.with_value_of(_until, *PARTITION) - NOW,
+                    legend="",
+                    instant=True,
+                ),
+            ),
+            rows={
+                "pipeline": Column(title="Pipeline"),
+                "partition": Column(title="Partition"),
+                "by": Column(title="Set by"),
+            },
+            columns=(
+                Column(title="By hand", hidden=True),
+                Column(title="Until", unit=Display.MOMENT, no_value="somebody brings the others back"),
+                Column(title="Time left", unit=Display.SECONDS, decimals=0, no_value="no end"),
+            ),
+            no_value="The configured limits hold.",
+            width=24,
+            height=4,
         ),
     ),
 )
@@ -505,9 +546,176 @@ _GATEWAY = Row(
     ),
 )
 
+_reached = smallest(select("penstock_kafka_up"), *PARTITION)
+_open_for = largest(age(select("penstock_partition_opened_timestamp_seconds")), *PARTITION)
+
+_KAFKA = Row(
+    id=70,
+    title="Kafka, where it keeps the log",
+    folded=True,
+    panels=(
+        StateTimeline(
+            id=71,
+            title="Cluster reached, by partition",
+            shows="Red while no broker answers the partition.",
+            healthy="green.",
+            otherwise="writes wait and are tried again; the gateway answers 503. The log of the engine says what the "
+            "brokers do.",
+            queries=(
+                Query(
+                    expression=smallest(select("penstock_kafka_up"), *PARTITION), legend="{{pipeline}}/{{partition}}"
+                ),
+            ),
+            words={0: Word("no broker answers", Colour.BAD), 1: Word("reached", Colour.GOOD)},
+            width=12,
+            height=6,
+        ),
+        Table(
+            id=72,
+            title="Partitions in the cluster",
+            shows="Since when each partition runs here, how long reading its state took and what of it is still to be "
+            "read; how often it lost the right to write within the chosen range.",
+            healthy="nothing left to read, never fenced.",
+            otherwise="fenced by timeout: commits take longer than `transactionTimeout`. Taken over: another instance "
+            "runs the same pipeline.",
+            queries=(
+                Query(
+                    expression=largest(
+                        age(select("penstock_partition_opened_timestamp_seconds")), *PARTITION
+                    ).only_where(largest(select("penstock_kafka_up"), *PARTITION)),
+                    legend="",
+                    instant=True,
+                ),
+                Query(
+                    expression=largest(select("penstock_restore_duration_seconds"), *PARTITION), legend="", instant=True
+                ),
+                Query(
+                    expression=largest(select("penstock_restore_remaining_rows"), *PARTITION), legend="", instant=True
+                ),
+                *(
+                    Query(
+                        expression=total(
+                            increase(select("penstock_kafka_fenced_total", is_("reason", reason))), *PARTITION
+                        ),
+                        legend="",
+                        instant=True,
+                    )
+                    for reason in ("timeout", "taken_over")
+                ),
+            ),
+            rows={"pipeline": Column(title="Pipeline", width=90), "partition": Column(title="Partition", width=80)},
+            columns=(
+                Column(title="Runs for", width=90, unit=Display.SECONDS, decimals=1),
+                Column(title="Restored in", width=95, unit=Display.SECONDS, decimals=1),
+                Column(
+                    title="Rows left",
+                    width=85,
+                    unit=Display.NUMBER,
+                    steps=(Step(None, Colour.QUIET), Step(1, Colour.LOW)),
+                ),
+                Column(
+                    title="Timeouts",
+                    width=85,
+                    unit=Display.COUNT,
+                    decimals=0,
+                    steps=(Step(None, Colour.QUIET), Step(0.5, Colour.BAD)),
+                ),
+                Column(
+                    title="Taken over",
+                    unit=Display.COUNT,
+                    decimals=0,
+                    steps=(Step(None, Colour.QUIET), Step(0.5, Colour.BAD)),
+                ),
+            ),
+            width=12,
+            height=6,
+        ),
+        TimeSeries(
+            id=73,
+            title="Time of a commit",
+            shows="How long a transaction takes, from its first message to its end: half of them, and all but one in a "
+            "hundred.",
+            healthy="steady; about 5 ms on one node, tens of ms on three.",
+            otherwise="it rises: the brokers are slow, or copies lag behind. Up to `transactionTimeout`, then it is "
+            "begun anew.",
+            queries=common.quantiles("penstock_kafka_commit_duration_seconds", "pipeline"),
+            width=8,
+            height=9,
+        ),
+        TimeSeries(
+            id=74,
+            title="Transactions by outcome",
+            shows="Transactions per second: committed, aborted, and those of whose end nothing was heard.",
+            healthy="committed alone.",
+            otherwise="unknown: the partition asks the cluster what became of them and goes on; many mean that brokers "
+            "come and go.",
+            queries=tuple(
+                Query(
+                    expression=total(
+                        rate(select("penstock_kafka_transactions_total", is_("outcome", outcome))), "pipeline"
+                    ).with_unit(Display.EVENTS_PER_SECOND),
+                    legend=f"{{{{pipeline}}}} {outcome}",
+                    look=Look(colour=colour, shades=True),
+                )
+                for outcome, colour in (("committed", Colour.GOOD), ("aborted", Colour.LIMIT), ("unknown", Colour.BAD))
+            ),
+            width=8,
+            height=9,
+        ),
+        TimeSeries(
+            id=75,
+            title="Messages before the Kafka sources",
+            shows="How far each source that reads a topic is behind the end of its partition.",
+            healthy="near 0, whatever keeps the log.",
+            otherwise="it grows: less is taken in than is sent. Yellow: because the throttle holds the writers back.",
+            queries=(
+                Query(
+                    expression=largest(select("penstock_source_lag_records"), "pipeline", "task"),
+                    legend="{{pipeline}}/{{task}}",
+                    look=Look(colour=Colour.SOURCE, shades=True),
+                ),
+            ),
+            width=8,
+            height=9,
+        ),
+        TimeSeries(
+            id=76,
+            title="Round trip to each broker",
+            shows="Mean time from a request of a partition's writer to the answer; of several partitions the longest.",
+            healthy="milliseconds.",
+            otherwise="one broker far above the rest is slow or far away; all: the network is, or they wait for one "
+            "another.",
+            queries=(
+                Query(
+                    expression=largest(select("penstock_kafka_broker_rtt_seconds"), "pipeline", "broker"),
+                    legend="{{pipeline}} broker {{broker}}",
+                ),
+            ),
+            width=12,
+            height=8,
+        ),
+        TimeSeries(
+            id=77,
+            title="Held back by a quota",
+            shows="Mean time that each broker had a partition's writer wait because of a quota; the longest.",
+            healthy="0.",
+            otherwise="the cluster's administrator has given this user a quota that is too small for what is written.",
+            queries=(
+                Query(
+                    expression=largest(select("penstock_kafka_broker_throttle_seconds"), "pipeline", "broker"),
+                    legend="{{pipeline}} broker {{broker}}",
+                ),
+            ),
+            soft_max=0.1,
+            width=12,
+            height=8,
+        ),
+    ),
+)
+
 BOARD = Board(
     uid=BoardUid.FLOW_CONTROL,
     title="Penstock: Flow control",
     answers="What is admitted, what is refused, which limit holds, and why. Yellow: throttled.",
-    rows=(_NOW, _THROTTLING, _PROCESSING, _LOGSTREAM, _REQUESTS, _GATEWAY),
+    rows=(_NOW, _THROTTLING, _PROCESSING, _LOGSTREAM, _REQUESTS, _GATEWAY, sources.FILES, _KAFKA),
 )

@@ -154,7 +154,7 @@ _HOW_MUCH = Row(
             ),
             drill_down=DrillDown(BoardUid.FLOW_CONTROL),
             width=12,
-            height=8,
+            height=9,
         ),
         TimeSeries(
             id=32,
@@ -174,7 +174,7 @@ _HOW_MUCH = Row(
             ),
             drill_down=DrillDown(BoardUid.EXPORTING),
             width=12,
-            height=8,
+            height=9,
         ),
         TimeSeries(
             id=33,

@@ -65,7 +65,7 @@ def dashboard(board: Board, vocabulary: Vocabulary = PENSTOCK) -> dict[str, Json
         tree.pop(key, None)
     # The library lists ranges for a menu that is gone.
     del tree["timepicker"]["time_options"]
-    drawn: list[Json] = [_linked(_live(panel), board) for panel in tree["panels"]]
+    drawn = _folded([_linked(_live(panel), board) for panel in tree["panels"]])
     pruned = _in_names_of(vocabulary, without_nulls({**tree, "panels": drawn}))
     assert isinstance(pruned, dict)
     return pruned
@@ -127,6 +127,19 @@ def _shading_themselves(board: Board) -> list[int]:
 
 def _live(panel: dict[str, Json]) -> dict[str, Json]:
     return {key: value for key, value in panel.items() if key not in _DEAD_PANEL_KEYS}
+
+
+def _folded(drawn: list[dict[str, Json]]) -> list[Json]:
+    """The same with what follows a folded heading put inside of it."""
+    kept: list[Json] = []
+    inside: list[Json] | None = None
+    for panel in drawn:
+        if panel["type"] == "row":
+            inside = [] if panel["collapsed"] else None
+            kept.append(panel if inside is None else {**panel, "panels": inside})
+        else:
+            (kept if inside is None else inside).append(panel)
+    return kept
 
 
 def _linked(panel: dict[str, Json], board: Board) -> dict[str, Json]:

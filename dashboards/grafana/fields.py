@@ -70,6 +70,8 @@ def override(ref: str, look: Look) -> dict[str, object]:
         properties["custom.fillOpacity"] = look.fill
     if look.unit is not None:
         properties["unit"] = look.unit.value
+    if look.soft_max is not None:
+        properties["custom.axisSoftMax"] = look.soft_max
     if look.right_axis:
         properties["custom.axisPlacement"] = "right"
     return {

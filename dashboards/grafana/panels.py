@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import singledispatch
 from typing import Any
 
@@ -52,9 +53,9 @@ class Plain(Corrected):
 
 
 def row(row: Row, place: Place) -> Corrected:
-    """A heading. Its panels follow it: they are only kept inside while it is collapsed."""
+    """A heading. Its panels follow it: they are only kept inside while it is folded."""
     return Corrected(
-        core.RowPanel(id=row.id, title=row.title, gridPos=_grid_pos(place)),
+        core.RowPanel(id=row.id, title=row.title, collapsed=row.folded, gridPos=_grid_pos(place)),
         dict.fromkeys(("fieldConfig", "links", "maxDataPoints", "targets", "transformations", "transparent")),
     )
 
@@ -193,8 +194,6 @@ def _state_timeline(panel: StateTimeline, place: Place) -> Corrected:
     custom: dict[str, object] = {
         "fillOpacity": 80,
         "lineWidth": 0,
-        "spanNulls": False,
-        "insertNulls": False,
         "axisPlacement": "auto",
         # So that its time stands above the time of the panels below.
         "axisWidth": AXIS_WIDTH,
@@ -285,12 +284,16 @@ def _table(panel: Table, place: Place) -> Corrected:
         {
             "fieldConfig": {
                 "defaults": defaults,
-                "overrides": [_column(column) for column in (*panel.rows.values(), *shown)],
+                "overrides": [*map(_label, panel.rows.values()), *map(_column, shown)],
             },
             "options": {"cellHeight": "sm", "showHeader": True, "sortBy": sorted_by},
             "transformations": transformations,
         },
     )
+
+
+def _label(column: Column) -> dict[str, object]:
+    return _column(replace(column, unit=column.unit or Display.TEXT))
 
 
 def _column(column: Column) -> dict[str, object]:
@@ -301,6 +304,8 @@ def _column(column: Column) -> dict[str, object]:
         properties["decimals"] = column.decimals
     if column.width is not None:
         properties["custom.width"] = column.width
+    if column.no_value is not None:
+        properties["noValue"] = column.no_value
     if column.words:
         properties["mappings"] = fields.mappings(column.words)
     if column.steps:

@@ -69,8 +69,8 @@ def _datasource() -> Variable:
     template = core.Template(
         name=fields.DATASOURCE_VARIABLE, label="Data source", type="datasource", query="prometheus", hide=0
     )
-    # Without a current value Grafana takes its default data source.
-    return Variable(template, {"current": {}, "options": [], "regex": "", "sort": None, "skipUrlSync": False})
+    # Without a current value Grafana takes its default data source, or the first of the kind.
+    return Variable(template, {"current": None, "options": [], "regex": "", "sort": None, "skipUrlSync": False})
 
 
 def _query(choice: _Choice) -> Variable:

@@ -21,6 +21,7 @@ from dashboards.promql import (
     quantile,
     rate,
     select,
+    smallest_without,
     total_without,
 )
 from dashboards.rules import recording
@@ -169,6 +170,48 @@ STANDSTILL = Group(
     ),
 )
 
+CLUSTER = Group(
+    name="penstock.kafka",
+    rules=(
+        Alert(
+            name="PenstockKafkaUnreachable",
+            expression=smallest_without(_select("penstock_kafka_up"), "instance").equals("0"),
+            severity=Severity.PAGE,
+            summary="Partition {{ $labels.partition }} of {{ $labels.pipeline }} reaches no broker",
+            description="No broker of the cluster that keeps the log of {{ $labels.pipeline }} answers partition "
+            "{{ $labels.partition }}. Writes wait and are tried again; callers see status 503. Nothing is lost.",
+            board=BoardUid.FLOW_CONTROL,
+            for_="1m",
+            drill_down=("pipeline", "partition"),
+        ),
+        Alert(
+            name="PenstockKafkaFenced",
+            expression=total_without(
+                increase(_select("penstock_kafka_fenced_total", is_("reason", "timeout")), "10m"), "instance", "reason"
+            ).above("3"),
+            severity=Severity.TICKET,
+            summary="Commits of {{ $labels.pipeline }}, partition {{ $labels.partition }}, take too long for Kafka",
+            description="Kafka aborted {{ $value | humanize }} transactions of partition {{ $labels.partition }} in "
+            "the last 10 minutes because they were not finished in time. Each is written again; all writers wait "
+            "meanwhile.",
+            board=BoardUid.FLOW_CONTROL,
+            for_="0s",
+            drill_down=("pipeline", "partition"),
+        ),
+        Alert(
+            name="PenstockRestoreLong",
+            expression=largest_without(_select("penstock_restore_remaining_rows"), "instance").above("0"),
+            severity=Severity.TICKET,
+            summary="Partition {{ $labels.partition }} of {{ $labels.pipeline }} is still being opened",
+            description="The state of partition {{ $labels.partition }} has been read from the cluster for 10 minutes; "
+            "{{ $value | humanize }} rows are left. Until then the pipeline does not run.",
+            board=BoardUid.FLOW_CONTROL,
+            for_="10m",
+            drill_down=("pipeline", "partition"),
+        ),
+    ),
+)
+
 CAUSES = Group(
     name="penstock.causes",
     rules=(
@@ -286,7 +329,7 @@ CAUSES = Group(
             severity=Severity.TICKET,
             summary="Limits of {{ $labels.pipeline }} have been set by hand for a day",
             description="Limits set at run time stand in place of the configured ones of {{ $labels.pipeline }}. "
-            "They are gone with the next restart: configure them, or take them back.",
+            "Unless flowControl.persistOverrides is set, a restart takes them away: configure them, or take them back.",
             board=BoardUid.FLOW_CONTROL,
             for_="1d",
         ),
@@ -336,4 +379,4 @@ CAUSES = Group(
     ),
 )
 
-ALERT_GROUPS = (SYMPTOMS, STANDSTILL, CAUSES)
+ALERT_GROUPS = (SYMPTOMS, STANDSTILL, CLUSTER, CAUSES)

@@ -7,16 +7,21 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from random import Random
+from types import FrameType
 
 from engine.backpressure.bottleneck import find_culprit
+from engine.backpressure.flames import FlameGraph, Flames
+from engine.backpressure.judgement import verdict_of_look
 from engine.backpressure.markers import Markers
 from engine.backpressure.recent import READING_EVERY_SECONDS, RecentBook
 from engine.backpressure.sampler import SampleBook, Sampler
 from engine.backpressure.sampling import Sampling
 from engine.backpressure.settings import BackPressureMode, BackPressureSettings
+from engine.backpressure.stacks import current_frames
 from engine.backpressure.subjects import SubtaskSubject
 from engine.backpressure.tracker import Ended, MeasurementTracker
 from engine.backpressure.vertices import of_books, of_readings
+from engine.backpressure.window import Verdict
 from engine.core.clock import NS_PER_MS, NS_PER_SECOND, Clock
 from engine.core.errors import ConfigurationError
 from engine.core.snapshot import (
@@ -83,6 +88,8 @@ class BackPressureMonitor:
             start=self._start_sampling,
             is_over=is_over,
         )
+        self._flames = Flames()
+        self._next_flame_ns = clock.monotonic_ns()
         self._recent = {subtask: RecentBook() for subtask in subtasks}
         self._next_reading_ns = clock.monotonic_ns()
         self._thread = threading.Thread(target=self._run, name="penstock-back-pressure", daemon=True)
@@ -117,8 +124,12 @@ class BackPressureMonitor:
                 self._changed.wait(rest_ns / NS_PER_SECOND)
 
     def _next_ns(self) -> int:
-        sample_ns = self._sampler.next_ns
-        return self._next_reading_ns if sample_ns is None else min(sample_ns, self._next_reading_ns)
+        due = [self._next_reading_ns]
+        if self._sampler.next_ns is not None:
+            due.append(self._sampler.next_ns)
+        if self._flames.wanted:
+            due.append(self._next_flame_ns)
+        return min(due)
 
     def advance(self) -> None:
         """Does what is due by the clock; the monitor's own thread does nothing else."""
@@ -132,6 +143,9 @@ class BackPressureMonitor:
             for sampling in self._samplings.values():
                 sampling.ticked(ticks)
         now_ns = self._clock.monotonic_ns()
+        if self._flames.wanted and now_ns >= self._next_flame_ns:
+            self._next_flame_ns = now_ns + self._settings.delay_between_samples_ns
+            self._flames.took(self._stacks(), now_ns, self._clock.wall_ns())
         for vertex_id, sampling in list(self._samplings.items()):
             if sampling.is_done(now_ns):
                 del self._samplings[vertex_id]
@@ -142,6 +156,20 @@ class BackPressureMonitor:
             for subtask, book in self._recent.items():
                 book.take(subtask.snapshot())
             self._tracker.clean_up()
+
+    def _stacks(self) -> dict[str, list[tuple[FrameType, bool]]]:
+        """Of the vertices whose stacks are wanted: the innermost frame of each subtask, and whether it works."""
+        frames = current_frames()
+        found: dict[str, list[tuple[FrameType, bool]]] = {}
+        for vertex_id in self._flames.wanted:
+            for number, subtask in self._subtasks[vertex_id].items():
+                subject = self._subjects[vertex_id][number]
+                look = subject.look(frames)
+                last = None if subject.transitions is None else subject.transitions.last
+                if look is not None and last is not None and subtask.thread is not None:
+                    works = verdict_of_look(look, last[1]) is Verdict.BUSY
+                    found.setdefault(vertex_id, []).append((frames[subtask.thread.ident or 0], works))
+        return found
 
     def _start_sampling(self, vertex_id: str, ended: Ended) -> None:
         sampling = Sampling(
@@ -165,6 +193,14 @@ class BackPressureMonitor:
             if self._settings.mode is BackPressureMode.ON_DEMAND:
                 self._tracker.get(vertex_id)
             return self._of_vertex(vertex_id)
+
+    def flame_graph(self, vertex_id: str) -> FlameGraph:
+        """The stacks of a vertex's subtasks as a tree; the look itself is what has them gathered."""
+        self._check(vertex_id)
+        with self._changed:
+            found = self._flames.look(vertex_id, self._clock.monotonic_ns())
+            self._changed.notify_all()
+            return found
 
     def sample(self, vertex_id: str) -> bool:
         """Starts a fresh measurement of a vertex, in either mode; False when one is under way or none can be."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from engine.core.clock import NS_PER_MS
-from engine.core.snapshot import BlockReason, RecentTimes, TaskSnapshot
+from engine.core.snapshot import BlockReason, RecentTimes, TaskSnapshot, grown
 
 # Long enough that a batch of a few seconds does not look like a change, short enough to follow one.
 RECENT_SECONDS = 10
@@ -35,7 +35,7 @@ class RecentBook:
 
 def times_between(before: TaskSnapshot, after: TaskSnapshot) -> RecentTimes | None:
     """The difference of two snapshots of one subtask; None when its timers did not go on between them."""
-    busy_ns, idle_ns = after.busy_ns - before.busy_ns, after.idle_ns - before.idle_ns
+    busy_ns, idle_ns = grown(before.busy_ns, after.busy_ns), grown(before.idle_ns, after.idle_ns)
     blocked = {
         reason: after.back_pressured_ns.get(reason, 0) - before.back_pressured_ns.get(reason, 0)
         for reason in BlockReason
@@ -49,8 +49,8 @@ def times_between(before: TaskSnapshot, after: TaskSnapshot) -> RecentTimes | No
         idle_ns=idle_ns,
         back_pressured_ns=blocked,
         blocked_by_channel_ns=_difference(before.blocked_by_channel_ns, after.blocked_by_channel_ns),
-        records_in=after.records_in - before.records_in,
-        records_out=after.records_out - before.records_out,
+        records_in=grown(before.records_in, after.records_in),
+        records_out=grown(before.records_out, after.records_out),
     )
 
 

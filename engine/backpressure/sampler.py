@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from random import Random
 
+from engine.backpressure.doubt import Doubt
+from engine.backpressure.hindsight import OwnWaits
 from engine.backpressure.judgement import NoVerdict, verdict_at, verdict_of_look
 from engine.backpressure.markers import Look
 from engine.backpressure.schedule import Schedule
@@ -12,7 +14,7 @@ from engine.backpressure.stacks import current_frames
 from engine.backpressure.subjects import Frames, Subject
 from engine.backpressure.window import SampleWindow, Verdict
 from engine.core.clock import Clock
-from engine.core.snapshot import BlockReason, SampleBasis
+from engine.core.snapshot import BackPressureSnapshot, BlockReason, SampleBasis
 
 # Deadlines that one look may serve: beyond that the process stood still, and its stacks say nothing of that time.
 _DEADLINES_A_LOOK_MAX = 64
@@ -25,13 +27,14 @@ class SampleBook:
     One caller at a time: the monitor holds the lock.
     """
 
-    __slots__ = ("_by_stack", "_by_transitions", "_disagreements", "_discarded", "last", "subject", "window")
+    __slots__ = ("_by_stack", "_by_transitions", "_disagreements", "_discarded", "_doubt", "last", "subject", "window")
 
     def __init__(self, subject: Subject, size: int) -> None:
         self.subject = subject
         self.window = SampleWindow(size)
         # What the stack said at the last look; None before it.
         self.last: Verdict | None = None
+        self._doubt = Doubt(size)
         self._by_stack = 0
         self._by_transitions = 0
         self._discarded = 0
@@ -45,17 +48,43 @@ class SampleBook:
             disagreements=self._disagreements,
         )
 
-    def take(self, frames: Frames, deadlines: Sequence[int], looked_ns: int) -> None:
-        """Judges each deadline by one look, taken after `looked_ns`."""
+    @property
+    def unsure(self) -> str | None:
+        """Why the ratios of what keeps no transitions are unknown, one sentence; None while they are good enough."""
+        return self._doubt.reason(self.window.counts())
+
+    @property
+    def waiting_kept(self) -> float:
+        """Which part of the waiting that the samples saw is likely to be true; all of it for a task of the engine."""
+        return self._doubt.kept(self.window.counts())
+
+    def reading(self, sampled_wall_ns: int | None) -> BackPressureSnapshot | None:
+        """The ratios of the last samples; None without any."""
+        return self.window.counts().reading(sampled_wall_ns, waiting_kept=self.waiting_kept)
+
+    def _take_foreign(self, seen: Verdict, looked_ns: int, waited_ns: int) -> None:
+        hindsight = self.subject.hindsight
+        verdict: Verdict | None = seen if hindsight is None else hindsight.verdict(seen, waited_ns)
+        self._doubt.looked(looked_ns, None if hindsight is None else hindsight.ran_ns, lost=verdict is None)
+        if verdict is None:
+            self._discarded += 1
+            return
+        if verdict is seen:
+            self._by_stack += 1
+        else:
+            self._by_transitions += 1
+        self.last = verdict
+        self.window.add(verdict)
+
+    def take(self, frames: Frames, deadlines: Sequence[int], looked_ns: int, waited_ns: int = 0) -> None:
+        """Judges each deadline by one look, taken after `looked_ns`; the looker waited so long for the interpreter."""
         look = self.subject.look(frames)
         if look is None:
             return
         transitions = self.subject.transitions
         if transitions is None:
             # Nobody knows what it did before: a late look is one sample, not one for every deadline.
-            self._by_stack += 1
-            self.last = verdict_of_look(look, None)
-            self.window.add(self.last)
+            self._take_foreign(verdict_of_look(look, None), looked_ns, waited_ns)
             return
         # Read after the stacks, so that no change before them is overlooked.
         last = transitions.last
@@ -95,11 +124,14 @@ class Sampler:
         random: Random,
         *,
         stacks: Callable[[], Frames] = current_frames,
+        waits: OwnWaits | None = None,
     ) -> None:
+        """`waits` tells waiting for the interpreter from waiting for a core, on the thread that looks."""
         self._clock = clock
         self._delay_ns = delay_ns
         self._random = random
         self._stacks = stacks
+        self._waits = waits or OwnWaits()
         self._schedule: Schedule | None = None
         self._books: list[SampleBook] = []
         self.ticks = 0
@@ -132,9 +164,10 @@ class Sampler:
         self.missed += missed
         if not deadlines:
             return 0
+        waited_ns = self._waits.waited_ns(looked_ns - deadlines[-1])
         frames = self._stacks()
         for book in self._books:
-            book.take(frames, deadlines, looked_ns)
+            book.take(frames, deadlines, looked_ns, waited_ns)
         self.ticks += len(deadlines)
         late_ns = [looked_ns - deadline_ns for deadline_ns in deadlines]
         self.lateness_ns += sum(late_ns)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from types import CodeType, FrameType
 from typing import Any, Protocol
 
+from engine.backpressure.hindsight import Hindsight, times_of
 from engine.backpressure.markers import Look, Markers
 from engine.core.errors import ConfigurationError
 from engine.core.snapshot import TaskStatus
@@ -35,6 +36,11 @@ class Subject(Protocol):
         """When it entered its last states, newest last; None where nobody keeps that."""
         ...
 
+    @property
+    def hindsight(self) -> Hindsight | None:
+        """What judges a late look where there are no transitions; None where a look is never late for its own sake."""
+        ...
+
     def look(self, frames: Frames) -> Look | None:
         """What its stack shows; None while it does not run."""
         ...
@@ -43,12 +49,13 @@ class Subject(Protocol):
 class SubtaskSubject:
     """A task of the engine, which keeps its own transitions."""
 
-    __slots__ = ("_look_at_frames", "_subtask", "transitions")
+    __slots__ = ("_look_at_frames", "_subtask", "hindsight", "transitions")
 
     def __init__(self, subtask: Subtask, markers: Markers) -> None:
         self._subtask = subtask
         self._look_at_frames = markers.look_at_frames
         self.transitions: Transitions | None = subtask.timer.transitions
+        self.hindsight: Hindsight | None = None
 
     @property
     def is_over(self) -> bool:
@@ -66,7 +73,7 @@ class SubtaskSubject:
 class ThreadSubject:
     """Any thread of this process. Raises `ConfigurationError` for one that does not run."""
 
-    __slots__ = ("_markers", "_thread", "transitions")
+    __slots__ = ("_markers", "_thread", "hindsight", "transitions")
 
     def __init__(self, thread: threading.Thread, markers: Markers) -> None:
         if thread.ident is None:
@@ -76,6 +83,7 @@ class ThreadSubject:
         self._thread = thread
         self._markers = markers
         self.transitions: Transitions | None = None
+        self.hindsight: Hindsight | None = Hindsight(times_of(thread))
 
     @property
     def is_over(self) -> bool:
@@ -91,7 +99,7 @@ class ThreadSubject:
 class CoroutineSubject:
     """Any asyncio task; a thread other than its loop's may look. Raises `ConfigurationError` for one that is done."""
 
-    __slots__ = ("_markers", "_task", "transitions")
+    __slots__ = ("_markers", "_task", "hindsight", "transitions")
 
     def __init__(self, task: asyncio.Task[Any], markers: Markers) -> None:
         if task.done():
@@ -99,6 +107,7 @@ class CoroutineSubject:
         self._task = task
         self._markers = markers
         self.transitions: Transitions | None = None
+        self.hindsight: Hindsight | None = Hindsight(mark=lambda: getattr(task, "_fut_waiter", None))
 
     @property
     def is_over(self) -> bool:

@@ -40,11 +40,14 @@ def of_books(
 ) -> VertexBackPressure:
     """The same for subtasks that are always sampled: fresh once every window is full."""
     running = {number: book for number, book in books.items() if not book.subject.is_over}
+    unsure = {number: book.unsure for number, book in running.items() if book.unsure is not None}
     readings = {
         number: reading
         for number, book in running.items()
-        if (reading := book.window.counts().reading(sampled_wall_ns)) is not None
+        if number not in unsure and (reading := book.reading(sampled_wall_ns)) is not None
     }
+    if problem is None and unsure:
+        problem = next(iter(unsure.values()))
     return of_readings(
         vertex_id,
         readings,

@@ -12,6 +12,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from engine.backpressure.hindsight import OwnWaits
 from engine.backpressure.markers import Function, Markers
 from engine.backpressure.recent import READING_EVERY_SECONDS, RecentBook
 from engine.backpressure.sampler import SampleBook, Sampler
@@ -38,6 +39,8 @@ from engine.core.snapshot import (
 log = logging.getLogger("penstock.watch")
 
 _REST_NS = NS_PER_MS
+# Ten seconds, in as many samples as a ratio needs that is to be good to 0.05.
+DEFAULTS = BackPressureSettings(num_samples=400, delay_between_samples_ns=25 * NS_PER_MS)
 
 Watchable = threading.Thread | asyncio.Task[Any]
 
@@ -46,7 +49,8 @@ class Watched:
     """One thread or task, its samples, and its time. One caller at a time: the watcher holds the lock.
 
     Nobody tells when it changes its state: the time between two looks counts as what the later one saw. That is an
-    estimate, good to about the delay between samples; busy, idle and held back still sum to the time watched.
+    estimate, good to about the delay between samples; busy, idle and held back still sum to the time watched. While too
+    many samples cannot be judged, all of it is unknown.
     """
 
     def __init__(self, vertex: str, task: str, number: int, subject: Subject, size: int, wall_ns: int) -> None:
@@ -69,12 +73,15 @@ class Watched:
             self._ended_wall_ns = wall_ns
             return
         if self.book.last is not None:
-            self._ns[self.book.last] += elapsed_ns
+            kept_ns = elapsed_ns if self.book.last is Verdict.BUSY else round(elapsed_ns * self.book.waiting_kept)
+            self._ns[self.book.last] += kept_ns
+            self._ns[Verdict.BUSY] += elapsed_ns - kept_ns
             self._blocked_for_ns = self._blocked_for_ns + elapsed_ns if self.book.last is Verdict.BLOCKED else 0
             self._longest_blocked_ns = max(self._longest_blocked_ns, self._blocked_for_ns)
 
     def snapshot(self, seen: VertexBackPressure | None) -> TaskSnapshot:
         is_over = self.book.subject.is_over
+        is_unsure = self.book.unsure is not None
         state = {Verdict.BLOCKED: BlockReason.BUFFER.value, Verdict.BUSY: "busy"}
         return TaskSnapshot(
             task=self.task,
@@ -84,12 +91,12 @@ class Watched:
             status=TaskStatus.FINISHED if is_over else TaskStatus.RUNNING,
             started_wall_ns=self._started_wall_ns,
             ended_wall_ns=self._ended_wall_ns,
-            busy_ns=self._ns[Verdict.BUSY],
-            idle_ns=self._ns[Verdict.IDLE],
-            back_pressured_ns={
-                reason: self._ns[Verdict.BLOCKED] if reason is BlockReason.BUFFER else 0 for reason in BlockReason
-            },
-            longest_blocked_ns=self._longest_blocked_ns,
+            busy_ns=None if is_unsure else self._ns[Verdict.BUSY],
+            idle_ns=None if is_unsure else self._ns[Verdict.IDLE],
+            back_pressured_ns={}
+            if is_unsure
+            else {reason: self._ns[Verdict.BLOCKED] if reason is BlockReason.BUFFER else 0 for reason in BlockReason},
+            longest_blocked_ns=None if is_unsure else self._longest_blocked_ns,
             state="idle" if is_over or self.book.last is None else state.get(self.book.last, "idle"),
             records_in=0,
             records_out=0,
@@ -114,17 +121,20 @@ class Watcher:
         settings: BackPressureSettings | None = None,
         clock: Clock | None = None,
         stacks: Callable[[], Frames] = current_frames,
+        waits: OwnWaits | None = None,
     ) -> None:
         check_interpreter()
         self._program = program or Path(sys.argv[0]).stem or "python"
-        self._settings = settings or BackPressureSettings()
+        self._settings = settings or DEFAULTS
         if self._settings.mode is not BackPressureMode.CONTINUOUS:
             raise ConfigurationError("watched threads are always sampled; mode must be continuous")
         self._clock = clock or SystemClock()
         self._started_wall_ns = self._clock.wall_ns()
         self._changed = threading.Condition(threading.Lock())
         # Everything below is guarded by _changed.
-        self._sampler = Sampler(self._clock, self._settings.delay_between_samples_ns, Random(), stacks=stacks)
+        self._sampler = Sampler(
+            self._clock, self._settings.delay_between_samples_ns, Random(), stacks=stacks, waits=waits
+        )
         self._watched: list[Watched] = []
         self._looked_ns = self._clock.monotonic_ns()
         self._looked_wall_ns: int | None = None
@@ -193,7 +203,8 @@ class Watcher:
         if now_ns >= self._next_reading_ns:
             self._next_reading_ns = now_ns + READING_EVERY_SECONDS * NS_PER_SECOND
             for one in self._watched:
-                one.recent.take(one.snapshot(None))
+                if one.book.unsure is None:
+                    one.recent.take(one.snapshot(None))
 
     # -- looking ---
 
@@ -254,7 +265,8 @@ class Watcher:
 
 def _with_recent(one: Watched, seen: VertexBackPressure) -> TaskSnapshot:
     now = one.snapshot(seen)
-    return replace(now, recent=None if now.status is TaskStatus.FINISHED else one.recent.until(now))
+    is_known = now.status is not TaskStatus.FINISHED and one.book.unsure is None
+    return replace(now, recent=one.recent.until(now) if is_known else None)
 
 
 def _subject(watched: Watchable, name: str, markers: Markers) -> Subject:

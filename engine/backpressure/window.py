@@ -31,21 +31,22 @@ class Counts:
     def samples(self) -> int:
         return self.busy + self.idle + self.blocked
 
-    def reading(self, sampled_wall_ns: int | None) -> BackPressureSnapshot | None:
-        """What an outsider may see of them; None without samples."""
+    def reading(self, sampled_wall_ns: int | None, *, waiting_kept: float = 1.0) -> BackPressureSnapshot | None:
+        """What an outsider may see of them; None without samples. Of idle and blocked a part counts, `waiting_kept`."""
         samples = self.samples
         if not samples:
             return None
         low, high = wilson_interval(self.blocked, samples)
-        ratio = self.blocked / samples
+        ratio = waiting_kept * self.blocked / samples
+        idle_ratio = waiting_kept * self.idle / samples
         return BackPressureSnapshot(
             ratio=ratio,
             samples=samples,
             level=level_of(ratio),
-            idle_ratio=self.idle / samples,
-            busy_ratio=self.busy / samples,
-            ratio_low=low,
-            ratio_high=high,
+            idle_ratio=idle_ratio,
+            busy_ratio=self.busy / samples if waiting_kept == 1.0 else max(0.0, 1 - ratio - idle_ratio),
+            ratio_low=waiting_kept * low,
+            ratio_high=waiting_kept * high,
             sampled_wall_ns=sampled_wall_ns,
         )
 

@@ -9,7 +9,14 @@ from enum import StrEnum
 
 from engine.core.clock import NS_PER_SECOND
 from engine.core.pause import Pause
-from engine.core.snapshot import EngineSnapshot, EngineState, ExporterSnapshot, ExporterState, PartitionSnapshot
+from engine.core.snapshot import (
+    EngineSnapshot,
+    EngineState,
+    ExporterSnapshot,
+    ExporterState,
+    OpeningSnapshot,
+    PartitionSnapshot,
+)
 
 # A refusal this long ago is still how things are now: who was refused has not come again yet.
 REFUSING_NS = 10 * NS_PER_SECOND
@@ -86,7 +93,8 @@ def _found(snapshot: EngineSnapshot) -> Iterator[Finding]:
         case EngineState.FINISHED:
             yield Finding(Condition.STOPPING, "the run is over")
         case EngineState.STARTING:
-            yield Finding(Condition.STARTING, "the engine is starting")
+            opening = snapshot.opening
+            yield Finding(Condition.STARTING, "the engine is starting" if opening is None else _opening(opening))
         case EngineState.RUNNING:
             away = [worker for worker in snapshot.workers if not worker.is_up]
             for worker in away:
@@ -96,6 +104,16 @@ def _found(snapshot: EngineSnapshot) -> Iterator[Finding]:
     yield from _of_exporters(snapshot)
     if snapshot.culprit is not None:
         yield Finding(Condition.BACK_PRESSURED, snapshot.culprit.text)
+
+
+def _opening(opening: OpeningSnapshot) -> str:
+    """`partition 1 is being opened: 1,204,332 rows are still to be read, in about 24 s`."""
+    cluster = opening.cluster
+    if cluster is None or not cluster.restore_remaining_rows:
+        return f"partition {opening.partition} is being opened"
+    left, read = cluster.restore_remaining_rows, cluster.restored_rows
+    about = f", in about {left * cluster.restore_seconds / read:.0f} s" if read else ""
+    return f"partition {opening.partition} is being opened: {left:,} rows are still to be read{about}"
 
 
 def _of_partition(partition: PartitionSnapshot, snapshot: EngineSnapshot) -> Iterator[Finding]:
@@ -108,7 +126,9 @@ def _of_partition(partition: PartitionSnapshot, snapshot: EngineSnapshot) -> Ite
         free = "" if partition.disk_free_bytes is None else f": {partition.disk_free_bytes // 1_000_000} MB are free"
         yield Finding(Condition.DISK_FULL, f"partition {number} waits for room on the disk{free}")
     elif partition.append_error is not None:
-        yield Finding(Condition.DISK_FULL, f"partition {number} cannot store what is written: {partition.append_error}")
+        # The disks of a cluster are not known here; what is known is that nothing is taken.
+        condition = Condition.DISK_FULL if partition.cluster is None else Condition.REFUSING
+        yield Finding(condition, f"partition {number} cannot store what is written: {partition.append_error}")
     if flow.refused_ns is not None and snapshot.taken_monotonic_ns - flow.refused_ns <= REFUSING_NS:
         seconds = REFUSING_NS // NS_PER_SECOND
         yield Finding(Condition.REFUSING, f"partition {number} refused writes within the last {seconds} s")

@@ -65,3 +65,13 @@ def format_duration(ns: int) -> str:
         if count:
             parts += f"{count}{unit}"
     return sign + parts
+
+
+def shown_duration(ns: int) -> str:
+    """For people, in as many digits as they read: `850ms`, `49.4s`, `2m13s`, `1d4h`. Does not read back to the same."""
+    if abs(ns) < NS_PER_SECOND:
+        return format_duration(round(ns, -6))
+    if abs(ns) < 60 * NS_PER_SECOND:
+        return f"{round(ns / NS_PER_SECOND, 1):g}s"
+    step_ns = NS_PER_SECOND if abs(ns) < 3600 * NS_PER_SECOND else _UNITS_NS["m"]
+    return format_duration(round(ns / step_ns) * step_ns)

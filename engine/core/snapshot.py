@@ -99,17 +99,17 @@ class HistogramSnapshot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackPressureSnapshot:
-    """The stack-sampled share of time a subtask was back-pressured. `ratio`, idle and busy ratio sum to 1."""
+    """The share of time a subtask was back-pressured. `ratio`, idle and busy ratio sum to 1 where all are known."""
 
     ratio: float
-    # How many looks the ratio rests on.
-    samples: int
+    # How many looks the ratio rests on; None where it is by another engine's timers.
+    samples: int | None
     level: str
-    idle_ratio: float = 0.0
-    busy_ratio: float = 0.0
-    # The 95 % confidence interval of the ratio.
-    ratio_low: float = 0.0
-    ratio_high: float = 1.0
+    idle_ratio: float | None = 0.0
+    busy_ratio: float | None = 0.0
+    # The 95 % confidence interval of the ratio; None where it does not rest on samples.
+    ratio_low: float | None = 0.0
+    ratio_high: float | None = 1.0
     # When the newest of the samples was taken; None in a hand-made snapshot.
     sampled_wall_ns: int | None = None
 
@@ -215,19 +215,26 @@ class Culprit:
 class InputSnapshot:
     """How far a source is in what it reads, by its own word."""
 
-    # In bytes of the file as it lies on the disk; of a followed log, of the file that is open.
-    position_bytes: int
+    # In bytes of the file as it lies on the disk; of a followed log, of the file that is open. None for what is no
+    # file.
+    position_bytes: int | None = None
     # None for what has no end: a pipe, a followed log.
     size_bytes: int | None = None
     # How far behind the end of its file a followed log is; None for what is not followed.
     lag_bytes: int | None = None
+    # How many messages of a topic are still to be read; None for what is no topic, and while nobody can say.
+    lag_records: int | None = None
     # The number of the last line that was handed on; 0 before the first.
     offset: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskSnapshot:
-    """One subtask. Invariant: busy + idle + back-pressured = the time since it started."""
+    """One subtask. Invariant: busy + idle + back-pressured = the time since it started, where all are known.
+
+    All is known of a task of this engine. Of another engine's, a time or a count is None where that does not say it,
+    and a reason is missing.
+    """
 
     task: str
     vertex_id: str
@@ -236,14 +243,14 @@ class TaskSnapshot:
     status: TaskStatus
     started_wall_ns: int | None
     ended_wall_ns: int | None
-    busy_ns: int
-    idle_ns: int
+    busy_ns: int | None
+    idle_ns: int | None
     back_pressured_ns: Mapping[BlockReason, int]
-    longest_blocked_ns: int
-    # The state at the moment of the snapshot: "busy", "idle" or a BlockReason.
+    longest_blocked_ns: int | None
+    # The state at the moment of the snapshot: "busy", "idle" or a BlockReason; "unknown" of another engine's.
     state: str
-    records_in: int
-    records_out: int
+    records_in: int | None
+    records_out: int | None
     rejected: Mapping[str, int]
     # Output buffers; None for a task that hands on nothing through a pool.
     buffers_in_use: int | None
@@ -257,6 +264,11 @@ class TaskSnapshot:
     recent: RecentTimes | None = None
     # Of a source that can say it.
     input: InputSnapshot | None = None
+
+
+def grown(before: int | None, after: int | None) -> int:
+    """What was counted between two snapshots; 0 where either does not know it."""
+    return 0 if before is None or after is None else after - before
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -334,6 +346,16 @@ class ByHand:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerSnapshot:
+    """What the writer of a partition saw of one broker in the last seconds; None where it had no answer of it."""
+
+    # The mean time from a request to its answer, copies on other brokers included where it waits for them.
+    rtt_seconds: float | None
+    # The mean of the times that the broker had the writer wait for a quota; 0 where it never did.
+    throttle_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterSnapshot:
     """What a partition has seen of the cluster that keeps its log."""
 
@@ -343,9 +365,13 @@ class ClusterSnapshot:
     transactions: Mapping[str, int]
     # By the reason: taken_over by another instance, timeout of a transaction.
     fenced: Mapping[str, int]
-    # Rows of state that were read when the partition was opened, and how long that took.
+    # Rows of state that were read when the partition was opened, how many were still to be read, how long that took: so
+    # far, while it is being opened.
     restored_rows: int
     restore_seconds: float
+    restore_remaining_rows: int = 0
+    # By their numbers in the cluster.
+    brokers: Mapping[int, BrokerSnapshot] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -381,6 +407,16 @@ class PartitionSnapshot:
     processing_ns: int | None = None
     # None where the log is on this machine.
     cluster: ClusterSnapshot | None = None
+    # Since when it runs here; None while it is being opened.
+    opened_wall_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpeningSnapshot:
+    """A partition that is being opened, and how far its state is read where it is read from a cluster."""
+
+    partition: int
+    cluster: ClusterSnapshot | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -435,6 +471,38 @@ class GatewaySnapshot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Which other engine a pipeline runs in, and as what it is known there."""
+
+    # The kind of bridge it is seen through: flink, process, zeebe.
+    bridge: str
+    id: str
+    # Of the other engine; empty where it is not known.
+    version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BridgeSnapshot:
+    """How the looks at another engine went, since the bridge started."""
+
+    # Whether the last look succeeded; None before the first.
+    is_up: bool | None
+    looks: int
+    # By a closed list of reasons, all of them there.
+    errors: Mapping[str, int]
+    # None before the first success.
+    succeeded_wall_ns: int | None
+    # How long the last look took; None before the first.
+    look_ns: int | None
+    # What it runs, by the other engine's own words for states.
+    jobs: Mapping[str, int]
+    # Of what runs there and is not shown: too much of it.
+    omitted: int
+    # Whether its partitions have settings that differ; None where it has none, or does not say.
+    drifted: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSnapshot:
     """Everything, at one moment."""
 
@@ -466,5 +534,13 @@ class EngineSnapshot:
     rejects: tuple[RejectsSnapshot, ...] = ()
     # Whether the interpreter lets one thread run at a time; None where it is no Python of ours.
     has_gil: bool | None = None
+    # None for a pipeline of this engine.
+    origin: Origin | None = None
+    # Of a bridge itself; None for a pipeline.
+    bridge: BridgeSnapshot | None = None
+    # Task and the one that it waits for, for each that is held back; where nobody follows that, None.
+    waits: tuple[tuple[str, str], ...] | None = None
+    # One at a time, at the start.
+    opening: OpeningSnapshot | None = None
     # Facts of the build and configuration, for the info metric.
     info: Mapping[str, str] = field(default_factory=dict)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from gc import is_tracked
-from itertools import chain
+from gc import get_referents, is_tracked
 from typing import Any
 
 import msgspec
@@ -15,13 +14,16 @@ TOO_DEEP = f"it is nested deeper than {DEPTH_MAX} levels"
 # What an encoder raises for a value that MessagePack cannot say: a type, an integer beyond 64 bits, half a character.
 UNSTORABLE = (TypeError, OverflowError, ValueError)
 
+# Up to so many containers a level they may be the same ones.
+_ALIKE_MAX = 10_000
 _CONTAINERS = frozenset((dict, list, tuple, set, frozenset))
 
 
 def any_too_deep(values: Iterable[Any]) -> bool:
     """Whether one of them may be nested deeper than `DEPTH_MAX`, or is no value at all; `check_depth` says which.
 
-    Costs next to nothing for flat values: Python's collector does not track a dictionary that holds none that it does.
+    Costs next to nothing for flat values: Python's collector does not track a dictionary that holds none that it does,
+    and knows what the others hold.
     """
     try:
         return _is_any_deep(values)
@@ -40,16 +42,17 @@ def _is_any_deep(values: Iterable[Any]) -> bool:
     for _ in range(DEPTH_MAX):
         if not level:
             return False
-        # By identity: what is shared within a value is looked at once a level, and what holds itself ends here too.
-        distinct = {id(part): part for part in level}.values()
-        level = _tracked(chain.from_iterable(_parts(part) for part in distinct))
+        if len(level) > _ALIKE_MAX:
+            # By identity: what is shared within a value would double from level to level.
+            level = [*{id(part): part for part in level}.values()]
+        level = _tracked(get_referents(*level))
     return bool(level)
 
 
 def _tracked(values: Iterable[Any]) -> list[Any]:
     """The containers among them."""
     tracked = list(filter(is_tracked, values))
-    if all(type(value) in _CONTAINERS for value in tracked):
+    if {*map(type, tracked)} <= _CONTAINERS:
         return tracked
     return [made for value in tracked if type(made := _plain(value)) in _CONTAINERS]
 
@@ -62,7 +65,3 @@ def _plain(value: Any) -> Any:
         return msgspec.to_builtins(value, builtin_types=(bytes, bytearray, memoryview))
     except RecursionError:
         raise ValueError(TOO_DEEP) from None
-
-
-def _parts(container: Any) -> Iterable[Any]:
-    return chain(container, container.values()) if type(container) is dict else container

@@ -83,6 +83,7 @@ class Unit:
     # New value by state key; None deletes.
     state: dict[str, bytes | None] = field(default_factory=dict)
     timers_added: list[Timer] = field(default_factory=list)
+    # Or canceled: nobody waits for them any more. One that begins and ends in this unit is among both.
     timers_fired: list[int] = field(default_factory=list)
     outbox: list[Message] = field(default_factory=list)
     # Highest sequence that each receiver has stored.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
@@ -13,13 +13,17 @@ from confluent_kafka.admin import AdminClient
 
 from engine.core.clock import NS_PER_MS, NS_PER_SECOND
 from engine.core.errors import ConfigurationError
+from engine.core.snapshot import BrokerSnapshot
 from engine.kafka.properties import read_properties
 from engine.kafka.settings import KafkaConnection
+from engine.kafka.statistics import brokers_in
 
 # For those who use the clients: they need not know whose they are.
 __all__ = ["Cluster", "Consumer", "KafkaError", "KafkaException", "Message", "Producer", "TopicPartition", "sentence"]
 
 MESSAGE_BYTES_MAX = 16 << 20
+# How often a writer tells what it has seen of its brokers.
+_STATISTICS_MS = 5_000
 # Who is asked and does not answer is asked elsewhere: librdkafka's own minutes are longer than any stall should be.
 _PATIENCE: dict[str, Any] = {
     "socket.timeout.ms": 6_000,
@@ -32,6 +36,7 @@ _PATIENCE: dict[str, Any] = {
 
 # Who wants to know why something failed waits no longer than this.
 _ASK_SECONDS = 2.0
+Seen = Callable[[Mapping[int, BrokerSnapshot]], None]
 
 clients_log = logging.getLogger("penstock.kafka.client")
 
@@ -97,13 +102,20 @@ class Cluster:
         except (TypeError, ValueError) as error:
             raise ConfigurationError(f"Kafka's client takes no such setting: {error}") from error
 
-    def transactional(self, transactional_id: str, *, timeout_ns: int) -> Producer:
-        """The writer of a partition."""
+    def transactional(
+        self,
+        transactional_id: str,
+        *,
+        timeout_ns: int,
+        seen: Callable[[Mapping[int, BrokerSnapshot]], None] | None = None,
+    ) -> Producer:
+        """The writer of a partition. With `seen` it is to be polled: that, and a commit, calls it every few seconds."""
         timeout_ms = timeout_ns // NS_PER_MS
         producer: Producer = self._made(
             Producer,
             **{
                 "transactional.id": transactional_id,
+                **_telling(seen),
                 "transaction.timeout.ms": timeout_ms,
                 "message.timeout.ms": timeout_ms,
                 "request.timeout.ms": 5_000,
@@ -159,6 +171,12 @@ class Cluster:
     def admin(self) -> AdminClient:
         admin: AdminClient = self._made(AdminClient)
         return admin
+
+
+def _telling(seen: Seen | None) -> dict[str, Any]:
+    if seen is None:
+        return {}
+    return {"statistics.interval.ms": _STATISTICS_MS, "stats_cb": lambda told: seen(brokers_in(told))}
 
 
 def low_and_high(

@@ -112,6 +112,9 @@ class MemoryStorage:
     def cluster(self) -> None:
         """It is in none."""
 
+    def attend(self) -> None:
+        """It has no clients."""
+
     def stop(self) -> None:
         """Nothing here waits."""
 

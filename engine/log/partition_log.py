@@ -99,6 +99,9 @@ class PartitionLog:
     def cluster(self) -> ClusterSnapshot | None:
         return self._storage.cluster()
 
+    def attend(self) -> None:
+        self._storage.attend()
+
     @property
     def pace(self) -> Pace:
         return self._storage.pace

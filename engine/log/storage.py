@@ -140,6 +140,10 @@ class LogStorage(Protocol):
         """What it has seen of the cluster it is in; None for one on this machine. Any thread."""
         ...
 
+    def attend(self) -> None:
+        """Hears what its clients have to tell, which would pile up otherwise; to be called about once a second."""
+        ...
+
     def stop(self) -> None:
         """The end is near: who waits for something outside of the machine gives up. Any thread, any number of times."""
         ...

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import assert_never
 
 from engine.core.clock import NS_PER_MS
-from engine.core.durations import format_duration
+from engine.core.durations import shown_duration
 from engine.flow.document import flow_control_document
 from engine.flow.events import FlowEvent, LimitChanged, ThrottlingEnded, ThrottlingStarted
 from engine.flow.overrides import Override
@@ -47,7 +47,7 @@ class FlowJournal:
                 log.warning(
                     "partition %d is no longer throttled after %s: lowest limit %g records/s, highest backlog %d",
                     self._partition,
-                    format_duration(event.episode.throttled_ns // NS_PER_MS * NS_PER_MS),
+                    shown_duration(event.episode.throttled_ns),
                     event.episode.lowest_limit_per_second,
                     event.episode.peak_backlog_records,
                 )
@@ -73,7 +73,7 @@ class FlowJournal:
             self._partition,
             "are still set" if again else "were set",
             f" by {override.by}" if override.by else "",
-            "" if until_ns is None else f" for {_shown(until_ns - override.since_wall_ns)}",
+            "" if until_ns is None else f" for {shown_duration(until_ns - override.since_wall_ns)}",
             _limit(override.settings),
         )
 
@@ -114,7 +114,3 @@ def _limit(settings: FlowControlSettings) -> str:
         throttling = f", throttled beyond a backlog of {write.throttling.acceptable_backlog}"
         text = f"{write.limit} records/s{throttling if write.throttling.enabled else ''}"
     return f"{text}; {f'requests limited by {request.algorithm}' if request.enabled else 'requests are not limited'}"
-
-
-def _shown(ns: int) -> str:
-    return format_duration(ns // NS_PER_MS * NS_PER_MS)

@@ -108,6 +108,7 @@ class Partition:
         self._upkeep = Upkeep(number, self._look_after, aside=self._log.pace.is_remote)
         self._retain_due_ns = 0
         self._failed: Failed | None = None
+        self._opened_wall_ns: int | None = None
         self.storing = Storing(number, clock)
         # Set by the processing task, if there is one.
         self.in_hand: RecordInHand | None = None
@@ -142,6 +143,7 @@ class Partition:
     def opened(self) -> None:
         """Writes the record that says so; call when everything stands."""
         self.write_internal("opened", {"partition": self.number, "lastPosition": self._recovered.last_position})
+        self._opened_wall_ns = self._clock.wall_ns()
         self._keeper.opened()
 
     def stop(self) -> None:
@@ -439,6 +441,7 @@ class Partition:
             self.in_hand.look()
 
     def _look_after(self) -> None:
+        self._log.attend()
         try:
             self.flush_riders(older_than_ns=self._log.pace.riders_wait_ns)
             self.retain()
@@ -495,6 +498,7 @@ class Partition:
             processing_position=None if in_hand is None else in_hand.position,
             processing_ns=None if in_hand is None else in_hand.age_ns(),
             cluster=self._log.cluster(),
+            opened_wall_ns=self._opened_wall_ns,
         )
 
     def _oldest_unexported(self, acknowledged: int, written: int, wall_ns: int) -> int | None:

@@ -135,10 +135,11 @@ class Positions:
         with self._changed:
             for unit in units:
                 if unit.records:
-                    self._written = unit.last_position
+                    self._known_to_be_written(unit.last_position)
                 if unit.processed_position is not None:
                     if unit.processed_position > self._processed:
                         self._processed = processed = unit.processed_position
+                        self._known_to_be_written(processed)
                         self.commands.processed(processed)
                     if self._has_processor:
                         self._stored_processed = unit.processed_position
@@ -154,6 +155,10 @@ class Positions:
             self._changed.notify_all()
         return processed
 
+    def _known_to_be_written(self, position: int) -> None:
+        """Whoever is done with a record shows that it is: readers may see a commit before it is told of here."""
+        self._written = max(self._written, position)
+
     def commands_stored(self, last_position: int, accepted_ns: int, count: int) -> None:
         with self._changed:
             self.commands.stored((last_position, accepted_ns, count))
@@ -162,6 +167,7 @@ class Positions:
         """Everything up to `position` is processed and needed no unit."""
         with self._changed:
             self._processed = position
+            self._known_to_be_written(position)
             self.commands.processed(position)
 
     def take_command_duration(self) -> int | None:
@@ -172,6 +178,7 @@ class Positions:
     def acknowledged(self, acknowledgement: Acknowledgement) -> None:
         with self._changed:
             self.exporters.acknowledged(acknowledgement)
+            self._known_to_be_written(acknowledgement.position)
 
     def delivered(self, count: int) -> None:
         """So many messages are no longer on their way."""

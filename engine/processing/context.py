@@ -50,9 +50,11 @@ class UnitContext:
         self._parts: list[Content] = []
         # Those of the batch in hand, and what the unit held before it: parts and counters.
         self._commands: Commands | None = None
-        self._before_batch = (0, next_timer_id, next_sequence)
+        self._before_batch = (0, 0, next_timer_id, next_sequence)
         self.messages: list[Message] = []
         self._timers: list[Timer] = []
+        # Numbers of timers, some perhaps of this unit, some perhaps past.
+        self._canceled: list[int] = []
         # Of the unit in hand; None until somebody asks.
         self._wall_ahead_ns: int | None = None
         # The first timer and message of a record that has any, noted when it writes the first of them: most have none.
@@ -60,6 +62,7 @@ class UnitContext:
         self._numbered: Record | None = None
         self._timer_id_before = next_timer_id
         self._sequence_before = next_sequence
+        self._canceled_before = 0
 
     # -- what the processor calls ---
 
@@ -81,14 +84,22 @@ class UnitContext:
 
     def schedule(
         self, delay_seconds: float, value_type: str, value: object, *, intent: str = "fire", key: str = ""
-    ) -> None:
+    ) -> int:
         if not 0 <= delay_seconds < 10 * 365 * 86400:
             raise ValueError(f"delay_seconds must lie between 0 and ten years, not {delay_seconds}")
         command = Record(RecordType.COMMAND, value_type, intent, key, value, self.record.position)
         self._note_numbers()
         due_ns = self._clock.monotonic_ns() + self.wall_ahead_ns + round(delay_seconds * NS_PER_SECOND)
-        self._timers.append(Timer(self._next_timer_id, due_ns, encode_record(command)))
+        timer_id = self._next_timer_id
+        self._timers.append(Timer(timer_id, due_ns, encode_record(command)))
         self._next_timer_id += 1
+        return timer_id
+
+    def cancel(self, timer: int) -> None:
+        if type(timer) is not int or not 0 < timer < self._next_timer_id:
+            raise ValueError(f"there was never a timer {timer!r}; `schedule` returns its number")
+        self._note_numbers()
+        self._canceled.append(timer)
 
     def reject(self, reason: str) -> None:
         raise Rejected(reason)
@@ -142,15 +153,16 @@ class UnitContext:
         self.state.keep_record()
         self._commands = commands
         self.record = commands.record(0)
-        self._before_batch = (len(self._parts), *self.counters)
+        self._before_batch = (len(self._parts), len(self._canceled), *self.counters)
 
     def end_batch(self) -> None:
         self._commands = None
 
     def undo_batch(self) -> None:
         """Takes back everything since `begin_batch`."""
-        parts, timer_id, sequence = self._before_batch
+        parts, canceled, timer_id, sequence = self._before_batch
         del self._parts[parts:]
+        del self._canceled[canceled:]
         self.results = []
         del self._timers[len(self._timers) - (self._next_timer_id - timer_id) :]
         del self.messages[len(self.messages) - (self._next_sequence - sequence) :]
@@ -183,12 +195,14 @@ class UnitContext:
             del self._timers[len(self._timers) - (self._next_timer_id - self._timer_id_before) :]
             del self.messages[len(self.messages) - (self._next_sequence - self._sequence_before) :]
             self._next_timer_id, self._next_sequence = self._timer_id_before, self._sequence_before
+            del self._canceled[self._canceled_before :]
         self.state.undo_record()
 
     def _note_numbers(self) -> None:
         if self._numbered is not self.record:
             self._numbered = self.record
             self._timer_id_before, self._sequence_before = self._next_timer_id, self._next_sequence
+            self._canceled_before = len(self._canceled)
 
     def refuse(self, reason: str) -> None:
         """Writes the rejection of the record in hand."""
@@ -227,6 +241,7 @@ class UnitContext:
             records=Columns.joined([*self._parts, self.results]) if self._parts else self.results,
             state=self.state.changes,
             timers_added=self._timers,
+            timers_fired=self._canceled,
             outbox=self.messages,
             processed_position=processed_position,
         )
@@ -240,7 +255,7 @@ class UnitContext:
         self.state.discard()
 
     def _empty(self) -> None:
-        self.results, self._parts, self._timers, self.messages = [], [], [], []
+        self.results, self._parts, self._timers, self._canceled, self.messages = [], [], [], [], []
         self._numbered = None
         self._wall_ahead_ns = None
 

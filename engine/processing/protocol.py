@@ -54,8 +54,15 @@ class ProcessingContext(Protocol):
 
     def schedule(
         self, delay_seconds: float, value_type: str, value: Any, *, intent: str = "fire", key: str = ""
-    ) -> None:
-        """Writes a command to this partition's log after a delay, also when a restart lies between."""
+    ) -> int:
+        """Writes a command to this partition's log after a delay, also when a restart lies between.
+
+        Returns the timer's number, for `cancel`.
+        """
+        ...
+
+    def cancel(self, timer: int) -> None:
+        """Takes a timer back. One that has fired is past that: its command is in the log, or is processed already."""
         ...
 
     def reject(self, reason: str) -> None:

@@ -40,15 +40,6 @@ _REJECTION = RecordType.REJECTION.value
 
 
 @dataclass(frozen=True, slots=True)
-class _Taken:
-    """The commands of a unit: how many, whether no limit holds their results, and on demand as they are in the log."""
-
-    count: int
-    always_allowed: bool
-    commands: Callable[[], Sequence[Record]]
-
-
-@dataclass(frozen=True, slots=True)
 class _Refusal:
     """A command of the unit in hand is rejected."""
 
@@ -56,6 +47,15 @@ class _Refusal:
     reason: str
     # None where the processor itself rejects it.
     error: Exception | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """The commands of a unit: how many, whether no limit holds their results, and on demand as they are in the log."""
+
+    count: int
+    always_allowed: bool
+    commands: Callable[[], Sequence[Record]]
 
 
 class ProcessingTask:
@@ -365,7 +365,7 @@ class ProcessingTask:
         self._in_hand.unit_since_ns = None
         ahead_ns = self._context.wall_ahead_ns
         unit = self._context.take_unit(position)
-        if not (unit.records or unit.state or unit.timers_added or unit.outbox):
+        if not (unit.records or unit.state or unit.timers_added or unit.timers_fired or unit.outbox):
             self._partition.mark_processed(position)
         else:
             try:
@@ -376,6 +376,7 @@ class ProcessingTask:
             else:
                 self._state.committed()
                 self._timers.add(unit.timers_added, ahead_ns)
+                self._timers.cancel(unit.timers_fired)
         self._count_refused()
         first_position, self._next_position = self._next_position, position + 1
         self._meter.records_in += position + 1 - first_position
@@ -406,6 +407,7 @@ class ProcessingTask:
             self._count_refused()
             self._state.committed()
             self._timers.add(unit.timers_added, ahead_ns)
+            self._timers.cancel(unit.timers_fired)
         self._partition.mark_processed(position)
 
     def _append(self, unit: Unit, *, always_allowed: bool = False) -> None:

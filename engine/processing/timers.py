@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from engine.core.clock import Clock
 from engine.core.unit import Timer
@@ -24,6 +24,8 @@ class TimerQueue:
     def __init__(self, clock: Clock, timers: Iterable[Timer] = ()) -> None:
         self._clock = clock
         self._heap: list[tuple[int, int, Timer]] = []
+        # Numbers of some that still lie in the heap and are nobody's any more.
+        self._canceled: set[int] = set()
         self.add(timers, wall_ahead_ns(clock))
 
     def add(self, timers: Iterable[Timer], ahead_ns: int) -> None:
@@ -31,8 +33,21 @@ class TimerQueue:
         for timer in timers:
             heapq.heappush(self._heap, (timer.due_wall_ns - ahead_ns, timer.timer_id, timer))
 
+    def cancel(self, timer_ids: Collection[int]) -> None:
+        """Takes some back; those that have fired, or were never added, are passed over."""
+        if not timer_ids:
+            return
+        self._canceled.update(timer_ids)
+        if len(self._canceled) > len(self._heap) // 2:
+            # Looked through now and then, so that one costs little and they do not pile up.
+            self._heap = [entry for entry in self._heap if entry[1] not in self._canceled]
+            heapq.heapify(self._heap)
+            self._canceled.clear()
+
     def next_due_ns(self) -> int | None:
         """Monotonic time of the next one."""
+        while self._heap and self._heap[0][1] in self._canceled:
+            self._canceled.discard(heapq.heappop(self._heap)[1])
         return self._heap[0][0] if self._heap else None
 
     def due(self, count_max: int) -> list[Timer]:
@@ -40,7 +55,11 @@ class TimerQueue:
         now_ns = self._clock.monotonic_ns()
         found: list[tuple[int, int, Timer]] = []
         while self._heap and self._heap[0][0] <= now_ns and len(found) < count_max:
-            found.append(heapq.heappop(self._heap))
+            entry = heapq.heappop(self._heap)
+            if entry[1] in self._canceled:
+                self._canceled.discard(entry[1])
+            else:
+                found.append(entry)
         for entry in found:
             heapq.heappush(self._heap, entry)
         return [timer for _, _, timer in found]
@@ -51,4 +70,4 @@ class TimerQueue:
             heapq.heappop(self._heap)
 
     def __len__(self) -> int:
-        return len(self._heap)
+        return len(self._heap) - len(self._canceled)

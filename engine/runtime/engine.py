@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from engine.backpressure.flames import FlameGraph
 from engine.backpressure.markers import Markers
 from engine.backpressure.monitor import BackPressureMonitor
 from engine.backpressure.stacks import check_interpreter
@@ -21,7 +22,14 @@ from engine.core.interruptible import wait_for
 from engine.core.observing import BatchObserver
 from engine.core.pause import Pause
 from engine.core.readiness import check_ready, check_running, check_takes_records
-from engine.core.snapshot import EngineSnapshot, EngineState, GatewaySnapshot, VertexBackPressure, VertexKind
+from engine.core.snapshot import (
+    EngineSnapshot,
+    EngineState,
+    GatewaySnapshot,
+    OpeningSnapshot,
+    VertexBackPressure,
+    VertexKind,
+)
 from engine.exporting.task import ExportingTask
 from engine.flow.episodes import Episode
 from engine.flow.events import LimitChanged
@@ -105,6 +113,7 @@ class Engine:
         self._rejects = RejectFolder(self._folder.rejects)
         self._replayer: Replayer | None = None
         self._partitions: dict[int, Partition] = {}
+        self._opening: tuple[int, LogStorage] | None = None
         self._wired = Wired()
         key = None if pipeline.key is None else key_text(pipeline.key)
         self._intake = Intake(self._partitions, pipeline.partitions, key, pipeline.value_type)
@@ -281,9 +290,11 @@ class Engine:
         names = [exporter.name for exporter in self.pipeline.exporters]
         kept = self._kept_overrides()
         for number in self._share.partitions:
+            storage = self._storage(number)
+            self._opening = (number, storage)
             self._partitions[number] = Partition(
                 number,
-                self._storage(number),
+                storage,
                 self._clock,
                 flow_control=self._flow_control,
                 exporters=names,
@@ -293,6 +304,7 @@ class Engine:
                 always_allowed=self.pipeline.always_allowed,
                 override=kept.get(number),
             )
+        self._opening = None
 
     def _storage_of_options(self, number: int) -> LogStorage:
         if self._kafka is not None:
@@ -427,12 +439,23 @@ class Engine:
             gateway=None if self._gateway is None else self._gateway(),
             rejects=self._rejects.counts(),
             has_gil=has_gil(),
+            opening=self._opening_seen() if is_starting else None,
         )
         return snapshot if is_starting or self._monitor is None else self._monitor.completed(snapshot)
+
+    def _opening_seen(self) -> OpeningSnapshot | None:
+        if (opening := self._opening) is None:
+            return None
+        number, storage = opening
+        return OpeningSnapshot(partition=number, cluster=storage.cluster())
 
     def look_at_back_pressure(self, vertex_id: str) -> VertexBackPressure:
         """The back pressure of one vertex; on demand, being looked at is what starts a measurement."""
         return self._started_monitor().look_at(vertex_id)
+
+    def flame_graph(self, vertex_id: str) -> FlameGraph:
+        """The stacks of a vertex's subtasks as a tree; being looked at is what has them gathered."""
+        return self._started_monitor().flame_graph(vertex_id)
 
     def sample_back_pressure(self, vertex_id: str) -> bool:
         """Starts a fresh measurement of a vertex; False when one is under way or none can be."""

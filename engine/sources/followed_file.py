@@ -58,16 +58,21 @@ class FollowedFile:
         self._line_bytes_max = line_bytes_max
         self._encoding = None if encoding is None else encoding_name(encoding)
         self._clock = clock or SystemClock()
+        # Whether its writer goes on in a file that was truncated, and does not begin one anew.
+        self.goes_on = False
         self._begin(line=1)
 
     def _begin(self, line: int) -> None:
         self._splitter = LineSplitter(self._line_bytes_max, name=str(self._path), line=line)
-        # What is open, and what comes next, unless that is what `path` names.
         self._found: Found | None = None
         self._stream: ByteStream | None = None
-        self._following: Found | None = None
-        # Whether what is open has been read to its end, and the next one is waited for.
+        # Whether what is open has been read to its end, and the next one is waited for; where that was, as far as it
+        # is known, and under which name.
         self._is_left = False
+        self._left_at: Place | None = None
+        self._left_path: Path | None = None
+        # What stood behind the last line end of a file that was left.
+        self._last_line: SourceBatch | None = None
         # Whether it had been rotated before it was opened.
         self._is_rotated = False
         # The name of the log itself: of what `path` led to when it was opened.
@@ -76,6 +81,8 @@ class FollowedFile:
         # The last bytes that were read, up to byte `_read_until` of the text.
         self._recent = b""
         self._read_until = 0
+        # Of a text that is decoded: the bytes in front of byte `_tail_at` of the file.
+        self._tail, self._tail_at = b"", 0
         self._written_ns = 0
         # As it was at the last look.
         self._size_bytes = 0
@@ -83,6 +90,8 @@ class FollowedFile:
         self._held = b""
         # Since when the file has been moved away and not grown; None while it is where it should be.
         self._quiet_since_ns: int | None = None
+        # How many files were begun at their first byte; and when the last batch was given.
+        self._begun = self.files_begun = 0
         # Files that were read to their ends in this run, by inode, with their ends.
         self.left: dict[int, Place] = {}
 
@@ -107,23 +116,30 @@ class FollowedFile:
             self._open_next()
         else:
             self._continue_at(msgspec.json.decode(start.cursor, type=Place))
+        self.files_begun = self._begun
 
-    def read(self, max_values: int) -> SourceBatch | None:
-        if self._splitter.is_empty:
+    def read(self, max_values: int) -> SourceBatch:
+        if self._last_line is None and self._splitter.is_empty:
             try:
                 self._look()
+                if self._read_until == 0 and self._splitter.is_empty:
+                    # A file that was just begun is known by its content from its first block on.
+                    self._look()
             except OSError as error:
                 raise PenstockError(
                     f"{self._path} cannot be read behind line {self._splitter.line - 1}: {error}"
                 ) from error
+        if self._last_line is not None:
+            last, self._last_line = self._last_line, None
+            return last
+        self.files_begun = self._begun
         first, values = self._splitter.take(max_values)
         return SourceBatch(first, values, msgspec.json.encode(self._place()))
 
     def close(self) -> None:
-        for found in (self._found, self._following):
-            if found is not None:
-                found.file.close()
-        self._found = self._following = self._stream = None
+        if self._found is not None:
+            self._found.file.close()
+        self._found = self._stream = None
 
     def input(self) -> InputSnapshot:
         read = self._read_until
@@ -181,20 +197,32 @@ class FollowedFile:
 
     def _open_next(self) -> None:
         """Begins with the first byte of the next file, if it is there; line numbers go on."""
-        found, self._following = self._following, None
-        if found is None:
-            try:
-                found = opened(self._path)
-            except FileNotFoundError:
-                return
-        self._refuse(found)
-        self._enter(found, Place(inode=0, byte=0, head_bytes=0, head=0))
+        found = self._next()
+        if found is not None:
+            self._refuse(found)
+            self._enter(found, Place(inode=0, byte=0, head_bytes=0, head=0))
+
+    def _next(self) -> Found | None:
+        """The oldest of what was rotated behind the file that was left; else what `path` names.
+
+        That is opened first: if it is rotated while the others are looked at, it is among them.
+        """
+        try:
+            current = opened(self._path)
+        except FileNotFoundError:
+            current = None
+        rotated = None if self._left_at is None else rotated_after(self._left_at, self._path, self._left_path)
+        if rotated is not None and current is not None:
+            current.file.close()
+        return rotated or current
 
     def _enter(self, found: Found, place: Place) -> None:
         """Reads on at a place of a file, in place of the one that was open."""
         self.close()
         self._found = found
+        self._begun += place.byte == 0 and place.passed == 0
         self._is_left = False
+        self._left_at = self._left_path = None
         self._is_rotated = False
         if os.path.realpath(found.path) == (real := os.path.realpath(self._path)):
             self._real = real
@@ -203,7 +231,7 @@ class FollowedFile:
             self._is_rotated = True
             self._real = place.path or self._real or real
         self._head = content(found, 0, place.head_bytes)
-        self._recent = content(found, place.byte - place.tail_bytes, place.tail_bytes)
+        self._tail, self._tail_at = content(found, place.byte - place.tail_bytes, place.tail_bytes), place.byte
         self._read_until, self._held = place.byte, b""
         self._written_ns = os.fstat(found.file.fileno()).st_mtime_ns
         self._quiet_since_ns = None
@@ -216,6 +244,7 @@ class FollowedFile:
         if encoding is not None:
             stream = DecodedStream(stream, encoding, place.passed, grows=found.packing is None)
         self._stream = stream
+        self._recent = b"" if encoding is not None else self._tail
         self._splitter = LineSplitter(
             self._line_bytes_max,
             name=str(self._path),
@@ -240,11 +269,12 @@ class FollowedFile:
 
     def _leave_truncated(self) -> None:
         """Goes on in a copy, where there is one with more than was read; else with what was written since."""
+        self.goes_on = True
         place = self._place()
         copy = find(place, self._path)
         if copy is None:
             log.warning("%s was truncated; it is read from its beginning", self._path)
-            following = rotated_after(place, self._path, None) if place.is_telling else None
+            self._leave(place if place.is_telling else None, None)
         elif copy.packing is not None or _size(copy.file) > self._read_until or self._splitter.has_rest:
             log.info("%s was truncated; what was copied of it before is read to its end in %s", self._path, copy.path)
             self._enter(copy, place)
@@ -253,10 +283,9 @@ class FollowedFile:
             written = msgspec.structs.replace(
                 place, inode=os.fstat(copy.file.fileno()).st_ino, written_ns=os.fstat(copy.file.fileno()).st_mtime_ns
             )
-            following = rotated_after(written, self._path, copy.path)
             copy.file.close()
             self._leave_behind(written)
-        self._leave(following)
+            self._leave(written, copy.path)
 
     def _leave_at_end(self, found: Found) -> None:
         """Leaves a file that gets no more: one that was moved away, or that is packed."""
@@ -282,19 +311,24 @@ class FollowedFile:
         assert self._found is not None
         place = self._place(at_end=True)
         self._leave_behind(place)
-        self._leave(rotated_after(place, self._path, self._found.path))
+        self._leave(place, self._found.path)
 
     def _leave_behind(self, end: Place) -> None:
         self.left[end.inode] = end
         if len(self.left) > _LEFT_MAX:
             del self.left[next(iter(self.left))]
 
-    def _leave(self, following: Found | None) -> None:
-        """What stands behind the last line end of the file is a line of its own."""
-        self._is_left = True
-        self._following = following
+    def _leave(self, place: Place | None, now: Path | None) -> None:
+        """Goes on with the next file; what stands behind the last line end of this one is a line of its own.
+
+        At once, for what is not known by its content cannot be found when it is rotated once more.
+        """
         if self._splitter.has_rest:
             self._splitter.finish()
+            first, values = self._splitter.take(1)
+            self._last_line = SourceBatch(first, values, msgspec.json.encode(self._place()))
+        self._is_left, self._left_at, self._left_path = True, place, now
+        self._open_next()
 
     # -- places ---
 
@@ -320,8 +354,18 @@ class FollowedFile:
 
     def _in_front_of(self, byte: int) -> bytes:
         """What was read there, from memory: the file may have been truncated since."""
+        if isinstance(self._stream, DecodedStream):
+            return self._raw_in_front_of(byte)
         end = len(self._recent) - (self._read_until - byte)
         return self._recent[max(0, end - TOLD_BY_BYTES) : end] if end > 0 else b""
+
+    def _raw_in_front_of(self, byte: int) -> bytes:
+        """The same of a text that is decoded: looked at when a place is told for the first time."""
+        assert self._found is not None
+        if self._tail_at != byte and self._found.packing is None:
+            begin = max(0, byte - TOLD_BY_BYTES)
+            self._tail, self._tail_at = os.pread(self._found.file.fileno(), byte - begin, begin), byte
+        return self._tail if self._tail_at == byte else b""
 
     def _remember(self, block: bytes) -> None:
         """Keeps what tells the file and its places from others; of a text that is decoded, by a look at the file."""
@@ -342,15 +386,17 @@ class FollowedFile:
             return
         found = find(place, self._path)
         if found is not None:
+            is_copy = found.packing is None and os.fstat(found.file.fileno()).st_ino != place.inode
+            self.goes_on = self.goes_on or is_copy
             self._enter(found, place)
             return
-        following = rotated_after(place, self._path, None)
-        self._following = following
+        self._left_at = place
+        self._open_next()
         log.warning(
             "%s: the file of this name, read up to byte %d, is gone or was truncated; %s is read from its beginning",
             self._path,
             place.byte,
-            "the one there now" if following is None else following.path,
+            "the next one" if self._found is None else self._found.path,
         )
 
     # -- what cannot be followed ---

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from engine.core.errors import ConfigurationError, PenstockError
+from engine.core.snapshot import InputSnapshot
 from engine.kafka.settings import KafkaConnection
 from engine.sources.protocol import SourceBatch, SourceStart
 from engine.sources.unreadable import Unreadable
 
 if TYPE_CHECKING:
     from engine.kafka.client import Cluster, Consumer, Message
+    from engine.kafka.topic_ends import TopicEnds
 
 Format = Literal["json", "text", "bytes"]
 _WAIT_SECONDS = 0.2
@@ -28,7 +30,26 @@ def kafka_partitions(
 
     The topic has as many partitions as the pipeline; another number is refused when they open.
     """
-    return [KafkaPartition(connection, topic, number, partitions, format) for number in range(partitions)]
+    ends = _Ends(topic, partitions)
+    return [KafkaPartition(connection, topic, number, partitions, format, ends) for number in range(partitions)]
+
+
+class _Ends:
+    """Where the partitions of a topic end, asked for all at once from when one of them is opened."""
+
+    def __init__(self, topic: str, partitions: int) -> None:
+        self._topic = topic
+        self._partitions = partitions
+        self._ends: TopicEnds | None = None
+
+    def open(self, cluster: Cluster) -> None:
+        from engine.kafka.topic_ends import TopicEnds
+
+        if self._ends is None:
+            self._ends = TopicEnds(cluster, self._topic, self._partitions)
+
+    def of(self, partition: int) -> int | None:
+        return None if self._ends is None else self._ends.of(partition)
 
 
 class KafkaPartition:
@@ -40,17 +61,27 @@ class KafkaPartition:
     """
 
     def __init__(
-        self, connection: KafkaConnection, topic: str, partition: int, partitions: int, format: Format
+        self,
+        connection: KafkaConnection,
+        topic: str,
+        partition: int,
+        partitions: int,
+        format: Format,
+        ends: _Ends,
     ) -> None:
         self._connection = connection
         self._topic = topic
         self._partition = partition
         self._partitions = partitions
         self._format = format
+        self._ends = ends
         self._cluster: Cluster | None = None
         self._consumer: Consumer | None = None
         self._held: list[Message] = []
         self._end = 0
+        # The offset in front of which there is nothing left to be read: behind the last value may be marks.
+        self._passed = 0
+        self._end_seen = 0
 
     def describe(self) -> str:
         return f"partition {self._partition} of topic {self._topic} at {self._connection.bootstrap_servers}"
@@ -84,6 +115,8 @@ class KafkaPartition:
             raise self._gone(start.offset, low)
         at = max(start.offset, low)
         self._consumer.assign([TopicPartition(self._topic, self._partition, at)])
+        self._passed = at
+        self._ends.open(self._cluster)
 
     def _gone(self, wanted: int, low: int) -> PenstockError:
         return PenstockError(
@@ -96,6 +129,7 @@ class KafkaPartition:
         messages = self._held or self._polled(max_values)
         self._held = []
         if not messages:
+            self._passed = max(self._passed, self._end_seen)
             return SourceBatch(self._end + 1, [])
         first = int(messages[0].offset() or 0)
         # None behind the first may lie further than was asked for.
@@ -104,7 +138,7 @@ class KafkaPartition:
         while count < min(len(messages), room) and messages[count].offset() == first + count:
             count += 1
         self._held = messages[count:]
-        self._end = first + count
+        self._end = self._passed = first + count
         return SourceBatch(first + 1, [self._value(message) for message in messages[:count]])
 
     def _polled(self, max_values: int) -> list[Message]:
@@ -116,6 +150,8 @@ class KafkaPartition:
             error = message.error()
             if error is None:
                 found.append(message)
+            elif error.code() == KafkaError._PARTITION_EOF:
+                self._end_seen = int(message.offset() or 0)
             elif error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
                 raise self._gone(self._end, low_and_high(self._consumer, self._topic, self._partition)[0])
             elif error.code() in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.UNKNOWN_TOPIC_OR_PART):
@@ -136,6 +172,10 @@ class KafkaPartition:
                     return value
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             return Unreadable(str(error), value[:_EXCERPT_BYTES])
+
+    def input(self) -> InputSnapshot:
+        end = self._ends.of(self._partition)
+        return InputSnapshot(lag_records=None if end is None else max(0, end - self._passed))
 
     def close(self) -> None:
         if self._consumer is not None:

@@ -8,13 +8,14 @@ from typing import Any, Literal
 
 from engine.core.errors import ConfigurationError
 from engine.sources.csv_dialect import ColumnNames, CsvDialect
+from engine.sources.csv_followed import FollowedRows, RowsCursor
 from engine.sources.csv_rows import CsvRows
 from engine.sources.followed_file import FollowedFile
 from engine.sources.json_lines import JsonLines
 from engine.sources.line_file import Lines
 from engine.sources.line_splitter import LINE_BYTES_MAX
 from engine.sources.many_files import ManyFiles, is_pattern
-from engine.sources.many_logs import ManyLogs
+from engine.sources.many_logs import ManyLogs, PlainCursor
 from engine.sources.protocol import Source
 from engine.sources.standard_input import StandardInput
 
@@ -45,8 +46,6 @@ def lines(
     becomes UTF-8. `path="-"` is standard input; one with `*`, `?` or `[…]` means all files of such a name.
     `follow=True` goes on with a file that grows, is rotated or truncated, and never ends by itself.
     """
-    if follow and format == "csv":
-        raise ConfigurationError("a CSV file cannot be followed: behind a rotation a header looks like a row")
     dialect = CsvDialect(
         delimiter=delimiter,
         quote=quote,
@@ -77,6 +76,8 @@ def lines(
 
     def followed(path: Path) -> tuple[Source, FollowedFile]:
         file = FollowedFile(path, line_bytes_max=line_bytes_max, encoding=encoding)
+        if format == "csv":
+            return FollowedRows(file, dialect=dialect, row_bytes_max=line_bytes_max), file
         return read(file), file
 
     def whole(path: Path) -> Source:
@@ -84,5 +85,7 @@ def lines(
         return read(Lines(path, line_bytes_max=line_bytes_max, encoding=encoding, quote=quote))
 
     if is_pattern(name):
-        return ManyLogs(name, followed) if follow else ManyFiles(name, whole)
+        if follow:
+            return ManyLogs(name, followed, RowsCursor() if format == "csv" else PlainCursor())
+        return ManyFiles(name, whole)
     return followed(Path(path))[0] if follow else whole(Path(path))

@@ -121,7 +121,7 @@ class ManyFiles:
     def input(self) -> InputSnapshot:
         file = self._file
         known = None if file is None else input_of(file.source)
-        position = self._passed_bytes + (0 if known is None else known.position_bytes)
+        position = self._passed_bytes + (0 if known is None else known.position_bytes or 0)
         return InputSnapshot(position_bytes=position, size_bytes=max(position, self._size_bytes))
 
     # -- one after the other ---

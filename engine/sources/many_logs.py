@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -31,8 +32,24 @@ _GONE_NS = 60 * NS_PER_SECOND
 
 # Gives what reads a log, and the file that it follows inside of that.
 Made = Callable[[Path], tuple[Source, FollowedFile]]
-# What a source makes of the cursor of the file inside of it, at a line.
-CursorOf = Callable[[int, bytes], bytes]
+
+
+class LogCursor(Protocol):
+    """What a source makes of the cursor of the file inside of it."""
+
+    def wrapped(self, line: int, cursor: bytes) -> bytes: ...
+
+    def unwrapped(self, cursor: bytes) -> bytes | None: ...
+
+
+class PlainCursor:
+    """The file's own."""
+
+    def wrapped(self, line: int, cursor: bytes) -> bytes:
+        return cursor
+
+    def unwrapped(self, cursor: bytes) -> bytes | None:
+        return cursor
 
 
 @dataclass(slots=True)
@@ -60,12 +77,10 @@ class ManyLogs:
     prompt = True
     of_this_machine = True
 
-    def __init__(
-        self, pattern: str, made: Made, cursor_of: CursorOf = lambda _, cursor: cursor, clock: Clock | None = None
-    ) -> None:
+    def __init__(self, pattern: str, made: Made, cursors: LogCursor | None = None, clock: Clock | None = None) -> None:
         self._pattern = pattern
         self._made = made
-        self._cursor_of = cursor_of
+        self._cursors = cursors or PlainCursor()
         self._clock = clock or SystemClock()
         self._begin({})
 
@@ -138,7 +153,7 @@ class ManyLogs:
     def input(self) -> InputSnapshot:
         known = [one.file.input() for one in list(self._logs.values())]
         return InputSnapshot(
-            position_bytes=sum(one.position_bytes for one in known),
+            position_bytes=sum(one.position_bytes or 0 for one in known),
             lag_bytes=sum(one.lag_bytes or 0 for one in known),
         )
 
@@ -160,6 +175,8 @@ class ManyLogs:
 
     def _is_of_its_own(self, path: Path) -> bool:
         """Whether a file is no part of a log that is followed already."""
+        if any(is_rotated_from(path, Path(name)) for name in (*self._logs, *self._known)):
+            return False
         try:
             found = opened(path)
         except OSError:
@@ -167,8 +184,6 @@ class ManyLogs:
         try:
             inode = os.fstat(found.file.fileno()).st_ino
             if found.packing is not None or any(one.file.inode == inode for one in self._logs.values()):
-                return False
-            if any(is_rotated_from(path, Path(name)) for name in (*self._logs, *self._known)):
                 return False
             for one in self._logs.values():
                 place = one.file.left.get(inode)
@@ -185,7 +200,7 @@ class ManyLogs:
     def _is_there(self, path: Path, start: SourceStart) -> bool:
         if path.exists():
             return True
-        place = place_in(start.cursor)
+        place = None if start.cursor is None else place_in(self._cursors.unwrapped(start.cursor))
         found = None if place is None else find(place, path)
         if found is None:
             return False
@@ -224,6 +239,6 @@ class ManyLogs:
 
     def _mark_as_read(self, path: Path, place: Place) -> None:
         """A file that was read as a part of a log has a name of the pattern: kept as a log that begins at its end."""
-        cursor = self._cursor_of(1, msgspec.json.encode(msgspec.structs.replace(place, path=str(path))))
+        cursor = self._cursors.wrapped(1, msgspec.json.encode(msgspec.structs.replace(place, path=str(path))))
         self._open(path, SourceStart(1, cursor))
         self._marks.append(SourceBatch(2, [], cursor, split=str(path)))

@@ -52,7 +52,7 @@ class Source(Protocol):
     values has an attribute `prompt = True`: what it gave may then be kept for a moment, to go with what it gives next.
     One that reads what only this machine has, or makes values up, has an attribute `of_this_machine = True`: it cannot
     be where a log may be run from any machine. One that knows how far it is has a method `input() -> InputSnapshot`,
-    which any thread may call at any time, and which looks at plain numbers alone.
+    which any thread may call at any time, and which waits for nobody.
     """
 
     def describe(self) -> str:

@@ -167,10 +167,8 @@ def content(found: Found, at: int, count: int) -> bytes:
 
 
 def place_in(cursor: bytes | None) -> Place | None:
-    """The place in the cursor of a followed file, or of what reads one."""
-    if cursor is None:
-        return None
-    return msgspec.json.decode(cursor[cursor.index(b"{") :], type=Place)
+    """The place in the cursor of a followed file."""
+    return None if cursor is None else msgspec.json.decode(cursor, type=Place)
 
 
 def begins_as(path: Path, copy: Found) -> bool:
@@ -195,12 +193,12 @@ def is_rotated_from(path: Path, log: Path) -> bool:
 
     A small number in front of a suffix does not: it may as well name another log.
     """
-    if path == log or _real(path.parent) not in (_real(log.parent), _real(log).parent):
-        return False
     turn = turn_of(path.name, log.name)
-    if turn is None:
+    if turn is None or path == log:
         return False
-    return _PACKED.sub("", path.name).startswith(log.name) or sum(map(str.isdigit, turn)) >= _DATE_DIGITS
+    if not _PACKED.sub("", path.name).startswith(log.name) and sum(map(str.isdigit, turn)) < _DATE_DIGITS:
+        return False
+    return path.parent == log.parent or _real(path.parent) in (_real(log.parent), _real(log).parent)
 
 
 def beside(path: Path) -> Iterator[Path]:

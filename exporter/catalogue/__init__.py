@@ -20,6 +20,8 @@ from exporter.catalogue.labels import (
     BACK_PRESSURE_OK_MAX,
     FLOW_CONTROL_TASK,
     GATEWAY_CODES,
+    LOOK_ERRORS,
+    OUTSIDE_TASK,
     PUSH_OUTCOMES,
     SPAN_OUTCOMES,
 )
@@ -57,6 +59,8 @@ __all__ = [
     "BACK_PRESSURE_LOW_MAX",
     "BACK_PRESSURE_OK_MAX",
     "FLOW_CONTROL_TASK",
+    "LOOK_ERRORS",
+    "OUTSIDE_TASK",
     "PUSH_OUTCOMES",
     "SPAN_OUTCOMES",
 ]

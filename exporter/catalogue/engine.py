@@ -17,7 +17,7 @@ from exporter.catalogue.labels import (
     WORKER,
 )
 from exporter.catalogue.metric import Combine, Kind, Metric, Sample, Unit
-from exporter.catalogue.reading import seconds
+from exporter.catalogue.reading import per_partition, seconds, seconds_or_none
 from exporter.door import Condition, findings
 
 
@@ -93,6 +93,15 @@ PARTITION_STATES: Metric[EngineSnapshot] = Metric(
     combine=Combine.OWNER,
     read=_partition_state,
 )
+PARTITION_OPENED: Metric[EngineSnapshot] = Metric(
+    name="penstock_partition_opened_timestamp_seconds",
+    kind=Kind.GAUGE,
+    unit=Unit.SECONDS,
+    labels=(PIPELINE, PARTITION),
+    help="Unix time since which the partition runs here.",
+    combine=Combine.OWNER,
+    read=per_partition(lambda p: seconds_or_none(p.opened_wall_ns)),
+)
 START_TIME: Metric[EngineSnapshot] = Metric(
     name="penstock_start_time_seconds",
     kind=Kind.GAUGE,
@@ -156,6 +165,7 @@ METRICS: tuple[Metric[EngineSnapshot], ...] = (
     CONDITIONS,
     ENGINE_STATES,
     PARTITION_STATES,
+    PARTITION_OPENED,
     START_TIME,
     TASK_INFO,
     DISK_FREE,

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from engine.core.snapshot import EngineSnapshot, ExporterState, HistogramSnapshot
 from exporter.catalogue.labels import ACTION, BY, EXPORTER, EXPORTER_STATE, PARTITION, PIPELINE
 from exporter.catalogue.metric import Combine, Kind, Metric, Sample, Unit
-from exporter.catalogue.reading import added, per_exporter, per_partition, seconds_or_none
+from exporter.catalogue.reading import added, own, per_exporter, per_partition, seconds_or_none
 from exporter.door import LATENCY_BOUNDS_SECONDS, is_held
 
 
@@ -110,7 +110,7 @@ EXPORTER_ERRORS: Metric[EngineSnapshot] = Metric(
     labels=(PIPELINE, PARTITION, EXPORTER),
     help="Calls of this exporter that failed.",
     combine=Combine.OWNER,
-    read=per_exporter(lambda e: e.errors),
+    read=own(per_exporter(lambda e: e.errors)),
 )
 EXPORTER_RETRIES: Metric[EngineSnapshot] = Metric(
     name="penstock_exporter_retries_total",
@@ -119,7 +119,7 @@ EXPORTER_RETRIES: Metric[EngineSnapshot] = Metric(
     labels=(PIPELINE, PARTITION, EXPORTER),
     help="Times that records were handed to this exporter again after a failure.",
     combine=Combine.OWNER,
-    read=per_exporter(lambda e: e.retries),
+    read=own(per_exporter(lambda e: e.retries)),
 )
 EXPORTER_STATES: Metric[EngineSnapshot] = Metric(
     name="penstock_exporter_state",
@@ -155,7 +155,7 @@ EXPORT_DURATION: Metric[EngineSnapshot] = Metric(
     labels=(PIPELINE, EXPORTER),
     help="Time that one call of this exporter takes, whether it succeeds or fails.",
     combine=Combine.SUM,
-    read=_export_duration,
+    read=own(_export_duration),
     buckets=LATENCY_BOUNDS_SECONDS,
 )
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from engine.core.snapshot import EngineSnapshot, Outcome
 from exporter.catalogue.labels import BY, OUTCOME, PARTITION, PIPELINE, SOURCE
 from exporter.catalogue.metric import Combine, Kind, Metric, Sample, Unit
-from exporter.catalogue.reading import per_partition, seconds, seconds_or_none
+from exporter.catalogue.reading import own, per_partition, seconds, seconds_or_none
 from exporter.door import WriteSource
 
 
@@ -160,7 +160,7 @@ WAITING_WRITERS: Metric[EngineSnapshot] = Metric(
     labels=(PIPELINE, PARTITION),
     help="Writers that wait for a limit at this moment.",
     combine=Combine.OWNER,
-    read=per_partition(lambda p: p.flow.waiting_writers),
+    read=own(per_partition(lambda p: p.flow.waiting_writers)),
 )
 CONFIG_OVERRIDDEN: Metric[EngineSnapshot] = Metric(
     name="penstock_config_overridden",

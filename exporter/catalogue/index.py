@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from engine.core.snapshot import EngineSnapshot
-from exporter.catalogue import engine, exporting, flow_control, gateway, kafka, log, scrape, sources, tasks
+from exporter.catalogue import bridges, engine, exporting, flow_control, gateway, kafka, log, scrape, sources, tasks
 from exporter.catalogue.metric import Metric
 from exporter.catalogue.scrape import ScrapeSnapshot
 
@@ -23,6 +23,7 @@ ENGINE_METRICS: Mapping[str, tuple[Metric[EngineSnapshot], ...]] = MappingProxyT
         "sources": sources.METRICS,
         "gateway": gateway.METRICS,
         "kafka": kafka.METRICS,
+        "bridges": bridges.METRICS,
     }
 )
 # What the exporter says of itself; it comes last on the wire because it counts what stands above.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from engine.core.snapshot import ClusterSnapshot, EngineSnapshot
-from exporter.catalogue.labels import FENCED_REASON, PARTITION, PIPELINE, TRANSACTION_OUTCOME
+from engine.core.snapshot import BrokerSnapshot, ClusterSnapshot, EngineSnapshot
+from exporter.catalogue.labels import BROKER, FENCED_REASON, PARTITION, PIPELINE, TRANSACTION_OUTCOME
 from exporter.catalogue.metric import Combine, Kind, Metric, Sample, Unit
-from exporter.catalogue.reading import per_partition
+from exporter.catalogue.reading import Read, per_partition
 from exporter.door import LATENCY_BOUNDS_SECONDS
 
 
@@ -25,6 +25,24 @@ def _commit_duration(snapshot: EngineSnapshot) -> Iterable[Sample]:
     for partition in snapshot.partitions:
         if partition.cluster is not None:
             yield (snapshot.pipeline, str(partition.partition)), partition.cluster.commit_duration
+
+
+def _restore_remaining(snapshot: EngineSnapshot) -> Iterable[Sample]:
+    opening = () if snapshot.opening is None else (snapshot.opening,)
+    for partition in (*snapshot.partitions, *opening):
+        if partition.cluster is not None:
+            yield (snapshot.pipeline, str(partition.partition)), partition.cluster.restore_remaining_rows
+
+
+def _per_broker(value: Callable[[BrokerSnapshot], float | None]) -> Read:
+    def read(snapshot: EngineSnapshot) -> Iterable[Sample]:
+        for partition in snapshot.partitions:
+            for number, broker in ({} if partition.cluster is None else partition.cluster.brokers).items():
+                seen = value(broker)
+                if seen is not None:
+                    yield (snapshot.pipeline, str(partition.partition), str(number)), seen
+
+    return read
 
 
 UP: Metric[EngineSnapshot] = Metric(
@@ -64,6 +82,36 @@ FENCED: Metric[EngineSnapshot] = Metric(
     combine=Combine.OWNER,
     read=_counts(lambda cluster: cluster.fenced),
 )
+RESTORE_REMAINING: Metric[EngineSnapshot] = Metric(
+    name="penstock_restore_remaining_rows",
+    kind=Kind.GAUGE,
+    unit=Unit.NONE,
+    labels=(PIPELINE, PARTITION),
+    help="Rows of state that are still to be read while the partition is being opened, marks of transactions "
+    "included; then 0.",
+    combine=Combine.OWNER,
+    read=_restore_remaining,
+)
+BROKER_RTT: Metric[EngineSnapshot] = Metric(
+    name="penstock_kafka_broker_rtt_seconds",
+    kind=Kind.GAUGE,
+    unit=Unit.SECONDS,
+    labels=(PIPELINE, PARTITION, BROKER),
+    help="Mean time from a request of the partition's writer to the answer of this broker over the last five seconds, "
+    "waiting for copies on other brokers included. Absent while it was asked for nothing.",
+    combine=Combine.OWNER,
+    read=_per_broker(lambda broker: broker.rtt_seconds),
+)
+BROKER_THROTTLE: Metric[EngineSnapshot] = Metric(
+    name="penstock_kafka_broker_throttle_seconds",
+    kind=Kind.GAUGE,
+    unit=Unit.SECONDS,
+    labels=(PIPELINE, PARTITION, BROKER),
+    help="Mean of the times that this broker had the partition's writer wait because of a quota over the last five "
+    "seconds, 0 while it did not. Absent while it was asked for nothing.",
+    combine=Combine.OWNER,
+    read=_per_broker(lambda broker: broker.throttle_seconds),
+)
 RESTORE_DURATION: Metric[EngineSnapshot] = Metric(
     name="penstock_restore_duration_seconds",
     kind=Kind.GAUGE,
@@ -74,4 +122,13 @@ RESTORE_DURATION: Metric[EngineSnapshot] = Metric(
     read=per_partition(lambda p: None if p.cluster is None else p.cluster.restore_seconds),
 )
 
-METRICS: tuple[Metric[EngineSnapshot], ...] = (UP, COMMIT_DURATION, TRANSACTIONS, FENCED, RESTORE_DURATION)
+METRICS: tuple[Metric[EngineSnapshot], ...] = (
+    UP,
+    COMMIT_DURATION,
+    TRANSACTIONS,
+    FENCED,
+    RESTORE_DURATION,
+    RESTORE_REMAINING,
+    BROKER_RTT,
+    BROKER_THROTTLE,
+)

@@ -14,13 +14,17 @@ BACK_PRESSURE_LEVELS = ("ok", "low", "high")
 # Whom to blame when the write limit itself, not an exporter, holds writers back.
 FLOW_CONTROL_TASK = "flow-control"
 
-COLLECTORS = ("engine", "flow_control", "log", "exporting", "tasks", "sources", "gateway", "kafka")
+# Whom to blame in another engine when no task of it can be: the network, or something behind its last task.
+OUTSIDE_TASK = "outside"
+
+COLLECTORS = ("engine", "flow_control", "log", "exporting", "tasks", "sources", "gateway", "kafka", "bridges")
 
 PIPELINE = Label(name="pipeline", bound="configuration: the name of the pipeline")
 PARTITION = Label(name="partition", bound="configuration: `partitions`, numbered from 1")
 EXPORTER = Label(name="exporter", bound="configuration: the names under `exporters`")
 TASK = Label(name="task", bound="configuration: one for each source, transform, processor and exporter")
-CULPRIT = Label(name="task", bound="configuration: the tasks, and `flow-control`")
+CULPRIT = Label(name="task", bound="configuration: the tasks, and `flow-control` (through a bridge: `outside`)")
+WAITED_FOR = Label(name="by", bound="configuration: the tasks that a task hands on to")
 SUBTASK = Label(name="subtask", bound="configuration: the parallelism of the task, numbered from 0")
 VERTEX = Label(name="vertex_id", bound="configuration: one for each task")
 
@@ -45,12 +49,20 @@ GATEWAY_CODES = (200, 400, 401, 403, 404, 405, 408, 413, 415, 429, 500, 503, 507
 CODE = Label(name="code", bound="closed", values=tuple(map(str, GATEWAY_CODES)))
 COLLECTOR = Label(name="collector", bound="closed", values=COLLECTORS)
 
+BROKER = Label(name="broker", bound="the cluster: the numbers of its brokers")
 TRANSACTION_OUTCOME = Label(name="outcome", bound="closed", values=("committed", "aborted", "unknown"))
 FENCED_REASON = Label(name="reason", bound="closed", values=("taken_over", "timeout"))
 REJECTION_REASON = Label(name="reason", bound="the engine: its short list of ways to reject, never a text")
 FAILURE_REASON = Label(name="reason", bound="the engine: its short list of ways to fail, never a text")
 
 BY = Label(name="by", bound="the users of the management port who may change something; empty where nobody is known")
+
+BRIDGE = Label(name="bridge", bound="closed", values=("flink", "process", "zeebe"))
+ORIGIN_ID = Label(name="id", bound="the other engine: one a pipeline")
+ORIGIN_VERSION = Label(name="version", bound="the other engine: one value")
+LOOK_ERRORS = ("unreachable", "timeout", "refused", "status", "malformed", "too_large")
+LOOK_ERROR = Label(name="reason", bound="closed", values=LOOK_ERRORS)
+ORIGIN_STATE = Label(name="state", bound="the other engine: its short list of states")
 
 VERSION = Label(name="version", bound="the build: one value")
 PYTHON_VERSION = Label(name="python_version", bound="the build: one value")

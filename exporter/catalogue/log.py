@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from engine.core.snapshot import EngineSnapshot
 from exporter.catalogue.labels import FAILURE_REASON, PARTITION, PIPELINE
 from exporter.catalogue.metric import Combine, Kind, Metric, Sample, Unit
-from exporter.catalogue.reading import over_partitions, per_partition
+from exporter.catalogue.reading import over_partitions, own, per_partition
 from exporter.door import AGE_BOUNDS_SECONDS, LATENCY_BOUNDS_SECONDS
 
 
@@ -42,7 +42,7 @@ APPEND_FAILURES: Metric[EngineSnapshot] = Metric(
     labels=(PIPELINE, PARTITION, FAILURE_REASON),
     help="Units of records that the log could not store; nothing of them was stored.",
     combine=Combine.OWNER,
-    read=_append_failures,
+    read=own(_append_failures),
 )
 OUTBOX: Metric[EngineSnapshot] = Metric(
     name="penstock_outbox_records",
@@ -51,7 +51,7 @@ OUTBOX: Metric[EngineSnapshot] = Metric(
     labels=(PIPELINE, PARTITION),
     help="Messages to other partitions that are stored here and not yet delivered.",
     combine=Combine.OWNER,
-    read=per_partition(lambda p: p.outbox_records),
+    read=own(per_partition(lambda p: p.outbox_records)),
 )
 APPEND_DURATION: Metric[EngineSnapshot] = Metric(
     name="penstock_append_duration_seconds",
@@ -60,7 +60,7 @@ APPEND_DURATION: Metric[EngineSnapshot] = Metric(
     labels=(PIPELINE,),
     help="Time from handing a unit of records to the log until it is durable.",
     combine=Combine.SUM,
-    read=over_partitions(lambda p: p.append_duration),
+    read=own(over_partitions(lambda p: p.append_duration)),
     buckets=LATENCY_BOUNDS_SECONDS,
 )
 COMMAND_DURATION: Metric[EngineSnapshot] = Metric(
@@ -70,7 +70,7 @@ COMMAND_DURATION: Metric[EngineSnapshot] = Metric(
     labels=(PIPELINE,),
     help="Time from accepting a user command until it is processed.",
     combine=Combine.SUM,
-    read=over_partitions(lambda p: p.command_duration),
+    read=own(over_partitions(lambda p: p.command_duration)),
     buckets=LATENCY_BOUNDS_SECONDS,
 )
 PROCESSING_DURATION: Metric[EngineSnapshot] = Metric(
@@ -80,7 +80,7 @@ PROCESSING_DURATION: Metric[EngineSnapshot] = Metric(
     labels=(PIPELINE,),
     help="Time that the processor spends on a record.",
     combine=Combine.SUM,
-    read=over_partitions(lambda p: p.processing_duration),
+    read=own(over_partitions(lambda p: p.processing_duration)),
     buckets=LATENCY_BOUNDS_SECONDS,
 )
 END_TO_END_DURATION: Metric[EngineSnapshot] = Metric(
@@ -90,7 +90,7 @@ END_TO_END_DURATION: Metric[EngineSnapshot] = Metric(
     labels=(PIPELINE,),
     help="Time from writing a record until every exporter has acknowledged it.",
     combine=Combine.SUM,
-    read=over_partitions(lambda p: p.end_to_end_duration),
+    read=own(over_partitions(lambda p: p.end_to_end_duration)),
     buckets=AGE_BOUNDS_SECONDS,
 )
 

@@ -65,6 +65,11 @@ def per_subtask(value: Callable[[TaskSnapshot], Number | None]) -> Read:
     return read
 
 
+def own(read: Read) -> Read:
+    """What is measured in this engine alone: of another one's pipeline it is not known."""
+    return lambda snapshot: read(snapshot) if snapshot.origin is None else ()
+
+
 def over_partitions(value: Callable[[PartitionSnapshot], HistogramSnapshot]) -> Read:
     """One histogram for the pipeline: those of its partitions added up."""
 

@@ -33,7 +33,8 @@ class ScrapeSnapshot:
     python_version: str
     # As the engine says it: enabled or disabled; empty where that is not known.
     gil: str
-    snapshot_age_ns: int
+    # By pipeline.
+    snapshot_ages_ns: Mapping[str, int]
     # Of the scrapes before this one.
     duration: HistogramSnapshot
     errors: int
@@ -75,9 +76,9 @@ SNAPSHOT_AGE: Metric[ScrapeSnapshot] = Metric(
     kind=Kind.GAUGE,
     unit=Unit.SECONDS,
     labels=(PIPELINE,),
-    help="Age of the snapshot from which this scrape is told.",
+    help="Age of the snapshot from which this scrape is told; through a bridge, of what was seen at the last look.",
     combine=Combine.MAX,
-    read=lambda s: [((s.pipeline,), seconds(s.snapshot_age_ns))],
+    read=lambda s: [((pipeline,), seconds(age_ns)) for pipeline, age_ns in s.snapshot_ages_ns.items()],
 )
 SCRAPE_DURATION: Metric[ScrapeSnapshot] = Metric(
     name="penstock_scrape_duration_seconds",

@@ -48,6 +48,16 @@ LAG: Metric[EngineSnapshot] = Metric(
     combine=Combine.OWNER,
     read=_per_source(lambda known: known.lag_bytes),
 )
+LAG_RECORDS: Metric[EngineSnapshot] = Metric(
+    name="penstock_source_lag_records",
+    kind=Kind.GAUGE,
+    unit=Unit.RECORDS,
+    labels=(PIPELINE, TASK),
+    help="How many offsets of its topic's partition a Kafka source has before it, up to the end of what is committed, "
+    "as of a few seconds ago; marks of transactions count. Absent for what is no topic, and while no broker says it.",
+    combine=Combine.OWNER,
+    read=_per_source(lambda known: known.lag_records),
+)
 OFFSET: Metric[EngineSnapshot] = Metric(
     name="penstock_source_offset",
     kind=Kind.GAUGE,
@@ -58,4 +68,4 @@ OFFSET: Metric[EngineSnapshot] = Metric(
     read=_per_source(lambda known: known.offset),
 )
 
-METRICS: tuple[Metric[EngineSnapshot], ...] = (POSITION, SIZE, LAG, OFFSET)
+METRICS: tuple[Metric[EngineSnapshot], ...] = (POSITION, SIZE, LAG, LAG_RECORDS, OFFSET)

@@ -13,10 +13,12 @@ from exporter.catalogue.labels import (
     CULPRIT,
     FLOW_CONTROL_TASK,
     LEVEL,
+    OUTSIDE_TASK,
     PIPELINE,
     REJECTION_REASON,
     SUBTASK,
     TASK,
+    WAITED_FOR,
 )
 from exporter.catalogue.metric import Combine, Kind, Metric, Sample, Unit
 from exporter.catalogue.reading import Number, Read, per_subtask, seconds, seconds_or_none
@@ -51,8 +53,10 @@ def _of_sampler(value: Callable[[SamplerSnapshot], Number]) -> Read:
 def _back_pressured_seconds(snapshot: EngineSnapshot) -> Iterable[Sample]:
     for task in snapshot.tasks:
         for reason in BlockReason:
-            labels = (snapshot.pipeline, task.task, str(task.subtask), reason)
-            yield labels, seconds(task.back_pressured_ns.get(reason, 0))
+            # What is only watched knows no more than it says.
+            if reason in task.back_pressured_ns:
+                labels = (snapshot.pipeline, task.task, str(task.subtask), reason)
+                yield labels, seconds(task.back_pressured_ns[reason])
 
 
 def _rejected(snapshot: EngineSnapshot) -> Iterable[Sample]:
@@ -69,6 +73,9 @@ def _rejects(value: Callable[[RejectsSnapshot], Number | None], without: Number 
     """For each task that may set something aside; `without` is what stands for one that has not."""
 
     def read(snapshot: EngineSnapshot) -> Iterable[Sample]:
+        if snapshot.origin is not None:
+            # Whether another engine sets anything aside is not known.
+            return
         kept = {one.task: one for one in snapshot.rejects}
         for name in dict.fromkeys((*(vertex.task for vertex in snapshot.vertices), *kept)):
             number = value(kept[name]) if name in kept else without
@@ -79,8 +86,34 @@ def _rejects(value: Callable[[RejectsSnapshot], Number | None], without: Number 
 
 
 def _bottleneck(snapshot: EngineSnapshot) -> Iterable[Sample]:
-    for name in (*(vertex.task for vertex in snapshot.vertices), FLOW_CONTROL_TASK):
+    if not snapshot.vertices and snapshot.origin is not None:
+        return
+    # Another engine's partitions have a gate of their own.
+    other = FLOW_CONTROL_TASK if snapshot.origin is None or snapshot.partitions else OUTSIDE_TASK
+    for name in (*(vertex.task for vertex in snapshot.vertices), other):
         yield (snapshot.pipeline, name), int(name == snapshot.bottleneck)
+
+
+def _waits(snapshot: EngineSnapshot) -> Iterable[Sample]:
+    """Along each edge, because a task waits for one that it hands on to."""
+    if snapshot.waits is None:
+        return
+    names = {vertex.vertex_id: vertex.task for vertex in snapshot.vertices}
+    waits = set(snapshot.waits)
+    # Two edges between the same two tasks are one.
+    for task, by in dict.fromkeys((names[edge.source_id], names[edge.target_id]) for edge in snapshot.edges):
+        yield (snapshot.pipeline, task, by), int((task, by) in waits)
+
+
+def _busy_skew(snapshot: EngineSnapshot) -> Iterable[Sample]:
+    by_task: dict[str, list[float]] = {}
+    for task in snapshot.tasks:
+        if task.back_pressure is not None and task.back_pressure.busy_ratio is not None:
+            by_task.setdefault(task.task, []).append(task.back_pressure.busy_ratio)
+    for name, busy in by_task.items():
+        total = sum(busy)
+        if len(busy) > 1 and total > 0:
+            yield (snapshot.pipeline, name), max(busy) * len(busy) / total
 
 
 BACK_PRESSURE_RATIO: Metric[EngineSnapshot] = Metric(
@@ -183,7 +216,7 @@ BUSY_SECONDS: Metric[EngineSnapshot] = Metric(
     labels=(PIPELINE, TASK, SUBTASK),
     help="Time the subtask worked; busy, idle and back-pressured time together grow by one second a second.",
     combine=Combine.OWNER,
-    read=per_subtask(lambda t: seconds(t.busy_ns)),
+    read=per_subtask(lambda t: seconds_or_none(t.busy_ns)),
 )
 IDLE_SECONDS: Metric[EngineSnapshot] = Metric(
     name="penstock_task_idle_seconds_total",
@@ -192,7 +225,7 @@ IDLE_SECONDS: Metric[EngineSnapshot] = Metric(
     labels=(PIPELINE, TASK, SUBTASK),
     help="Time the subtask had nothing to do.",
     combine=Combine.OWNER,
-    read=per_subtask(lambda t: seconds(t.idle_ns)),
+    read=per_subtask(lambda t: seconds_or_none(t.idle_ns)),
 )
 BACK_PRESSURED_SECONDS: Metric[EngineSnapshot] = Metric(
     name="penstock_task_back_pressured_seconds_total",
@@ -269,6 +302,26 @@ OLDEST_REJECT: Metric[EngineSnapshot] = Metric(
     combine=Combine.MIN,
     read=_rejects(lambda one: seconds_or_none(one.oldest_wall_ns), None),
 )
+BUSY_SKEW: Metric[EngineSnapshot] = Metric(
+    name="penstock_task_busy_skew_ratio",
+    kind=Kind.GAUGE,
+    unit=Unit.RATIO,
+    labels=(PIPELINE, TASK),
+    help="How much busier the busiest subtask of a task is than the mean of them: 1 where all work alike. Absent for a "
+    "task of one subtask, and while none works.",
+    combine=Combine.MAX,
+    read=_busy_skew,
+)
+WAITS: Metric[EngineSnapshot] = Metric(
+    name="penstock_held_back_by",
+    kind=Kind.GAUGE,
+    unit=Unit.NONE,
+    labels=(PIPELINE, TASK, WAITED_FOR),
+    help="1 while the task is held back and waits for the task `by`, to which it hands on, else 0. For pipelines that "
+    "are seen through a bridge.",
+    combine=Combine.MAX,
+    read=_waits,
+)
 BOTTLENECK: Metric[EngineSnapshot] = Metric(
     name="penstock_bottleneck",
     kind=Kind.GAUGE,
@@ -300,5 +353,7 @@ METRICS: tuple[Metric[EngineSnapshot], ...] = (
     REJECTED,
     REJECTS,
     OLDEST_REJECT,
+    BUSY_SKEW,
+    WAITS,
     BOTTLENECK,
 )

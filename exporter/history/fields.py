@@ -6,11 +6,11 @@ the two snapshots; a count that went back tells nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from engine.core.snapshot import ExporterSnapshot, Outcome, PartitionSnapshot, TaskSnapshot
+from engine.core.snapshot import ExporterSnapshot, Outcome, PartitionSnapshot, TaskSnapshot, grown
 from exporter.door import NS_PER_SECOND, WriteSource
 
 Seen_contra = TypeVar("Seen_contra", contravariant=True)
@@ -143,8 +143,11 @@ def _shares(moment: Moment[Vertex]) -> list[_Shares]:
         earlier = known.get(task.subtask)
         if earlier is None:
             continue
-        busy = task.busy_ns - earlier.busy_ns
-        idle = task.idle_ns - earlier.idle_ns
+        if task.busy_ns is None or task.idle_ns is None or not task.back_pressured_ns:
+            # The three are told together or not at all.
+            continue
+        busy = grown(earlier.busy_ns, task.busy_ns)
+        idle = grown(earlier.idle_ns, task.idle_ns)
         back_pressured = sum(task.back_pressured_ns.values()) - sum(earlier.back_pressured_ns.values())
         spent = busy + idle + back_pressured
         if spent > 0 and min(busy, idle, back_pressured) >= 0:
@@ -154,6 +157,16 @@ def _shares(moment: Moment[Vertex]) -> list[_Shares]:
 
 def _mean(values: Sequence[float]) -> Value:
     return sum(values) / len(values) if values else None
+
+
+def _sum(counts: Iterable[int | None]) -> int | None:
+    """None where one of them is unknown."""
+    total = 0
+    for count in counts:
+        if count is None:
+            return None
+        total += count
+    return total
 
 
 def _sampled(moment: Moment[Vertex]) -> Value:
@@ -197,12 +210,12 @@ VERTEX_FIELDS: tuple[Field[Vertex], ...] = (
     Field(
         "recordsInPerSecond",
         "records received since the sample before, a second",
-        lambda m: m.rate(lambda v: sum(t.records_in for t in v.subtasks)),
+        lambda m: m.rate(lambda v: _sum(t.records_in for t in v.subtasks)),
     ),
     Field(
         "recordsOutPerSecond",
         "records handed on since the sample before, a second",
-        lambda m: m.rate(lambda v: sum(t.records_out for t in v.subtasks)),
+        lambda m: m.rate(lambda v: _sum(t.records_out for t in v.subtasks)),
     ),
     Field("buffersInUseRatio", "how full the fullest output pool of its subtasks is", _buffers_in_use),
     Field("backlogRecords", "of a record exporter: records it has not acknowledged, all partitions", _backlog),

@@ -33,7 +33,7 @@ class HistoryRecorder:
     wall clock does, and when somebody sets it, all of them move along.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, vertices_max: int = VERTICES_MAX) -> None:
         self._lock = Lock()
         # All below are guarded by it. Rows are counted since the start.
         self._rows = 0
@@ -43,7 +43,7 @@ class HistoryRecorder:
             [field.name for field in PARTITION_FIELDS], capacity=CAPACITY, things_max=PARTITIONS_MAX
         )
         self._vertices: Table[str] = Table(
-            [field.name for field in VERTEX_FIELDS], capacity=CAPACITY, things_max=VERTICES_MAX
+            [field.name for field in VERTEX_FIELDS], capacity=CAPACITY, things_max=vertices_max
         )
         self._before: EngineSnapshot | None = None
         # Records a second that came in by the gateway, between the last two samples.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
@@ -14,7 +15,7 @@ from exporter.door import NS_PER_MS, NS_PER_SECOND, Clock, Episode, EpisodesSour
 from exporter.history.changes import changes
 from exporter.history.feed import Feed
 from exporter.history.keeping import Keeping, Row
-from exporter.history.recorder import HistoryRecorder
+from exporter.history.recorder import VERTICES_MAX, HistoryRecorder
 
 PERIOD_NS = NS_PER_SECOND
 _STOP_SECONDS_MAX = 0.5
@@ -24,15 +25,27 @@ _log = logging.getLogger("penstock.management")
 class HistorySampler:
     """A thread of its own from `start` to `stop`; both are for one thread."""
 
-    def __init__(self, engine: SnapshotSource, *, clock: Clock | None = None, data: Path | None = None) -> None:
-        """`data` is the folder beside whose log the history is kept; None: it ends with the process."""
+    def __init__(
+        self,
+        engine: SnapshotSource,
+        *,
+        clock: Clock | None = None,
+        data: Path | None = None,
+        vertices_max: int = VERTICES_MAX,
+        beside: Callable[[], None] | None = None,
+    ) -> None:
+        """`data` is the folder beside whose log the history is kept; None: it ends with the process.
+
+        `beside` is called after each look, for whoever needs the same rhythm. It does not raise.
+        """
         self._engine = engine
+        self._beside = beside
         self._keeping = None if data is None else Keeping(data)
         self._has_recalled = False
         # Of earlier runs, by start; those that ran when the process was killed end when it was last seen.
         self._earlier: tuple[Episode, ...] = ()
         self._clock = clock or SystemClock()
-        self.recorder = HistoryRecorder()
+        self.recorder = HistoryRecorder(vertices_max=vertices_max)
         self.feed = Feed(number=self._clock.wall_ns())
         self._before: EngineSnapshot | None = None
         self._is_silent = False
@@ -99,6 +112,8 @@ class HistorySampler:
         due_ns = self._clock.monotonic_ns()
         while not self._stop.is_set():
             self.sample()
+            if self._beside is not None:
+                self._beside()
             now_ns = self._clock.monotonic_ns()
             # Deadlines do not drift; those that were missed are left out.
             due_ns += PERIOD_NS * ((now_ns - due_ns) // PERIOD_NS + 1)

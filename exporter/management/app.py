@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
@@ -12,13 +12,13 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from exporter.catalogue import PortSnapshot
 from exporter.door import Clock, EngineDoor, NotReadyError, SystemClock
 from exporter.history import HistorySampler
-from exporter.management import back_pressure, events, exporters, flink, history, rejects
+from exporter.management import back_pressure, events, exporters, flink, history, pipelines, rejects
 from exporter.management.access import AccessCheck, Audit
 from exporter.management.flow_control import api, episodes
 from exporter.management.flow_control import route as flow_control
@@ -32,6 +32,7 @@ from exporter.management.page import Page, asset
 from exporter.management.replies import json_reply, problem, retry_after
 from exporter.management.rights import PATH as RIGHTS_PATH
 from exporter.management.rights import RightsRoute
+from exporter.management.rooms import Choice, Rooms
 from exporter.management.workers import OverloadedError, Workers
 from exporter.prometheus import Exposer
 from exporter.web_config import Access
@@ -58,10 +59,12 @@ def management_app(
     pushes: Callable[[], Mapping[str, int]] | None = None,
     port: Callable[[], PortSnapshot] | None = None,
     clock: Clock | None = None,
+    rooms: Rooms | None = None,
 ) -> Starlette:
-    """The application for one engine. Its threads live from the start of its lifespan to the end.
+    """The application for one engine, or for several behind one door. Its threads live from the start of its lifespan
+    to the end.
 
-    The sampler's life is the caller's.
+    The sampler is that of the first engine, and its life the caller's; `rooms` are the others.
     """
     clock, access = clock or SystemClock(), access or Access()
     scrapes = Workers("scrape", threads=_SCRAPES_AT_ONCE, waiting_max=_SCRAPES_WAITING_MAX)
@@ -75,39 +78,66 @@ def management_app(
             workers.stop()
 
     metrics = MetricsRoute(Exposer(engine, clock=clock, pushes=pushes, port=port), scrapes)
-    health = HealthRoutes(engine, calls, clock)
-    limits = Limits(engine)
-    app = Starlette(
-        routes=[
-            Route("/", Page(engine, calls).get),
-            Route("/static/{path:path}", asset),
-            Route(OPENAPI_PATH, _openapi),
-            Route("/metrics", metrics.get),
-            Route("/actuator", _actuator),
-            Route("/actuator/prometheus", metrics.get),
-            Route(flow_control.PATH, flow_control.FlowControlRoute(limits, calls).handle, methods=["GET", "POST"]),
-            Route(api.PATH, api.FlowControlApi(limits, calls).handle, methods=api.METHODS),
-            Route(episodes.PATH, episodes.EpisodesRoute(sampler.episodes, calls).get),
-            Route("/actuator/health", health.health),
-            Route("/actuator/health/liveness", health.liveness),
-            Route("/actuator/health/readiness", health.readiness),
-            Route("/actuator/info", health.info),
-            Route("/-/healthy", health.liveness),
-            Route("/-/ready", health.readiness),
-            Route(RIGHTS_PATH, RightsRoute(access).get),
-            Route(history.PATH, history.HistoryRoute(sampler, calls).get),
-            Route(events.PATH, events.EventsRoute(sampler.feed).get),
-            *back_pressure.routes(engine, calls),
-            *exporters.routes(engine, calls),
-            *rejects.routes(engine, calls),
-            *flink.routes(engine, calls),
-        ],
+    # What is said of all engines at once, wherever it is asked for.
+    common = [
+        Route("/static/{path:path}", asset),
+        Route(OPENAPI_PATH, _openapi),
+        Route("/metrics", metrics.get),
+        Route("/actuator", _actuator),
+        Route("/actuator/prometheus", metrics.get),
+        Route(RIGHTS_PATH, RightsRoute(access).get),
+        Route(pipelines.PATH, pipelines.PipelinesRoute(engine, calls).get),
+        *flink.routes(engine, calls),
+    ]
+
+    def room(door: EngineDoor, seen: HistorySampler) -> Starlette:
+        return _app([*_of_one(door, seen, calls, clock), *common])
+
+    return _app(
+        [*_of_one(engine, sampler, calls, clock), *common],
         middleware=[
             Middleware(_EveryAnswer, access=access),
             Middleware(HostCheck, names=names),
             Middleware(AccessCheck, access=access, workers=checks),
             Middleware(Audit),
+            Middleware(Choice, rooms=rooms, open_room=room),
         ],
+        lifespan=lifespan,
+    )
+
+
+def _of_one(engine: EngineDoor, sampler: HistorySampler, calls: Workers, clock: Clock) -> list[BaseRoute]:
+    """What is asked of one engine."""
+    health = HealthRoutes(engine, calls, clock)
+    limits = Limits(engine)
+    return [
+        Route("/", Page(engine, calls).get),
+        Route(flow_control.PATH, flow_control.FlowControlRoute(limits, calls).handle, methods=["GET", "POST"]),
+        Route(api.PATH, api.FlowControlApi(limits, calls).handle, methods=api.METHODS),
+        Route(episodes.PATH, episodes.EpisodesRoute(sampler.episodes, calls).get),
+        Route("/actuator/health", health.health),
+        Route("/actuator/health/liveness", health.liveness),
+        Route("/actuator/health/readiness", health.readiness),
+        Route("/actuator/info", health.info),
+        Route("/-/healthy", health.liveness),
+        Route("/-/ready", health.readiness),
+        Route(history.PATH, history.HistoryRoute(sampler, calls).get),
+        Route(events.PATH, events.EventsRoute(sampler.feed).get),
+        *back_pressure.routes(engine, calls),
+        *exporters.routes(engine, calls),
+        *rejects.routes(engine, calls),
+    ]
+
+
+def _app(
+    routes: Sequence[BaseRoute],
+    *,
+    middleware: Sequence[Middleware] = (),
+    lifespan: Callable[[Starlette], AbstractAsyncContextManager[None]] | None = None,
+) -> Starlette:
+    app = Starlette(
+        routes=routes,
+        middleware=middleware,
         exception_handlers={
             HTTPException: _http_error,
             NotReadyError: _not_ready,

@@ -130,7 +130,7 @@ def _subtask(task: TaskSnapshot) -> Json:
         "sampled": None if task.back_pressure is None else _reading(task.back_pressure),
         "basis": None if task.sample_basis is None else _basis(task.sample_basis),
         "recent": None if task.recent is None else _recent(task.recent),
-        "longestBlocked": task.longest_blocked_ns / NS_PER_SECOND,
+        "longestBlocked": None if task.longest_blocked_ns is None else task.longest_blocked_ns / NS_PER_SECOND,
         "input": None if task.input is None else _input(task.input),
     }
 
@@ -141,6 +141,7 @@ def _input(known: InputSnapshot) -> Json:
         "positionBytes": known.position_bytes,
         "sizeBytes": known.size_bytes,
         "lagBytes": known.lag_bytes,
+        "lagRecords": known.lag_records,
         "offset": known.offset,
     }
 

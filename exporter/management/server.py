@@ -16,12 +16,13 @@ from exporter.catalogue import PortSnapshot
 from exporter.crowd import Crowd
 from exporter.descriptors import places
 from exporter.discreet import without
-from exporter.door import Clock, EngineDoor, PenstockError, Secrets
+from exporter.door import Clock, EngineDoor, EnginesDoor, PenstockError, Secrets
 from exporter.history import HistorySampler
 from exporter.http_server import HttpServer, listen, url_of
 from exporter.management.app import management_app
 from exporter.management.connection import Connection, House
 from exporter.management.hosts import HostNames
+from exporter.management.rooms import Rooms
 from exporter.seldom import seldom_logger
 from exporter.web_config import Access
 
@@ -37,12 +38,12 @@ _STOP_SECONDS_MAX = 3
 
 
 class ManagementServer:
-    """The management port of one engine. `start` and `stop` are for one thread; both return within seconds.
+    """The management port of one engine, or of several behind one door (`EnginesDoor`).
 
-    Open as long as it was started and not stopped; the engine need not run. Port 0 takes a free one, which
-    `port` tells from `start` on. `access` brings TLS and users; without it the port is plain and open to everybody
-    who can reach it. `pushes` tells how pushes to a collector ended, so that `/metrics` can tell it. Nothing that is
-    answered holds one of `secrets`.
+    `start` and `stop` are for one thread; both return within seconds. Open as long as it was started and not stopped;
+    the engine need not run. Port 0 takes a free one, which `port` tells from `start` on. `access` brings TLS and users;
+    without it the port is plain and open to everybody who can reach it. `pushes` tells how pushes to a collector ended,
+    so that `/metrics` can tell it. Nothing that is answered holds one of `secrets`.
     """
 
     def __init__(
@@ -70,6 +71,8 @@ class ManagementServer:
         self._data = data
         # What the page draws; from start to stop.
         self.history: HistorySampler | None = None
+        # None for one engine alone.
+        self._rooms: Rooms | None = None
         self._server: HttpServer | None = None
         self._thread: Thread | None = None
 
@@ -84,7 +87,11 @@ class ManagementServer:
         room = places("management port", connections=_CONNECTIONS_MAX, backlog=_BACKLOG)
         listener = listen(self.host, self.port, room.backlog)
         self.port = listener.getsockname()[1]
-        self.history = HistorySampler(self._engine, clock=self._clock, data=self._data)
+        rooms = Rooms(self._engine, clock=self._clock) if isinstance(self._engine, EnginesDoor) else None
+        self.history = HistorySampler(
+            self._engine, clock=self._clock, data=self._data, beside=None if rooms is None else rooms.sample
+        )
+        self._rooms = rooms
         crowd = Crowd(room.connections, kept_seconds=0, now=monotonic)
         app = management_app(
             self._engine,
@@ -94,6 +101,7 @@ class ManagementServer:
             pushes=self._pushes,
             port=lambda: PortSnapshot(connections=len(crowd), refused=crowd.refused, malformed=crowd.malformed),
             clock=self._clock,
+            rooms=rooms,
         )
         tls = self._tls
         config = uvicorn.Config(
@@ -128,6 +136,8 @@ class ManagementServer:
             return
         # Streams end with it, which would otherwise keep their connections open.
         self.history.stop()
+        if self._rooms is not None:
+            self._rooms.close()
         self._server.should_exit = True
         self._thread.join(_STOP_SECONDS_MAX)
         if self._thread.is_alive():

@@ -44,7 +44,7 @@ def _row(task: Mapping[str, Any], subtask: Mapping[str, Any], blamed: Mapping[st
         yield from ("–", Text(_why_nothing(task), style="dim"), "")
     else:
         yield f"{sampled['ratio']:.2f}"
-        yield Text(f"{sampled['low']:.2f}–{sampled['high']:.2f}", style="dim")
+        yield Text("" if sampled["low"] is None else f"{sampled['low']:.2f}–{sampled['high']:.2f}", style="dim")
         yield Text(sampled["level"].upper(), style=_STYLES[sampled["level"]])
     recent = subtask["recent"]
     if recent is None:

@@ -6,23 +6,7 @@ from pathlib import Path
 
 import click
 
-
-class _Seconds(click.ParamType[float]):
-    """A duration as in configuration files: `90`, `90s`, `5m`."""
-
-    name = "duration"
-
-    def convert(self, value: object, param: click.Parameter | None, context: click.Context | None) -> float:
-        from engine.core.clock import NS_PER_SECOND
-        from engine.core.durations import parse_duration_ns
-
-        try:
-            seconds = parse_duration_ns(str(value)) / NS_PER_SECOND
-        except ValueError as error:
-            self.fail(str(error), param, context)
-        if seconds <= 0:
-            self.fail("must be longer than 0", param, context)
-        return seconds
+from penstock.cli.duration import Duration
 
 
 @click.command()
@@ -31,7 +15,7 @@ class _Seconds(click.ParamType[float]):
     type=click.Path(path_type=Path, file_okay=False),
     help="Keep the log in this folder, and go on there next time.",
 )
-@click.option("--duration", type=_Seconds(), help="Go on for so long (90s, 10m), phases repeating.")
+@click.option("--duration", type=Duration(), help="Go on for so long (90s, 10m), phases repeating.")
 @click.option("--loop", is_flag=True, help="Repeat the phases until Ctrl-C.")
 @click.option("--fast", is_flag=True, help="Phases a quarter as long.")
 @click.option(

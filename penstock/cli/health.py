@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from engine.core.condition import Condition
 from penstock.cli.ending import RunFailed
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ _PROCESSES = Path("/proc")
 def health(file: Path | None) -> None:
     """Say whether the pipeline of FILE is ready: exit code 0, or 1 with the reason.
 
-    Without FILE it is the one that `penstock run` or `penstock demo` runs on this machine, with its port and its
-    environment. Port, TLS and web config are those of the configuration. Where users or certificates are asked for,
+    Without FILE it is the one that `penstock run`, `demo`, `bridge` or `watch` runs on this machine, with its port and
+    its environment. Port, TLS and web config are those of the configuration. Where users or certificates are asked for,
     that the port asks for them is all that can be known, and enough.
     """
     running = _Running(None, None, os.environ) if file is not None else _only_one(_running())
@@ -44,7 +45,7 @@ def health(file: Path | None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Running:
-    """A `penstock run` or `demo` of this machine; of a file that was named, only the environment."""
+    """A `penstock run`, `demo`, `bridge` or `watch` of this machine; of a file that was named, only the environment."""
 
     file: Path | None
     management: ManagementSettings | None
@@ -89,20 +90,31 @@ def _understood(arguments: list[str], environment: Mapping[str, str], here: Path
     """What a command line runs, if it is one of ours."""
     from dataclasses import replace
 
+    from penstock.cli.bridge import bridge
     from penstock.cli.demo import demo
     from penstock.cli.run import run
+    from penstock.cli.watch import watch
     from penstock.settings import ManagementSettings, load_management
 
     for place, (word, wanted) in enumerate(pairwise(arguments[:5])):
-        command = {"run": run, "demo": demo}.get(wanted) if Path(word).name == "penstock" else None
+        command = {"run": run, "demo": demo, "watch": watch}.get(wanted) if Path(word).name == "penstock" else None
+        rest = arguments[place + 2 :]
+        if Path(word).name == "penstock" and wanted == "bridge" and rest:
+            command, rest = bridge.commands.get(rest[0]), rest[1:]
         if command is None:
             continue
         try:
-            options = command.make_context(command.name, arguments[place + 2 :], resilient_parsing=True).params
+            options = command.make_context(command.name, rest, resilient_parsing=True).params
         except click.ClickException:
             return None
-        if command is demo:
-            return _Running(None, ManagementSettings(host=options["host"], port=options["port"]), environment)
+        if command is not run:
+            web_config = options.get("web_config")
+            where = ManagementSettings(
+                host=options["host"],
+                port=options["port"],
+                web_config=None if web_config is None else here / web_config,
+            )
+            return _Running(None, where, environment)
         if options["file"] is None:
             return None
         file = here / options["file"]
@@ -150,8 +162,14 @@ def _asked(management: ManagementSettings) -> str:
 
 
 def _reason(body: bytes) -> str:
+    """With the worst that is the case, where anything is."""
     try:
         said = msgspec.json.decode(body)
-        return str(said["details"]["reason"] if "details" in said else said["detail"])
+        if "details" not in said:
+            return str(said["detail"])
+        details = said["details"]
+        condition, reason = details.get("condition", Condition.FINE), str(details["reason"])
+        found = details.get("findings", [reason])[0]
+        return reason if condition == Condition.FINE or found == reason else f"{reason}; {condition}: {found}"
     except (msgspec.DecodeError, KeyError, TypeError):
         return ""

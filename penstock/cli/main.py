@@ -12,6 +12,7 @@ from engine.runtime.arenas import keep_few_arenas
 from exporter.build import gil_word, python_version
 from exporter.descriptors import raise_limit
 from penstock.cli.back_pressure import back_pressure
+from penstock.cli.bridge import bridge
 from penstock.cli.check import check
 from penstock.cli.dashboards import dashboards
 from penstock.cli.demo import demo
@@ -20,9 +21,11 @@ from penstock.cli.exporters import exporters
 from penstock.cli.flow_control import flow_control
 from penstock.cli.health import health
 from penstock.cli.log import log
+from penstock.cli.new import new
 from penstock.cli.rejects import rejects
 from penstock.cli.run import run
 from penstock.cli.simulate import simulate
+from penstock.cli.watch import watch
 
 
 @click.group(
@@ -44,6 +47,7 @@ def commands(context: click.Context) -> None:
 
 
 commands.add_command(demo)
+commands.add_command(new)
 commands.add_command(run)
 commands.add_command(check)
 commands.add_command(flow_control)
@@ -53,6 +57,8 @@ commands.add_command(exporters)
 commands.add_command(health)
 commands.add_command(rejects)
 commands.add_command(log)
+commands.add_command(bridge)
+commands.add_command(watch)
 commands.add_command(dashboards)
 
 

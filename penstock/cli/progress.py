@@ -1,4 +1,4 @@
-"""How far the sources of a run are: a bar with rate and time left, as long as a terminal looks on."""
+"""How far the sources of a run are, with rate and time left, and how it is; as long as a terminal looks on."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.filesize import decimal
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
+from engine.core.condition import condition_of
 from engine.core.durations import format_duration
-from engine.core.snapshot import EngineSnapshot, InputSnapshot, TaskSnapshot
+from engine.core.snapshot import EngineSnapshot, InputSnapshot, TaskSnapshot, grown
+from penstock.cli.condition import word
 
 _NS_PER_SECOND = 1_000_000_000
 # Long enough for a rate that can be read.
@@ -66,8 +69,8 @@ def _log_above() -> Iterator[None]:
                 handler.setStream(stream)
 
 
-def bars(before: EngineSnapshot, now: EngineSnapshot) -> Table:
-    """A row for each source that says how far it is, with what it did between the two snapshots."""
+def bars(before: EngineSnapshot, now: EngineSnapshot) -> Group:
+    """A row for each source that says how far it is, with what it did between the two snapshots; below, how it is."""
     table = Table.grid(padding=(0, 2))
     seconds = (now.taken_monotonic_ns - before.taken_monotonic_ns) / _NS_PER_SECOND
     known = {task.vertex_id: task for task in before.tasks}
@@ -75,13 +78,19 @@ def bars(before: EngineSnapshot, now: EngineSnapshot) -> Table:
         if task.input is not None:
             bar, text = _row(known.get(task.vertex_id, task), task, task.input, seconds)
             table.add_row(task.task, bar, text)
-    return table
+    found = condition_of(now)
+    # Of one line, whatever it has to say: what is drawn below the log must not jump.
+    return Group(table, Text.assemble(word(found.condition), f" {found.text}", overflow="ellipsis", no_wrap=True))
 
 
 def _row(
     before: TaskSnapshot, task: TaskSnapshot, known: InputSnapshot, seconds: float
 ) -> tuple[ProgressBar | str, str]:
-    lines = f"{(task.records_in - before.records_in) / seconds:,.0f} lines/s" if seconds > 0 else ""
+    rate = grown(before.records_in, task.records_in) / seconds if seconds > 0 else None
+    if known.position_bytes is None:
+        where = "" if known.lag_records is None else f"{known.lag_records:,} messages behind the end, "
+        return "", f"{where}offset {known.offset:,}, {'' if rate is None else f'{rate:,.0f} messages/s'}"
+    lines = "" if rate is None else f"{rate:,.0f} lines/s"
     if known.size_bytes is None:
         where = f"line {known.offset:,}"
         if known.lag_bytes is not None:
@@ -93,8 +102,10 @@ def _row(
 
 
 def _left(before: TaskSnapshot, known: InputSnapshot, seconds: float) -> str:
-    read = known.position_bytes - (before.input.position_bytes if before.input is not None else 0)
-    if known.size_bytes is None or read <= 0 or seconds <= 0:
+    if known.size_bytes is None or known.position_bytes is None or seconds <= 0:
+        return ""
+    read = known.position_bytes - (0 if before.input is None else before.input.position_bytes or 0)
+    if read <= 0:
         return ""
     left_seconds = round((known.size_bytes - known.position_bytes) * seconds / read)
     return f", {format_duration(left_seconds * _NS_PER_SECOND)} left"

@@ -9,7 +9,7 @@ from engine.core.snapshot import EngineSnapshot, Outcome, VertexKind
 
 def summary(snapshot: EngineSnapshot, seconds: float) -> str:
     """`flights: 27,004 read, 53,402 processed, 53,410 exported, 0 rejected in 17.3 s (…)`."""
-    read = sum(task.records_out for task in snapshot.tasks if task.kind is VertexKind.SOURCE)
+    read = sum(task.records_out or 0 for task in snapshot.tasks if task.kind is VertexKind.SOURCE)
     processed = sum(sum(partition.processing_duration.counts) for partition in snapshot.partitions)
     by_task = rejected(snapshot)
     named = f" ({', '.join(f'{task} {count:,}' for task, count in by_task.items())})" if by_task else ""

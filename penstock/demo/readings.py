@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from engine.core.clock import NS_PER_SECOND
-from engine.core.snapshot import EngineSnapshot, Outcome, PartitionSnapshot, TaskSnapshot, VertexKind
+from engine.core.condition import Condition, condition_of
+from engine.core.snapshot import EngineSnapshot, Outcome, PartitionSnapshot, TaskSnapshot, VertexKind, grown
 
 
 class TaskWord(StrEnum):
@@ -63,6 +64,8 @@ class Readings:
     tasks: tuple[TaskReading, ...]
     # Whom the engine blames, one sentence; None while nobody is held back.
     blame: str | None
+    # How it is, in a word: the worst that is the case.
+    condition: Condition
 
     @property
     def throttled_partitions(self) -> tuple[int, ...]:
@@ -84,12 +87,13 @@ def readings(before: EngineSnapshot, now: EngineSnapshot) -> Readings:
         partitions=tuple(map(_partition, now.partitions)),
         tasks=_tasks(before, now, seconds),
         blame=_blame(now),
+        condition=condition_of(now).condition,
     )
 
 
 def flights_read(snapshot: EngineSnapshot) -> int:
     """What the sources have handed on since the start."""
-    return sum(task.records_out for task in snapshot.tasks if task.kind is VertexKind.SOURCE)
+    return sum(task.records_out or 0 for task in snapshot.tasks if task.kind is VertexKind.SOURCE)
 
 
 def records_written(snapshot: EngineSnapshot) -> int:
@@ -134,8 +138,8 @@ def _tasks(before: EngineSnapshot, now: EngineSnapshot, seconds: float) -> tuple
 
 def _task(pairs: list[tuple[TaskSnapshot, TaskSnapshot]], seconds: float, *, is_bottleneck: bool) -> TaskReading:
     back_pressured, busy, idle = max(_shares(old, new) for old, new in pairs)
-    records_in = sum(new.records_in - old.records_in for old, new in pairs)
-    records_out = sum(new.records_out - old.records_out for old, new in pairs)
+    records_in = sum(grown(old.records_in, new.records_in) for old, new in pairs)
+    records_out = sum(grown(old.records_out, new.records_out) for old, new in pairs)
     return TaskReading(
         task=pairs[0][1].task,
         subtasks=len(pairs),
@@ -151,8 +155,8 @@ def _task(pairs: list[tuple[TaskSnapshot, TaskSnapshot]], seconds: float, *, is_
 def _shares(old: TaskSnapshot, new: TaskSnapshot) -> tuple[float, float, float]:
     """Back-pressured, busy, idle: in this order the greatest of them is the most troubled subtask."""
     back_pressured = sum(new.back_pressured_ns.values()) - sum(old.back_pressured_ns.values())
-    busy = new.busy_ns - old.busy_ns
-    idle = new.idle_ns - old.idle_ns
+    busy = grown(old.busy_ns, new.busy_ns)
+    idle = grown(old.idle_ns, new.idle_ns)
     total = back_pressured + busy + idle
     return (back_pressured / total, busy / total, idle / total) if total > 0 else (0.0, 0.0, 0.0)
 

@@ -10,6 +10,7 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.table import Table
 from rich.text import Text
 
+from penstock.cli.condition import word
 from penstock.demo.bars import Bar, Part
 from penstock.demo.readings import PartitionReading, Readings, TaskReading, TaskWord
 from penstock.demo.timeline import Moment
@@ -70,7 +71,7 @@ def _title(now: Readings, moment: Moment) -> RenderableType:
     line.add_column(justify="right")
     again = f", round {moment.round}" if moment.round > 1 else ""
     line.add_row(
-        Text.assemble(("Penstock", "bold cyan"), " demo: ", now.pipeline),
+        Text.assemble(("Penstock", "bold cyan"), " demo: ", now.pipeline, "  ", word(now.condition)),
         Text(f"phase {moment.number} of {moment.phases}{again}   {clock_time(moment.total_seconds)}", style=_LABEL),
     )
     return line

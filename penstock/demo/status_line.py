@@ -8,10 +8,11 @@ from penstock.demo.words import clock_time, whole
 
 
 def status_line(now: Readings, moment: Moment) -> str:
-    """`1:05  throttled  read 96/s  written 410/s  exported 498/s p1 backlog 5,120/8,000 limit 391/1,000 THROTTLED …`"""
+    """`1:05  throttled  [refusing]  read 96/s  written 410/s  exported 498/s  p1 backlog 5,120/8,000 …`"""
     parts = [
         f"{clock_time(moment.total_seconds):>5}",
         f"{moment.phase.name:13}",
+        f"[{now.condition.words}]",
         f"read {whole(now.read_per_second)}/s",
         f"written {whole(now.written_per_second)}/s",
         f"exported {whole(now.exported_per_second)}/s",

@@ -82,6 +82,12 @@ class Composer:
         if section.key is not None:
             key = section.key
             pipeline.key_by(self._key_function(key, (*at, "key")) if ":" in key else key)
+        elif section.partitions > 1 and section.sources:
+            raise Mistake(
+                self.place((*at, "key")),
+                f"is missing: with {section.partitions} partitions it says which of them a record goes to; name a "
+                "field of the value, or a function (module:function)",
+            )
         if section.processor is not None:
             self._add_processor(pipeline, section.processor, (*at, "processor"))
         kinds = ExporterKinds(self, self.default_cluster)

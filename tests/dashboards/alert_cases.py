@@ -91,6 +91,29 @@ CASES = (
         ended=75,
     ),
     Case(
+        alert="PenstockKafkaUnreachable",
+        severity="page",
+        values={f"penstock_kafka_up{{{PARTITION}}}": "1x30 0x30 1x60"},
+        silent=30,
+        fires=35,
+        ended=75,
+    ),
+    Case(
+        alert="PenstockKafkaFenced",
+        values={f'penstock_kafka_fenced_total{{{PARTITION}, reason="timeout"}}': "0x30 1+1x30 31x60"},
+        # Three in ten minutes may be.
+        silent=33,
+        fires=45,
+        ended=80,
+    ),
+    Case(
+        alert="PenstockRestoreLong",
+        values={f"penstock_restore_remaining_rows{{{PARTITION}}}": "0x10 2e6-1e4x40 0x60"},
+        silent=20,
+        fires=25,
+        ended=65,
+    ),
+    Case(
         alert="PenstockMissing",
         values={f'penstock_build_info{{{PIPELINE}, version="1", python_version="3.11", gil="enabled"}}': "_x40 1x60"},
         silent=8,

@@ -13,7 +13,7 @@ from engine.core.clock import ManualClock
 from engine.core.snapshot import EngineSnapshot, HistogramSnapshot
 from exporter.catalogue import AnyMetric, Kind, metrics
 from exporter.scraper import Family, Scraper
-from tests.support.prometheus import program
+from tests.support.programs import program
 
 JOB = "penstock"
 INSTANCE = "engine:9600"

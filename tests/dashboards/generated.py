@@ -15,10 +15,17 @@ DASHBOARDS: dict[str, Json] = {
 }
 
 
+def opened(dashboard: Json) -> Iterator[Json]:
+    """Headings and panels, top to bottom, as they are with every heading unfolded."""
+    for panel in dashboard["panels"]:
+        yield panel
+        yield from panel.get("panels", ())
+
+
 def panels() -> Iterator[tuple[str, Json]]:
     """Every panel with the uid of its board, rows left out."""
     for uid, dashboard in DASHBOARDS.items():
-        for panel in dashboard["panels"]:
+        for panel in opened(dashboard):
             if panel["type"] != "row":
                 yield uid, panel
 

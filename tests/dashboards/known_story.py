@@ -9,15 +9,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from engine.core.clock import NS_PER_SECOND, ManualClock
+from engine.core.identity import stable_id
 from engine.core.pause import Pause
 from engine.core.records import WriteSource
 from engine.core.snapshot import (
+    BackPressureSnapshot,
+    ByHand,
     EngineSnapshot,
     EngineState,
     ExporterState,
     HistogramSnapshot,
     Outcome,
     PartitionSnapshot,
+    TaskSnapshot,
+    VertexKind,
+    VertexSnapshot,
 )
 from exporter.scraper import Family, Scraper
 from tests.support import snapshots
@@ -71,22 +77,64 @@ TRUTH = (
     *(Throttle("flights", 2, *times) for times in _ON_2),
     *(Throttle("orders", 1, *times) for times in _OF_ORDERS),
 )
+VERTICES = tuple(
+    VertexSnapshot(vertex_id=stable_id("story", name), task=name, kind=kind, parallelism=1)
+    for name, kind in (("lines", VertexKind.SOURCE), ("audit", VertexKind.EXPORTER))
+)
 PAUSED = (2400.0, 2700.0)
 RETRYING = (1300.0, 1360.0)
 REFUSED = (2600.0, 2605.0)
+REFUSED_PER_SECOND = 100.0
+# Of orders: limits set by hand, values put aside.
+BY_HAND = (700.0, 900.0)
+REJECTED = (740.0, 780.0)
+REJECTED_PER_SECOND = 2.0
+WRITTEN_PER_SECOND = EXPORTED_PER_SECOND = 1000.0
+BUSY_SHARE = 0.4
+DISK_FREE = 10**10
+
+
+def life_at(pipeline: str, at: float) -> Life | None:
+    """None while it is dead."""
+    return next((life for life in LIVES if life.pipeline == pipeline and life.begin <= at < life.end), None)
+
+
+def is_throttled(pipeline: str, partition: int, at: float) -> bool:
+    return any((t.pipeline, t.partition) == (pipeline, partition) and t.begin <= at < t.end for t in TRUTH)
+
+
+def is_within(times: tuple[float, float], at: float) -> bool:
+    return times[0] <= at < times[1]
+
+
+def is_paused(pipeline: str, at: float) -> bool:
+    return pipeline == "flights" and is_within(PAUSED, at)
+
+
+def is_retrying(pipeline: str, at: float) -> bool:
+    return pipeline == "flights" and is_within(RETRYING, at)
+
+
+def backlog_at(pipeline: str, partition: int, at: float) -> int:
+    return 80_000 if is_throttled(pipeline, partition, at) or is_paused(pipeline, at) else 500
+
+
+def since(times: tuple[float, float], at: float) -> float:
+    """How much of it is over."""
+    return max(0.0, min(at, times[1]) - times[0])
 
 
 def condition_at(pipeline: str, at: float) -> str:
     """What an operator has to be told, by the story and not by any snapshot."""
-    life = next((life for life in LIVES if life.pipeline == pipeline and life.begin <= at < life.end), None)
+    life = life_at(pipeline, at)
     flights = pipeline == "flights"
     told = {
         "down": life is None,
         "stopping": life is not None and at >= life.end - life.stopping,
         "refusing": flights and REFUSED[0] <= at <= REFUSED[1] + 10,
         "throttled": any(t.pipeline == pipeline and t.begin <= at < t.end for t in TRUTH),
-        "exporter_retrying": flights and RETRYING[0] <= at < RETRYING[1],
-        "exporter_paused": flights and PAUSED[0] <= at < PAUSED[1],
+        "exporter_retrying": is_retrying(pipeline, at),
+        "exporter_paused": is_paused(pipeline, at),
         "fine": True,
     }
     return next(word for word, holds in told.items() if holds)
@@ -97,13 +145,37 @@ def snapshot_at(life: Life, start: float, at: float) -> EngineSnapshot:
     taken = round((start + at) * NS_PER_SECOND)
     partitions = tuple(_partition(life, number, start, at, taken) for number in range(1, life.partitions + 1))
     whole = snapshots.engine_snapshot(partitions=partitions)
+    is_blamed = any(p.flow.throttled for p in partitions) or _is_held(life.pipeline, at)
     return replace(
         whole,
+        vertices=VERTICES,
+        tasks=(_source(life, at, is_held_back=any(p.flow.throttled for p in partitions)),),
+        bottleneck="audit" if is_blamed else None,
         pipeline=life.pipeline,
         state=EngineState.STOPPING if at >= life.end - life.stopping else EngineState.RUNNING,
         started_wall_ns=round((start + life.begin) * NS_PER_SECOND),
         taken_wall_ns=taken,
         taken_monotonic_ns=taken,
+    )
+
+
+def _is_held(pipeline: str, at: float) -> bool:
+    return is_paused(pipeline, at) or is_retrying(pipeline, at)
+
+
+def _source(life: Life, at: float, *, is_held_back: bool) -> TaskSnapshot:
+    """Busy in a fixed share of its time; what it puts aside is told where somebody does."""
+    busy_ns = round((at - life.begin) * BUSY_SHARE * NS_PER_SECOND)
+    ratio = 0.9 if is_held_back else 0.0
+    rejected = round(since(REJECTED, at) * REJECTED_PER_SECOND) if life.pipeline == "orders" else 0
+    return snapshots.task(
+        "lines",
+        vertex_id=stable_id("story", "lines"),
+        kind=VertexKind.SOURCE,
+        busy_ns=busy_ns,
+        idle_ns=round((at - life.begin) * NS_PER_SECOND) - busy_ns,
+        rejected={"error": rejected},
+        back_pressure=BackPressureSnapshot(ratio=ratio, samples=100, level="high" if is_held_back else "ok"),
     )
 
 
@@ -113,18 +185,18 @@ def _partition(life: Life, number: int, start: float, at: float, taken: int) -> 
         for t in TRUTH
         if (t.pipeline, t.partition) == (life.pipeline, number) and life.begin <= t.begin <= at < life.end
     ]
-    throttled = any(t.begin <= at < t.end for t in own)
+    throttled = is_throttled(life.pipeline, number, at)
     flights = life.pipeline == "flights"
-    paused = flights and PAUSED[0] <= at < PAUSED[1]
-    retrying = flights and RETRYING[0] <= at < RETRYING[1]
-    backlog = 80_000 if throttled or paused else 500
+    paused, retrying = is_paused(life.pipeline, at), is_retrying(life.pipeline, at)
+    backlog = backlog_at(life.pipeline, number, at)
     state = ExporterState.PAUSED if paused else ExporterState.RETRYING if retrying else ExporterState.EXPORTING
     # Writing and exporting never end, so that rates have something to say.
-    written = int((at - life.begin) * 1000) + 100_000
+    written = int((at - life.begin) * WRITTEN_PER_SECOND) + 100_000
     refused_ns = None
     if flights and at >= REFUSED[0]:
         refused_ns = round((start + min(at, REFUSED[1])) * NS_PER_SECOND)
-    refused = int(max(0.0, min(at, REFUSED[1]) - REFUSED[0]) * 100) if flights else 0
+    refused = int(since(REFUSED, at) * REFUSED_PER_SECOND) if flights else 0
+    overridden = life.pipeline == "orders" and is_within(BY_HAND, at)
     flow = snapshots.flow(
         writes={
             (WriteSource.USER_COMMAND, Outcome.ACCEPTED): written,
@@ -141,6 +213,7 @@ def _partition(life: Life, number: int, start: float, at: float, taken: int) -> 
         acceptable_backlog_records=ACCEPTABLE,
         exporting_rate_per_second=1000.0,
         partition_load_ratio=0.25,
+        overridden=overridden,
     )
     pause = Pause(since_wall_ns=round((start + PAUSED[0]) * NS_PER_SECOND), by="alice") if paused else None
     exporter = snapshots.record_exporter(
@@ -148,7 +221,7 @@ def _partition(life: Life, number: int, start: float, at: float, taken: int) -> 
         state=state,
         acknowledged_position=written - backlog,
         backlog_records=backlog,
-        exported_records=written - backlog,
+        exported_records=int((at - life.begin) * EXPORTED_PER_SECOND),
         oldest_unexported_wall_ns=taken - backlog // 1000 * NS_PER_SECOND,
         pause=pause,
     )
@@ -160,7 +233,14 @@ def _partition(life: Life, number: int, start: float, at: float, taken: int) -> 
         oldest_unexported_wall_ns=taken - backlog // 1000 * NS_PER_SECOND,
         flow=flow,
         exporters=(exporter,),
-        disk_free_bytes=10**10,
+        disk_free_bytes=DISK_FREE,
+        by_hand=ByHand(
+            since_wall_ns=round((start + BY_HAND[0]) * NS_PER_SECOND),
+            until_wall_ns=round((start + BY_HAND[1]) * NS_PER_SECOND),
+            by="bob",
+        )
+        if overridden
+        else None,
     )
 
 

@@ -17,10 +17,14 @@ from engine.core.records import WriteSource
 from engine.core.snapshot import (
     BackPressureSnapshot,
     BlockReason,
+    BrokerSnapshot,
+    ByHand,
+    ClusterSnapshot,
     EngineSnapshot,
     ExporterState,
     GatewaySnapshot,
     HistogramSnapshot,
+    InputSnapshot,
     Outcome,
     PartitionSnapshot,
     TaskSnapshot,
@@ -43,6 +47,8 @@ HOUR = 3600
 SLOW_EXPORTER = {1: (600, 1080), 2: (2760, 2880)}
 SLOW_EXPORTED = {1: 700.0, 2: 300.0}
 SLOW_PROCESSOR = (1740, 2160)
+# From when on the limits of partition 2 are set by hand, for longer than the run lasts.
+BY_HAND_FROM = 3300
 
 VERTICES = (
     ("flights", VertexKind.SOURCE, 1),
@@ -269,6 +275,7 @@ class ScriptedRun:
             requests_in_flight=round(p.in_flight),
             waiting_writers=2 if p.throttled else 0,
             ramp_up_rate_per_second=1333.0 if at < 60 else None,
+            overridden=p.number == 2 and at >= BY_HAND_FROM,
             **rates,
         )
         exporters = tuple(
@@ -302,6 +309,25 @@ class ScriptedRun:
             append_failures={"disk_full": 0, "io_error": 0},
             outbox_records=40 if p.throttled else 0,
             disk_free_bytes=40_000_000_000 - at * 1_000_000,
+            cluster=ClusterSnapshot(
+                is_up=True,
+                commit_duration=p.append.snapshot(),
+                transactions={"committed": at * 20, "aborted": at // 300, "unknown": at // 900},
+                fenced={"taken_over": 0, "timeout": at // 1800},
+                restored_rows=4_625,
+                restore_seconds=1.6,
+                brokers={
+                    broker: BrokerSnapshot(rtt_seconds=0.002 * broker, throttle_seconds=0.0) for broker in (1, 2, 3)
+                },
+            ),
+            opened_wall_ns=self._start * NS_PER_SECOND,
+            by_hand=ByHand(
+                since_wall_ns=(self._start + BY_HAND_FROM) * NS_PER_SECOND,
+                until_wall_ns=(self._start + HOUR + 600) * NS_PER_SECOND,
+                by="alice",
+            )
+            if p.number == 2 and at >= BY_HAND_FROM
+            else None,
         )
 
     def _task(self, name: str, kind: VertexKind, subtask: int, at: int) -> TaskSnapshot:
@@ -323,5 +349,14 @@ class ScriptedRun:
             rejected={"error": at // 300} if name == "parse" else {},
             buffers_in_use=(8 if now > 0.5 else 2) if pooled else None,
             buffers=8 if pooled else None,
+            input=InputSnapshot(
+                position_bytes=40 * records,
+                size_bytes=40 * records + 4_000_000,
+                lag_bytes=16_000 if now > 0.5 else 120,
+                lag_records=400 if now > 0.5 else 3,
+                offset=records,
+            )
+            if kind is VertexKind.SOURCE
+            else None,
             back_pressure=BackPressureSnapshot(ratio=ratio, samples=100, level=level),
         )

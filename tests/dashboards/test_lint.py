@@ -17,7 +17,7 @@ from exporter.catalogue import (
     metric_of_sample,
 )
 from tests.dashboards import promql_text
-from tests.dashboards.generated import DASHBOARDS, EXPRESSIONS, PANELS, Json, named
+from tests.dashboards.generated import DASHBOARDS, EXPRESSIONS, PANELS, Json, named, opened
 
 EACH_DASHBOARD = pytest.mark.parametrize("dashboard", DASHBOARDS.values(), ids=DASHBOARDS)
 EACH_PANEL = pytest.mark.parametrize(("board", "panel"), PANELS, ids=map(named, PANELS))
@@ -27,7 +27,20 @@ EACH_EXPRESSION = pytest.mark.parametrize(
 
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 # Ids of Grafana's own list of units.
-UNITS = {"short", "none", "s", "suffix:s", "bytes", "percentunit", "recps", "eps", "reqps", "bool_on_off"}
+UNITS = {
+    "short",
+    "none",
+    "s",
+    "suffix:s",
+    "bytes",
+    "percentunit",
+    "recps",
+    "eps",
+    "reqps",
+    "bool_on_off",
+    "dateTimeAsIsoNoDateIfToday",
+    "string",
+}
 
 
 def variable(dashboard: Json, name: str) -> Json:
@@ -79,7 +92,7 @@ def test_a_variable_is_asked_again_when_the_range_changes_and_begins_at_all(dash
 
 @EACH_DASHBOARD
 def test_every_variable_is_used_and_every_used_one_exists(dashboard: Json) -> None:
-    text = [t["expr"] for p in dashboard["panels"] if p["type"] != "row" for t in p["targets"]]
+    text = [t["expr"] for p in opened(dashboard) if p["type"] != "row" for t in p["targets"]]
     text += [annotation["expr"] for annotation in dashboard["annotations"]["list"]]
     text += [v["definition"] for v in dashboard["templating"]["list"][1:]]
     used = {name for expression in text for name in re.findall(r"\$\{?(\w+)", expression) if not name.startswith("__")}
@@ -123,17 +136,23 @@ def test_boards_are_linked_to_one_another_with_range_and_choices_kept(dashboard:
 
 @EACH_DASHBOARD
 def test_ids_are_unique_and_panels_neither_overlap_nor_leave_the_columns(dashboard: Json) -> None:
-    ids = [panel["id"] for panel in dashboard["panels"]]
+    ids = [panel["id"] for panel in opened(dashboard)]
     assert len(ids) == len(set(ids))
     cells = [
         (x, y)
-        for panel in dashboard["panels"]
+        for panel in opened(dashboard)
         for place in [panel["gridPos"]]
         for x in range(place["x"], place["x"] + place["w"])
         for y in range(place["y"], place["y"] + place["h"])
     ]
     assert len(cells) == len(set(cells))
     assert all(0 <= x < COLUMNS for x, _ in cells)
+
+
+@EACH_DASHBOARD
+def test_what_is_folded_stands_last(dashboard: Json) -> None:
+    folded = [panel["type"] == "row" and panel["collapsed"] for panel in dashboard["panels"]]
+    assert folded == sorted(folded)
 
 
 @EACH_PANEL
@@ -342,6 +361,14 @@ def test_yellow_means_throttled_and_nothing_else_on_a_time_panel(board: str, pan
 
 
 @EACH_PANEL
+def test_an_axis_of_shares_has_more_than_its_ends(board: str, panel: Json) -> None:
+    # Without decimals Grafana draws whole numbers alone, and of a share these are 0 % and 100 %.
+    defaults = panel["fieldConfig"]["defaults"]
+    if panel["type"] == "timeseries" and defaults["unit"] == "percentunit":
+        assert "decimals" not in defaults
+
+
+@EACH_PANEL
 def test_a_line_is_never_a_mere_yes_or_no(board: str, panel: Json) -> None:
     # A comparison that says 1 or 0 hides the rate that it was made of; words and strips say such things.
     if panel["type"] == "timeseries":
@@ -381,7 +408,7 @@ def test_the_levels_of_back_pressure_are_those_of_the_catalogue() -> None:
 
 def test_flow_control_has_the_documented_rows_and_panels() -> None:
     rows: dict[str, list[str]] = {}
-    for panel in DASHBOARDS["penstock-flow-control"]["panels"]:
+    for panel in opened(DASHBOARDS["penstock-flow-control"]):
         if panel["type"] == "row":
             rows[panel["title"]] = []
         elif rows:

@@ -17,8 +17,8 @@ from dashboards.rules import ALERT_GROUPS, RECORDING_GROUPS, Alert, RecordingRul
 from exporter.catalogue import Kind, metric_of_sample
 from tests.dashboards import promql_text
 from tests.dashboards.alert_cases import CASES, EXPORTER, PARTITION, PIPELINE, TARGET, Case
-from tests.dashboards.generated import DASHBOARDS
-from tests.support.prometheus import program
+from tests.dashboards.generated import DASHBOARDS, opened
+from tests.support.programs import program
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((GENERATED / "prometheus").glob("*.yml"))
@@ -320,7 +320,7 @@ def test_a_runbook_names_only_metrics_and_pages_that_exist(page: Path) -> None:
 @pytest.mark.parametrize("page", sorted((ROOT / RUNBOOKS).glob("*.md")), ids=lambda page: page.stem)
 def test_a_runbook_names_only_boards_and_panels_that_exist(page: Path) -> None:
     boards = {dashboard["title"].removeprefix("Penstock: ") for dashboard in DASHBOARDS.values()}
-    panels = {panel["title"] for dashboard in DASHBOARDS.values() for panel in dashboard["panels"]}
+    panels = {panel["title"] for dashboard in DASHBOARDS.values() for panel in opened(dashboard)}
     # A page of Prometheus itself.
     known = boards | panels | {"Targets"}
     text = page.read_text(encoding="utf-8")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.dashboards import promql_text
-from tests.dashboards.generated import DASHBOARDS, PANELS, Json, named
+from tests.dashboards.generated import DASHBOARDS, PANELS, Json, named, opened
 
 BANDED = [(uid, panel) for uid, panel in PANELS if any(t["refId"] == "BAND" for t in panel["targets"])]
 EACH_BANDED = pytest.mark.parametrize(("board", "panel"), BANDED, ids=map(named, BANDED))
@@ -67,7 +67,7 @@ def test_the_annotation_leaves_out_just_the_panels_that_shade_for_themselves_or_
     found = annotation(dashboard)["filter"]
     left_out = {
         panel["id"]
-        for panel in dashboard["panels"]
+        for panel in opened(dashboard)
         if panel["type"] in ("stat", "gauge", "table") or any(t["refId"] == "BAND" for t in panel.get("targets", []))
     }
     assert found["exclude"] is True

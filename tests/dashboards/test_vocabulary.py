@@ -10,7 +10,7 @@ from dashboards.boards import BOARDS, flow_control
 from dashboards.grafana import dashboard
 from dashboards.vocabulary import PENSTOCK, Vocabulary
 from tests.dashboards import promql_text
-from tests.dashboards.generated import DASHBOARDS
+from tests.dashboards.generated import DASHBOARDS, opened
 
 # A part of what Zeebe's brokers call the same things.
 ZEEBE = Vocabulary(
@@ -52,13 +52,13 @@ def test_legends_and_links_name_the_other_labels() -> None:
 
 def test_a_board_shows_what_the_other_system_knows_and_nothing_else() -> None:
     drawn: Any = dashboard(flow_control.BOARD, ZEEBE)
-    titles = [panel["title"] for panel in drawn["panels"]]
+    titles = [panel["title"] for panel in opened(drawn)]
     assert "Accepted writes by source" in titles
     assert "Write rate limits" in titles
     assert "Exporting backlog" not in titles
     named = {
         seen.name
-        for panel in drawn["panels"]
+        for panel in opened(drawn)
         for target in panel.get("targets", [])
         for seen in promql_text.selectors(target["expr"])
     }

@@ -24,7 +24,7 @@ from engine.exporting.retry import RetryPolicy
 from exporter.management import ManagementServer
 from tests.support.pipelines import CollectingExporter, ListSource
 from tests.support.targets.http_target import BulkTarget, LineTarget, Posted, Reply, bulk_target, line_target
-from tests.support.targets.postgres_server import PROGRAMS, PostgresServer, postgres_server
+from tests.support.targets.postgres_server import MISSING, PostgresServer, postgres_server
 from tests.support.waiting import WAIT_SECONDS, wait_until
 
 RECORDS = 4000
@@ -39,7 +39,7 @@ THROTTLING = ThrottlingSettings(
     measurement_window_ns=500 * NS_PER_MS,
     measurement_resolution_ns=50 * NS_PER_MS,
 )
-with_postgres = pytest.mark.skipif(PROGRAMS is None, reason="PostgreSQL is not installed")
+with_postgres = pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
 
 
 @dataclass

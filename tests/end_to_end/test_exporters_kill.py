@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.targets.http_target import BulkTarget, LineTarget, bulk_target, line_target
-from tests.support.targets.postgres_server import PROGRAMS, PostgresServer, postgres_server
+from tests.support.targets.postgres_server import MISSING, PostgresServer, postgres_server
 
-pytestmark = [pytest.mark.real, pytest.mark.skipif(PROGRAMS is None, reason="PostgreSQL is not installed")]
+pytestmark = [pytest.mark.real, pytest.mark.skipif(MISSING is not None, reason=str(MISSING))]
 
 SEED = int(os.environ.get("TEST_SEED", random.SystemRandom().randrange(10**6)))
 ROUNDS = int(os.environ.get("TEST_KILLS", "4"))

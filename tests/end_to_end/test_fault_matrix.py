@@ -30,7 +30,7 @@ from engine.exporting.protocol import ExporterFactory
 from engine.exporting.retry import RetryPolicy
 from tests.support.pipelines import ListSource
 from tests.support.targets.http_target import Behaviour, HttpTarget, Posted, Reply, bulk_target, line_target
-from tests.support.targets.postgres_server import PROGRAMS, PostgresServer, postgres_server
+from tests.support.targets.postgres_server import MISSING, PostgresServer, postgres_server
 from tests.support.waiting import WAIT_SECONDS, wait_until
 
 PAGE = Path(__file__).parents[2] / "docs/exporters.md"
@@ -350,8 +350,8 @@ def _said(error: str) -> str:
 @pytest.mark.real
 @pytest.mark.parametrize(("exporter", "fault"), MATRIX)
 def test_nothing_is_lost_whatever_the_target_does(exporter: str, fault: str, tmp_path: Path) -> None:
-    if exporter == "postgres" and PROGRAMS is None:
-        pytest.skip("PostgreSQL is not installed")
+    if exporter == "postgres" and MISSING is not None:
+        pytest.skip(MISSING)
     seen = row(exporter, fault, tmp_path)
     cells = [cell.strip() for cell in seen.strip("|").split("|")]
     assert cells[2] == "0", "nothing is lost"

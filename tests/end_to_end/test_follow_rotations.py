@@ -40,7 +40,7 @@ def test_every_line_comes_once_whenever_the_reader_is_killed(way: str, tmp_path:
     out = tmp_path / "out.ndjson"
     writer.write(5)
     # What is rotated before the first look is never seen.
-    _until_read(writer, out)
+    _until_read([writer], writer.shown, out)
     for _ in range(max(1, ROUNDS // len(WAYS))):
         reader = started(writer.shown, out)
         try:
@@ -53,18 +53,56 @@ def test_every_line_comes_once_whenever_the_reader_is_killed(way: str, tmp_path:
             reader.wait()
         for _ in range(made.randrange(4)):
             _act(writer, made)
-    _until_read(writer, out)
+    _until_read([writer], writer.shown, out)
     writer.close()
     numbers = [int(line.split()[1]) for line in lines_of(out)]
     assert numbers == list(range(writer.written))
 
 
-def _until_read(writer: LogWriter, out: Path) -> None:
-    reader = started(writer.shown, out)
+@pytest.mark.timeout(60 + 20 * ROUNDS)
+def test_every_line_of_all_logs_of_a_pattern_comes_once_and_new_ones_join(tmp_path: Path) -> None:
+    made = random.Random(f"{SEED} pattern")
+    print(f"TEST_SEED={SEED}")
+    # The pattern matches most of what rotation makes.
+    pattern, out = tmp_path / "*" / "app*log*", tmp_path / "out.ndjson"
+    ways = [way for way in WAYS if way != "pods"]
+    made.shuffle(ways)
+    writers: list[LogWriter] = []
+    for round_ in range(max(len(ways), ROUNDS // 2)):
+        if ways and round_ % 2 == 0:
+            way = ways.pop()
+            writers.append(LogWriter(tmp_path / f"{way} logs", way, made.randrange(10**6)))
+            writers[-1].write(5)
+            # What is rotated before the first look is never seen.
+            _until_read(writers, pattern, out)
+        reader = started(pattern, out)
+        try:
+            killed_at = time.monotonic() + made.choice((0.3, 0.5, 1.0)) * made.uniform(0.5, 1.5)
+            while time.monotonic() < killed_at:
+                _act(made.choice(writers), made)
+        finally:
+            reader.kill()
+            reader.wait()
+        for _ in range(made.randrange(4)):
+            _act(made.choice(writers), made)
+    _until_read(writers, pattern, out)
+    for writer in writers:
+        writer.close()
+        assert _numbers(lines_of(out), writer) == list(range(writer.written)), writer.path
+
+
+def _numbers(lines: list[str], writer: LogWriter) -> list[int]:
+    # Behind the way there is filling.
+    return [int(line.split()[1]) for line in lines if line.partition(" of ")[2].rstrip("x") == f"{writer.way} "]
+
+
+def _until_read(writers: list[LogWriter], path: Path, out: Path) -> None:
+    wanted = sum(writer.written for writer in writers)
+    reader = started(path, out)
     try:
         read, deadline = 0, time.monotonic() + WAIT_SECONDS
-        while read < writer.written and time.monotonic() < deadline and reader.poll() is None:
-            PAUSE.wait(0.05)
+        while read < wanted and time.monotonic() < deadline and reader.poll() is None:
+            PAUSE.wait(0.2)
             before, read = read, len(lines_of(out))
             if read > before:
                 # There may be many files to be read.

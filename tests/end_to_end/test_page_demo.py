@@ -143,6 +143,7 @@ def test_every_cell_of_every_view_says_what_the_api_said_at_that_moment(
         assert cells(browser, "#episodes tr") == episode_rows(told["/api/throttling/episodes"])
 
         browser.click("#tab-back-pressure")
+        assert browser.wait_for("document.querySelector('#tasks > .row')")
         assert cells(browser, "#tasks > .row") == task_rows(state)
         for task in state["tasks"]:
             opened = f"#tasks [data-task='{task['id']}'] + .opened"
@@ -170,7 +171,7 @@ def test_the_yellow_band_begins_and_ends_with_the_throttle(demo: Demo, tmp_path:
         assert browser.evaluate(NEWEST_YELLOW) == 0
         # From here on without another click or load.
         demo.stage.set_up(SLOW_EXPORTER)
-        assert browser.wait_for(f"{throttle} === 'throttled'")
+        assert browser.wait_for(f"{throttle}.startsWith('throttled')")
         assert browser.wait_for(f"{NEWEST_YELLOW} > 0.9"), "the band reaches to now"
         assert browser.wait_for("document.querySelector('#episodes .goes-on')"), "the episode is there as it goes on"
         assert browser.wait_for("document.querySelector('.flow-control.is-throttled')"), "the gate is yellow"
@@ -239,5 +240,6 @@ def test_a_killed_engine_turns_the_page_grey_and_a_new_one_brings_it_back(tmp_pa
             since = browser.evaluate(f"heard.returns.slice({returns})")
             assert since, "it came back"
             assert min(since) > killed, "and each time with numbers of the new engine"
-    # What failed in between is all there is to complain about.
-    assert {text for text in browser.complaints if "net::ERR_" not in text} == set()
+    # What failed in between, or came before the new engine was ready, is all there is to complain about.
+    passing = ("net::ERR_", "status of 503")
+    assert {text for text in browser.complaints if not any(each in text for each in passing)} == set()

@@ -154,6 +154,7 @@ def test_everything_at_once_is_shown_as_the_api_tells_it(tmp_path: Path) -> None
             assert cells(browser, "#partitions tr") == partition_rows(told["/api/flow-control"], told["/api/history"])
             assert cells(browser, "#episodes tr") == episode_rows(told["/api/throttling/episodes"])
             browser.click("#tab-back-pressure")
+            assert browser.wait_for("document.querySelector('#tasks > .row')")
             assert cells(browser, "#tasks > .row") == task_rows(state)
             for task in state["tasks"]:
                 opened = f"#tasks [data-task='{task['id']}'] + .opened"

@@ -14,12 +14,12 @@ from engine.exporting.retry import RetryPolicy
 from tests.support.pipelines import ListSource
 from tests.support.targets.pooler import PROGRAM as POOLER
 from tests.support.targets.pooler import pooler
-from tests.support.targets.postgres_server import PROGRAMS, PostgresServer, postgres_server
+from tests.support.targets.postgres_server import MISSING, PostgresServer, postgres_server
 from tests.support.waiting import wait_until
 
 pytestmark = [
     pytest.mark.real,
-    pytest.mark.skipif(PROGRAMS is None, reason="PostgreSQL is not installed"),
+    pytest.mark.skipif(MISSING is not None, reason=str(MISSING)),
     pytest.mark.timeout(120),
 ]
 RECORDS = 3000

@@ -11,7 +11,8 @@ import pytest
 from engine import FlowControlSettings, ThrottlingSettings, WriteLimitSettings
 from engine.core.clock import NS_PER_MS
 from exporter.management import ManagementServer
-from tests.support.prometheus import Prometheus, program
+from tests.support.programs import program
+from tests.support.prometheus import Prometheus
 from tests.support.surfaces import WORKERS, WORKERS_IDS
 from tests.support.waiting import wait_until
 from tests.support.worker_pipelines import engine_of

@@ -42,6 +42,7 @@ def test_a_part_that_cannot_be_read_leaves_the_others_standing_and_is_told(caplo
     assert told(seen, "penstock_collector_success") == {
         # How the engine is, cannot be said without its gates.
         ("engine",): 0,
+        ("bridges",): 1,
         ("sources",): 1,
         ("flow_control",): 0,
         ("log",): 1,

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.support.prometheus import program
+from tests.support.programs import program
 
 # A browser on a busy machine takes its time, and no test measures it.
 _SECONDS_MAX = 60.0

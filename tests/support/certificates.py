@@ -6,7 +6,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.prometheus import program
+from tests.support.programs import program
 
 
 @dataclass(frozen=True)

@@ -176,7 +176,7 @@ def running(
                     sampled=reading.ratio,
                     foreign=None if seen_foreign is None else seen_foreign.ratio,
                     timed=timed_ns / elapsed_ns,
-                    samples=reading.samples,
+                    samples=reading.samples or 0,
                     level=reading.level,
                     basis=basis,
                     lateness_mean_ns=seen.sampler.lateness_ns / seen.sampler.ticks,

@@ -111,3 +111,14 @@ class FakeEngine:
 
     def throttling_episodes(self) -> tuple[Episode, ...]:
         return self.episodes
+
+
+class FakeEngines(FakeEngine):
+    """Several of them behind one door; it is the first itself."""
+
+    def __init__(self, snapshot: EngineSnapshot, *others: EngineSnapshot) -> None:
+        super().__init__(snapshot)
+        self.others = [FakeEngine(other) for other in others]
+
+    def engines(self) -> tuple[FakeEngine, ...]:
+        return (self, *self.others)

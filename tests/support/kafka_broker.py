@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tests.support.programs import why_missing
 from tests.support.waiting import wait_until
 
 VERSION = "4.1.1"
@@ -36,11 +37,7 @@ Configuration:
 
 def why_not() -> str | None:
     """Why no broker can be started here; None where one can."""
-    if shutil.which("java") is None:
-        return "Java is missing: no Kafka (Debian: default-jre-headless)"
-    if not _is_fetched() and shutil.which("mvn") is None:
-        return "Maven is missing, and Kafka's jars were not fetched yet (Debian: maven)"
-    return None
+    return why_missing("java", *(() if _is_fetched() else ("mvn",)))
 
 
 def _folder() -> Path:

@@ -66,15 +66,17 @@ def graph_nodes(state: Json, history: Json) -> dict[str, list[str]]:
     """Of `/api/back-pressure` and `/api/history`."""
     blamed = state["bottleneck"]
     told = {task["id"]: _task_node(task, blamed is not None and blamed["id"] == task["id"]) for task in state["tasks"]}
-    limit, highest = _now(history, "writeLimitPerSecond"), _now(history, "writeLimitMaxPerSecond")
-    lines = ["no write limit", ""] if limit is None else [f"limit {rate(limit)}", f"at most {rate(highest)}"]
+    lowest = _worst(history, "writeLimitPerSecond", "writeLimitMaxPerSecond", sign=1)
+    lines = ["no write limit", ""]
+    if lowest is not None:
+        number, limit, highest = lowest
+        lines = [f"limit {rate(limit)}{_on(number, history)}", f"at most {rate(highest)}"]
     gate = blamed is not None and blamed["id"] is None and blamed["task"] == "flow-control"
     count = len(history["partitions"])
     told["flow-control"] = ["flow control", *lines, _badge(gate), ""]
-    log = [
-        f"{count} {'partition' if count == 1 else 'partitions'}",
-        f"backlog {whole(_now(history, 'backlogRecords'))}",
-    ]
+    longest = _worst(history, "backlogRecords", "acceptableBacklogRecords", sign=-1)
+    waiting = UNKNOWN if longest is None else f"{whole(longest[1])}{_on(longest[0], history)}"
+    log = [f"{count} {'partition' if count == 1 else 'partitions'}", f"backlog {waiting}"]
     told["log"] = ["log", *log, "", ""]
     if history.get("gateway") is not None:
         count = history["gateway"]["connections"]
@@ -97,10 +99,9 @@ def graph_rates(edges: Iterable[tuple[str, str]], history: Json) -> dict[tuple[s
             by_gateway: float | None = history["gateway"]["recordsPerSecond"]
             return by_gateway
         if source == "flow-control":
-            return _now(history, "acceptedPerSecond")
+            return _recent(_summed(history, "acceptedPerSecond"))
         of, column = (target, "recordsInPerSecond") if source == "log" else (source, "recordsOutPerSecond")
-        value: float | None = vertices[of][column][-1]
-        return value
+        return _recent(vertices[of][column])
 
     return {(source, target): rate(flow(source, target)) for source, target in edges}
 
@@ -108,28 +109,40 @@ def graph_rates(edges: Iterable[tuple[str, str]], history: Json) -> dict[tuple[s
 def number_texts(history: Json) -> dict[str, str]:
     """The four numbers for all partitions: backlog and limit of the worst, the exporting rate of all together."""
     exporting = _now(history, "exportingRatePerSecond")
-    throttled = any(partition["columns"]["throttled"][-1] for partition in history["partitions"])
+    several = len(history["partitions"]) > 1
+    throttled = [partition["partition"] for partition in history["partitions"] if partition["columns"]["throttled"][-1]]
+    which = f", partition{'s' if len(throttled) > 1 else ''} {', '.join(map(str, throttled))}" if several else ""
     return {
         "backlog": _of_worst(history, "backlogRecords", "acceptableBacklogRecords", "records", "acceptable", sign=-1),
         "limit": _of_worst(history, "writeLimitPerSecond", "writeLimitMaxPerSecond", "records/s", "at most", sign=1),
-        "rate": _number(exporting, "records/s", None, ""),
-        "throttle": "throttled" if throttled else "not throttled",
+        "rate": _number(exporting, "records/s in all" if several else "records/s", None, ""),
+        "throttle": f"throttled{which}" if throttled else "not throttled",
     }
 
 
 def _of_worst(history: Json, name: str, bound: str, unit: str, of_bound: str, *, sign: int) -> str:
     """Of the partition with the smallest share of its bound (`sign` 1), or the largest (-1), and which that is."""
+    found = _worst(history, name, bound, sign=sign)
+    if found is None:
+        return _number(None, unit, None, of_bound)
+    number, value, most = found
+    where = f" on partition {number}" if len(history["partitions"]) > 1 else ""
+    return _number(value, unit, most, of_bound) + where
+
+
+def _worst(history: Json, name: str, bound: str, *, sign: int) -> tuple[int, float, float | None] | None:
+    """Number, value and bound of the partition with the smallest share of its bound (`sign` 1), or the largest (-1)."""
     found = [
         (sign * (value / most if most else value), partition["partition"], value, most)
         for partition in history["partitions"]
         for value, most in [(partition["columns"][name][-1], partition["columns"][bound][-1])]
         if value is not None
     ]
-    if not found:
-        return _number(None, unit, None, of_bound)
-    _, number, value, most = min(found)
-    where = f" on partition {number}" if len(history["partitions"]) > 1 else ""
-    return _number(value, unit, most, of_bound) + where
+    return min(found)[1:] if found else None
+
+
+def _on(number: int, history: Json) -> str:
+    return f" on {number}" if len(history["partitions"]) > 1 else ""
 
 
 def partition_rows(limits: Json, history: Json) -> list[list[str]]:
@@ -253,9 +266,21 @@ def _rounded(value: float, decimals: int) -> Decimal:
 
 
 def _now(history: Json, name: str) -> float | None:
-    known = [partition["columns"][name][-1] for partition in history["partitions"]]
-    present = [value for value in known if value is not None]
-    return sum(present) if present else None
+    summed = _summed(history, name)
+    return summed[-1] if summed else None
+
+
+def _summed(history: Json, name: str) -> list[float | None]:
+    """Over all partitions, moment by moment."""
+    rows = zip(*(partition["columns"][name] for partition in history["partitions"]), strict=True)
+    known = [[value for value in row if value is not None] for row in rows]
+    return [sum(values) if values else None for values in known]
+
+
+def _recent(column: Sequence[float | None]) -> float | None:
+    """The mean of the last ten samples, as far as they are known."""
+    known = [value for value in column[-10:] if value is not None]
+    return sum(known) / len(known) if known else None
 
 
 def _number(value: float | None, unit: str, bound: float | None, of_bound: str) -> str:
@@ -297,15 +322,16 @@ def _colour(busy: float, held: float) -> str:
 def _partition_row(number: str, effective: Json | None, columns: Mapping[str, Sequence[float | None]]) -> list[str]:
     if effective is None:
         return [number, "not running"]
-    limit = effective["writeLimit"]
+    now = {name: column[-1] if column else None for name, column in columns.items()}
+    limit = now["writeLimitPerSecond"]
     return [
         number,
-        "none" if limit is None else f"{rate(limit)} of {rate(effective['writeLimitMax'])}",
-        rate(effective["exportingRate"]),
-        rate(effective["writeRate"]) + _by_source(columns),
-        _of_bound(effective["backlog"], effective["acceptableBacklog"]),
-        _of_bound(effective["requestsInFlight"], effective["requestLimit"]),
-        whole(effective["waitingWriters"]),
+        "none" if limit is None else f"{rate(limit)} of {rate(now['writeLimitMaxPerSecond'])}",
+        rate(now["exportingRatePerSecond"]),
+        rate(_recent(columns["acceptedPerSecond"])) + _by_source(columns),
+        _of_bound(now["backlogRecords"], now["acceptableBacklogRecords"]),
+        _of_bound(now["requestsInFlight"], now["requestLimit"]),
+        whole(now["waitingWriters"]),
         effective["reason"],
     ]
 
@@ -315,12 +341,11 @@ def _of_bound(value: float | None, bound: float | None) -> str:
 
 
 def _by_source(columns: Mapping[str, Sequence[float | None]]) -> str:
-    """Of who has written in these fifteen minutes, the mean of the last five samples that are known."""
+    """Of who has written in these fifteen minutes, what he wrote in the last ten seconds."""
     said = ""
     for name, label in SOURCES.items():
         if any(value for value in columns.get(name, ())):
-            recent = [value for value in columns[name][-5:] if value is not None]
-            said += f"{label} {rate(sum(recent) / len(recent) if recent else None)}"
+            said += f"{label} {rate(_recent(columns[name]))}"
     return said
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 import subprocess
 import urllib.error
@@ -13,14 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tests.support.programs import program
 from tests.support.waiting import wait_until
-
-
-def program(name: str) -> str:
-    """The path of a program that `.ci/run` installs; a missing one fails the test and says what to do."""
-    path = shutil.which(name)
-    assert path is not None, f"{name} is missing: install Debian's package prometheus"
-    return path
 
 
 def free_port() -> int:

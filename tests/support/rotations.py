@@ -17,7 +17,7 @@ class LogWriter:
 
     def __init__(self, folder: Path, way: str, seed: int) -> None:
         self._random = random.Random(seed)
-        self._way = way
+        self.way = way
         self._turns = itertools.count(1)
         self.written = 0
         self._folder = folder
@@ -32,12 +32,12 @@ class LogWriter:
 
     def _opened(self) -> io.FileIO:
         # A writer that does not append goes on at its old place when its file is truncated.
-        return self.path.open("wb" if self._way == "hole" else "ab", buffering=0)
+        return self.path.open("wb" if self.way == "hole" else "ab", buffering=0)
 
     def write(self, count: int) -> None:
         for _ in range(count):
             filling = "x" * self._random.randrange(60)
-            self._file.write(f"line {self.written} of {self._way} {filling}\n".encode())
+            self._file.write(f"line {self.written} of {self.way} {filling}\n".encode())
             self.written += 1
 
     def rotate(self) -> None:
@@ -51,7 +51,7 @@ class LogWriter:
             "hole": self._copy_and_truncate,
             "pods": self._as_kubelet,
         }
-        ways[self._way](next(self._turns))
+        ways[self.way](next(self._turns))
 
     def _rename(self, to: Path) -> None:
         self.path.rename(to)

@@ -12,6 +12,8 @@ from engine.core.records import WriteSource
 from engine.core.snapshot import (
     BackPressureSnapshot,
     BlockReason,
+    BridgeSnapshot,
+    BrokerSnapshot,
     ByHand,
     ClusterSnapshot,
     EdgeSnapshot,
@@ -24,6 +26,7 @@ from engine.core.snapshot import (
     GatewaySnapshot,
     HistogramSnapshot,
     InputSnapshot,
+    Origin,
     Outcome,
     PartitionSnapshot,
     RejectsSnapshot,
@@ -152,7 +155,8 @@ def task(name: str, subtask: int = 0, **changes: object) -> TaskSnapshot:
         buffers_in_use=None,
         buffers=None,
     )
-    return replace(quiet, **changes)  # type: ignore[arg-type]
+    times = {**dict.fromkeys(BlockReason, 0), **changes.pop("back_pressured_ns", {})}  # type: ignore[dict-item]
+    return replace(quiet, back_pressured_ns=times, **changes)  # type: ignore[arg-type]
 
 
 def engine_snapshot(**changes: object) -> EngineSnapshot:
@@ -179,7 +183,9 @@ def busy_snapshot() -> EngineSnapshot:
     tasks = (
         task(
             "flights",
-            input=InputSnapshot(position_bytes=4_500_000, size_bytes=6_000_000, lag_bytes=1_500_000, offset=27_004),
+            input=InputSnapshot(
+                position_bytes=4_500_000, size_bytes=6_000_000, lag_bytes=1_500_000, lag_records=12, offset=27_004
+            ),
             busy_ns=NS_PER_SECOND,
             back_pressured_ns={BlockReason.BUFFER: 80 * NS_PER_SECOND},
         ),
@@ -243,6 +249,68 @@ def busy_snapshot() -> EngineSnapshot:
             duration=histogram(0, 40, 30_000, 10_000, 288, bounds=GATEWAY_BOUNDS_SECONDS, total=180.5),
         ),
         info={"storage": "memory"},
+    )
+
+
+def bridged_snapshot() -> EngineSnapshot:
+    """A job of another engine, of which not all is known: `orders` is held back by one of two subtasks of `count`."""
+    count = [
+        BackPressureSnapshot(
+            ratio=0.0,
+            samples=None,
+            level="ok",
+            busy_ratio=busy,
+            idle_ratio=1 - busy,
+            ratio_low=None,
+            ratio_high=None,
+            sampled_wall_ns=TAKEN_WALL_NS - NS_PER_SECOND,
+        )
+        for busy in (0.25, 0.75)
+    ]
+    source = task(
+        "orders",
+        kind=VertexKind.SOURCE,
+        busy_ns=None,
+        records_in=None,
+        back_pressure=replace(count[0], ratio=0.9, level="high", busy_ratio=None, idle_ratio=None),
+    )
+    return engine_snapshot(
+        pipeline="orders",
+        job_id="ab" * 16,
+        vertices=(
+            VertexSnapshot(vertex_id=stable_id("test", "orders"), task="orders", kind=VertexKind.SOURCE, parallelism=1),
+            VertexSnapshot(vertex_id=stable_id("test", "count"), task="count", kind=VertexKind.EXPORTER, parallelism=2),
+        ),
+        edges=(
+            EdgeSnapshot(
+                source_id=stable_id("test", "orders"), target_id=stable_id("test", "count"), ship_strategy="HASH"
+            ),
+        ),
+        partitions=(),
+        tasks=(source, *(task("count", n, back_pressure=reading) for n, reading in enumerate(count))),
+        bottleneck="count",
+        origin=Origin(bridge="flink", id="ab" * 16, version="1.20.1"),
+        waits=(("orders", "count"),),
+    )
+
+
+def bridge_snapshot() -> EngineSnapshot:
+    """The bridge through which that job is seen."""
+    return engine_snapshot(
+        pipeline="flink",
+        job_id=stable_id("bridge", "flink"),
+        partitions=(),
+        origin=Origin(bridge="flink", id="", version="1.20.1"),
+        bridge=BridgeSnapshot(
+            is_up=True,
+            looks=12,
+            errors={"timeout": 2},
+            succeeded_wall_ns=TAKEN_WALL_NS,
+            look_ns=84_000_000,
+            jobs={"running": 1, "failed": 0},
+            omitted=0,
+            drifted=False,
+        ),
     )
 
 
@@ -348,7 +416,12 @@ def _throttled_partition() -> PartitionSnapshot:
             fenced={"taken_over": 0, "timeout": 1},
             restored_rows=4_625,
             restore_seconds=1.6,
+            brokers={
+                1: BrokerSnapshot(rtt_seconds=0.0025, throttle_seconds=0.0),
+                2: BrokerSnapshot(rtt_seconds=None, throttle_seconds=None),
+            },
         ),
+        opened_wall_ns=STARTED_WALL_NS + NS_PER_SECOND,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
+from engine.backpressure.hindsight import Hindsight
 from engine.backpressure.markers import Look
 from engine.backpressure.sampler import SampleBook, Sampler
 from engine.backpressure.subjects import Frames
@@ -20,6 +21,7 @@ class PlayedSubject:
         self.looks = 0
         self.over = False
         self.transitions: Transitions | None = None if own is None else Transitions(own)
+        self.hindsight: Hindsight | None = None
 
     @property
     def is_over(self) -> bool:

@@ -11,6 +11,7 @@ from engine import Engine, EngineOptions, FlowControlSettings, Pipeline, Process
 from engine.core.identity import partition_of
 from engine.exporting.jsonl import jsonl
 from engine.exporting.protocol import ExporterContext
+from engine.sources.lines import LineFormat, lines
 from engine.workers.blueprint import Blueprint
 from engine.workers.engine import WorkerEngine
 from tests.support.pipelines import ListSource
@@ -234,6 +235,17 @@ def _not_13(value: dict[str, int]) -> object:
     if value["n"] == 13:
         raise ValueError("13 is not to my liking")
     return value
+
+
+def reading(path: str, out: str, format: LineFormat) -> Pipeline:
+    """The lines, rows or values of files, into a file for each partition."""
+    return (
+        Pipeline("reading", partitions=3)
+        .source("files", lines(path, format=format))
+        .map("text", lambda value: value.decode() if isinstance(value, bytes) else value)
+        .key_by(str)
+        .export("out", jsonl(f"{out}/{{partition}}.ndjson"))
+    )
 
 
 def engine_of(

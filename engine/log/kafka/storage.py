@@ -7,6 +7,7 @@ import sqlite3
 import time
 import uuid
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
@@ -52,6 +53,27 @@ class _CommitHead(NamedTuple):
     records: int
     frame_bytes: int
     body_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Restoring:
+    """How far the state was read at the opening, as one value that other threads may look at."""
+
+    rows: int = 0
+    # Offsets up to the end of the topic: some hold no row of ours.
+    remaining: int = 0
+    started: float = field(default_factory=time.monotonic)
+    ended: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        return (self.ended or time.monotonic()) - self.started
+
+    def at(self, rows: int, remaining: int) -> _Restoring:
+        return replace(self, rows=rows, remaining=remaining)
+
+    def over(self) -> _Restoring:
+        return replace(self, remaining=0, ended=time.monotonic())
 
 
 class KafkaLogStorage:
@@ -114,8 +136,8 @@ class KafkaLogStorage:
         self._oldest_position = 1
         self._is_open = False
         self._is_lost: str | None = None
-        # Rows read at the opening, and how long that took.
-        self.restored = (0, 0.0)
+        # Of the opening: rows that were read, those still to be read, and seconds.
+        self._restoring = _Restoring()
         self._commit_duration = Histogram()
         self.fenced = {"taken_over": 0, "timeout": 0}
 
@@ -154,14 +176,13 @@ class KafkaLogStorage:
             raise DataFolderError(f"{self._name}: the topics of the log cannot be read: {error}") from error
 
     def _recovered(self) -> Recovered:
-        started = time.monotonic()
         # Fence first, then read: from here on nobody else writes.
         self._transactions.begin_epoch(self._settings.start_timeout_ns / NS_PER_SECOND)
         self._say_who_has_it()
-        read = self._restore()
+        self._restore()
         self._open_end()
-        self.restored = (read, time.monotonic() - started)
-        log.info("%s runs: restored %s rows in %.1f s", self._name, f"{read:,}", self.restored[1])
+        seen = self._restoring = self._restoring.over()
+        log.info("%s runs: restored %s rows in %.1f s", self._name, f"{seen.rows:,}", seen.seconds)
         self._is_open = True
         self._cache.applier.recover(applied_commit=self._head.commit)
         found = self._cache.applier.recovered(
@@ -183,21 +204,22 @@ class KafkaLogStorage:
                 ) from error
             raise StorageError("timeout", f"{self._name}: Kafka does not answer: {error}") from error
 
-    def _restore(self) -> int:
-        """Brings the cache to the end of the state topic; how many rows that were."""
+    def _restore(self) -> None:
+        """Brings the cache to the end of the state topic."""
         reader = self._reader(self._topics.state, fetch_bytes=8 << 20)
         try:
             low, high = reader.bounds()
             self._state_offset = self._cache.open(low, high)
             count = 0
+            self._restoring = self._restoring.at(count, high - self._state_offset)
             for messages in reader.all_from(self._state_offset):
                 head, _ = self._cache.take_in(messages)
                 self._take_head(head)
                 self._state_offset = int(messages[-1].offset() or 0) + 1
                 count += len(messages)
+                self._restoring = self._restoring.at(count, max(0, high - self._state_offset))
             if self._head.commit == 0:
                 self._head = self._head_in_cache()
-            return count
         finally:
             reader.close()
 
@@ -550,15 +572,25 @@ class KafkaLogStorage:
         return iter(self._cache.applier.state_scan(prefix))
 
     def cluster(self) -> ClusterSnapshot:
-        rows_read, seconds = self.restored
+        seen = self._restoring
         return ClusterSnapshot(
             is_up=self._cluster.why_unreachable is None,
             commit_duration=self._commit_duration.snapshot(),
             transactions=dict(self._transactions.counts),
             fenced=dict(self.fenced),
-            restored_rows=rows_read,
-            restore_seconds=seconds,
+            restored_rows=seen.rows,
+            restore_seconds=seen.seconds,
+            restore_remaining_rows=seen.remaining,
+            brokers=self._transactions.brokers,
         )
+
+    def attend(self) -> None:
+        # While nobody writes: who waits for the end of a transaction is told of its messages by the same calls.
+        if self._writing.acquire(blocking=False):
+            try:
+                self._transactions.attend()
+            finally:
+                self._writing.release()
 
     # -- the end ---
 

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from engine.core.clock import NS_PER_SECOND
+from engine.core.snapshot import BrokerSnapshot
 from engine.kafka.client import Cluster, KafkaError, KafkaException, Producer, error_of, sentence
 from engine.log.storage import StorageError
 
@@ -99,6 +100,8 @@ class Transactions:
         self._producer: Producer | None = None
         self._stopping = threading.Event()
         self.counts = {"committed": 0, "aborted": 0, "unknown": 0}
+        # As the client told last.
+        self.brokers: Mapping[int, BrokerSnapshot] = {}
 
     @property
     def has_epoch(self) -> bool:
@@ -118,7 +121,7 @@ class Transactions:
     def begin_epoch(self, timeout: float) -> None:
         """Fences whoever wrote before; what was open of it is aborted when this returns. Raises `StorageError`."""
         self._let_go()
-        producer = self._cluster.transactional(self._id, timeout_ns=self._timeout_ns)
+        producer = self._cluster.transactional(self._id, timeout_ns=self._timeout_ns, seen=self._seen)
         deadline = time.monotonic() + timeout
         while True:
             try:
@@ -140,8 +143,19 @@ class Transactions:
         with suppress(KafkaException):
             producer.poll(0)
 
+    def _seen(self, brokers: Mapping[int, BrokerSnapshot]) -> None:
+        self.brokers = brokers
+        if brokers:
+            self._cluster.reached()
+
+    def attend(self) -> None:
+        """Hears what the client has to tell between transactions; for who holds the partition's lead."""
+        if self._producer is not None:
+            self._listen(self._producer)
+
     def _let_go(self) -> None:
         producer, self._producer = self._producer, None
+        self.brokers = {}
         if producer is not None:
             producer.purge()
 

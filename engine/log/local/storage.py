@@ -423,6 +423,9 @@ class LocalLogStorage:
     def cluster(self) -> None:
         """It is in none."""
 
+    def attend(self) -> None:
+        """It has no clients."""
+
     def stop(self) -> None:
         """Nothing here waits for anything outside."""
 

@@ -26,9 +26,14 @@ def _subtask(number: int, reading: BackPressureSnapshot) -> Json:
         "subtask": number,
         **_level(reading.level),
         "ratio": reading.ratio,
-        "idleRatio": reading.idle_ratio,
-        "busyRatio": reading.busy_ratio,
+        "idleRatio": _known(reading.idle_ratio),
+        "busyRatio": _known(reading.busy_ratio),
     }
+
+
+def _known(ratio: float | None) -> float | str:
+    """As Flink writes what it does not know."""
+    return "NaN" if ratio is None else ratio
 
 
 def _level(level: str) -> Json:

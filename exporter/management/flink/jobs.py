@@ -1,8 +1,9 @@
-"""The job: its overview, its details, its plan. There is one job, the pipeline."""
+"""Jobs: their overview, their details, their plans. A job is a pipeline."""
 
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 
 from engine.core.snapshot import EngineSnapshot, EngineState, TaskSnapshot, VertexSnapshot
 from exporter.management.flink.vertices import subtasks_of, times_of, vertex_metrics
@@ -20,40 +21,40 @@ from exporter.management.flink.words import (
 LOG = "LOG"
 
 
-def overview(snapshot: EngineSnapshot, version: str) -> Json:
+def overview(snapshots: Sequence[EngineSnapshot], version: str) -> Json:
     """One process with a slot for every subtask."""
-    state = job_state(snapshot.state)
-    running = state in ("INITIALIZING", "RUNNING")
-    slots = len(snapshot.tasks)
+    states = [job_state(snapshot.state) for snapshot in snapshots]
+    running = [state in ("INITIALIZING", "RUNNING") for state in states]
+    slots = [len(snapshot.tasks) for snapshot in snapshots]
     return {
         "taskmanagers": 1,
-        "slots-total": slots,
-        "slots-available": 0 if running else slots,
-        "jobs-running": int(running),
-        "jobs-finished": int(state == "FINISHED"),
+        "slots-total": sum(slots),
+        "slots-available": sum(count for count, runs in zip(slots, running, strict=True) if not runs),
+        "jobs-running": sum(running),
+        "jobs-finished": states.count("FINISHED"),
         "jobs-cancelled": 0,
-        "jobs-failed": int(state == "FAILED"),
+        "jobs-failed": states.count("FAILED"),
         "flink-version": version,
         "flink-commit": "",
     }
 
 
-def jobs(snapshot: EngineSnapshot) -> Json:
-    return {"jobs": [{"id": snapshot.job_id, "status": job_state(snapshot.state)}]}
+def jobs(snapshots: Sequence[EngineSnapshot]) -> Json:
+    return {"jobs": [{"id": snapshot.job_id, "status": job_state(snapshot.state)} for snapshot in snapshots]}
 
 
-def jobs_overview(snapshot: EngineSnapshot) -> Json:
+def jobs_overview(snapshots: Sequence[EngineSnapshot]) -> Json:
+    return {"jobs": [_overview(snapshot) for snapshot in snapshots]}
+
+
+def _overview(snapshot: EngineSnapshot) -> Json:
     tasks = counts(execution_state(task.status) for task in snapshot.tasks)
     return {
-        "jobs": [
-            {
-                "jid": snapshot.job_id,
-                "name": snapshot.pipeline,
-                **_life(snapshot),
-                "last-modification": milliseconds(_last_change_ns(snapshot)),
-                "tasks": {"total": len(snapshot.tasks), **{state.lower(): n for state, n in tasks.items()}},
-            }
-        ]
+        "jid": snapshot.job_id,
+        "name": snapshot.pipeline,
+        **_life(snapshot),
+        "last-modification": milliseconds(_last_change_ns(snapshot)),
+        "tasks": {"total": len(snapshot.tasks), **{state.lower(): n for state, n in tasks.items()}},
     }
 
 
@@ -65,6 +66,7 @@ def job(snapshot: EngineSnapshot) -> Json:
         "jid": snapshot.job_id,
         "name": snapshot.pipeline,
         "isStoppable": False,
+        "job-type": "STREAMING",
         **life,
         "maxParallelism": -1,
         "now": milliseconds(snapshot.taken_wall_ns),
@@ -114,6 +116,8 @@ def _node(snapshot: EngineSnapshot, vertex: VertexSnapshot) -> Json:
 def _vertex(snapshot: EngineSnapshot, vertex: VertexSnapshot, subtasks: list[TaskSnapshot], state: str) -> Json:
     return {
         "id": vertex.vertex_id,
+        # Each task has threads of its own.
+        "slotSharingGroupId": vertex.vertex_id,
         "name": vertex.task,
         "maxParallelism": vertex.parallelism,
         "parallelism": vertex.parallelism,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 
-from engine.core.snapshot import BlockReason, RecentTimes, TaskSnapshot
+from engine.core.snapshot import BlockReason, EngineSnapshot, RecentTimes, TaskSnapshot
 from exporter.management.flink.errors import unreadable
 from exporter.management.flink.words import NS_PER_MS, Json
 
@@ -38,16 +39,20 @@ METRICS: Mapping[str, Callable[[TaskSnapshot], Value]] = {
     "idleTimeMsPerSecond": _recent(lambda recent: round(1000 * recent.idle_share)),
     "busyTimeMsPerSecond": _recent(lambda recent: 1000 * recent.busy_share),
     "accumulateBackPressuredTimeMs": lambda task: _blocked_ns(task) // NS_PER_MS,
-    "accumulateIdleTimeMs": lambda task: task.idle_ns // NS_PER_MS,
-    "accumulateBusyTimeMs": lambda task: task.busy_ns / NS_PER_MS,
-    "maxHardBackPressureTimeMs": lambda task: task.longest_blocked_ns // NS_PER_MS,
+    "accumulateIdleTimeMs": lambda task: (task.idle_ns or 0) // NS_PER_MS,
+    "accumulateBusyTimeMs": lambda task: math.nan if task.busy_ns is None else task.busy_ns / NS_PER_MS,
+    "maxHardBackPressureTimeMs": lambda task: (task.longest_blocked_ns or 0) // NS_PER_MS,
     "isBackPressured": lambda task: task.state in tuple(BlockReason),
-    "numRecordsIn": lambda task: task.records_in,
-    "numRecordsOut": lambda task: task.records_out,
+    "numRecordsIn": lambda task: task.records_in or 0,
+    "numRecordsOut": lambda task: task.records_out or 0,
     "numRecordsInPerSecond": _per_second(lambda recent: recent.records_in),
     "numRecordsOutPerSecond": _per_second(lambda recent: recent.records_out),
     "buffers.outPoolUsage": lambda task: (task.buffers_in_use or 0) / task.buffers if task.buffers else 0.0,
     "buffers.outputQueueLength": lambda task: task.buffers_in_use or 0,
+    # A consumer has no pool of its own here: what waits for it lies in its producer's.
+    "buffers.inPoolUsage": lambda _task: 0.0,
+    "buffers.inputQueueLength": lambda _task: 0,
+    "maxSoftBackPressureTimeMs": lambda _task: 0,
 }
 
 
@@ -122,3 +127,39 @@ def _numbers(subtasks: str) -> list[range]:
 
 def _text(value: Value) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def of_job(snapshot: EngineSnapshot, wanted: str | None) -> list[Json]:
+    """Of the job as a whole; names alone where no metric is asked for."""
+    values = _of_job(snapshot)
+    if wanted is None:
+        return [{"id": name} for name in values]
+    return [{"id": name, "value": str(values[name])} for name in wanted.split(",") if name in values]
+
+
+def of_jobs(snapshots: Sequence[EngineSnapshot], wanted: str | None, aggregations: str | None) -> list[Json]:
+    """The same over all jobs, by the aggregations asked for."""
+    told = [_of_job(snapshot) for snapshot in snapshots]
+    names = list(told[0]) if told else []
+    if wanted is None:
+        return [{"id": name} for name in names]
+    functions = _functions(aggregations)
+    return [
+        {"id": name, **{word: function([float(one[name]) for one in told]) for word, function in functions.items()}}
+        for name in dict.fromkeys(wanted.split(","))
+        if name in names
+    ]
+
+
+def _of_job(snapshot: EngineSnapshot) -> Mapping[str, int]:
+    """There are no checkpoints, and who restarts a pipeline begins a new one."""
+    uptime_ms = (snapshot.taken_wall_ns - snapshot.started_wall_ns) // NS_PER_MS
+    nothing = ("numRestarts", "fullRestarts", "downtime", "restartingTime", "totalNumberOfCheckpoints")
+    counts = ("numberOfCompletedCheckpoints", "numberOfFailedCheckpoints", "numberOfInProgressCheckpoints")
+    return {
+        "uptime": uptime_ms,
+        "runningTime": uptime_ms,
+        **dict.fromkeys((*nothing, *counts), 0),
+        "lastCheckpointDuration": -1,
+        "lastCheckpointSize": -1,
+    }

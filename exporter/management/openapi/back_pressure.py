@@ -25,9 +25,11 @@ from exporter.management.openapi.schema import (
 )
 
 _LEVEL = one_of(BACK_PRESSURE_LEVELS)
+_RATIO_OR_NAN: Schema = {"anyOf": [RATIO, {"const": "NaN"}]}
 _JOB = Parameter("jobid", "path", "id of the job", ID)
 _VERTEX = Parameter("vertexid", "path", "id of the vertex", ID)
 _SUBTASK = Parameter("subtaskindex", "path", "number of the subtask, from 0", COUNT)
+_MACHINE = Parameter("taskmanagerid", "path", "penstock: there is one", STRING)
 _GET = Parameter("get", "query", "names of metrics, with commas between", STRING)
 _AGG = Parameter("agg", "query", "some of min, max, avg, sum, skew, with commas between", STRING)
 _SUBTASKS = Parameter("subtasks", "query", "numbers and ranges, such as 0,2-3", STRING)
@@ -54,8 +56,8 @@ def schemas() -> dict[str, Schema]:
                             "backpressure-level": _LEVEL,
                             "backpressureLevel": _LEVEL,
                             "ratio": RATIO,
-                            "idleRatio": RATIO,
-                            "busyRatio": RATIO,
+                            "idleRatio": _RATIO_OR_NAN,
+                            "busyRatio": _RATIO_OR_NAN,
                         }
                     )
                 ),
@@ -93,6 +95,61 @@ def _ours() -> list[Operation]:
                 202: json("whether one was started; not while one is under way", obj({"started": BOOLEAN})),
                 404: Answer("there is no such task", {PROBLEM: component("Problem")}),
             },
+        ),
+    ]
+
+
+def _as_flink_has_them(vertex: str) -> list[tuple[str, str, str, Schema, tuple[Parameter, ...]]]:
+    """Routes that Flink's page and its clients ask for, and behind which there is little or nothing here."""
+    job, machine = "/jobs/{jobid}", "/taskmanagers/{taskmanagerid}"
+    subtask = f"{vertex}/subtasks/{{subtaskindex}}"
+    attempt = Parameter("attempt", "path", "0: a subtask is tried once", COUNT)
+    objects, of_vertex, of_subtask = array(ANY_OBJECT), (_JOB, _VERTEX), (_JOB, _VERTEX, _SUBTASK)
+    graph = Parameter("type", "query", "full, on_cpu or off_cpu", STRING)
+    metrics = component("FlinkMetrics")
+    return [
+        ("/jobs/metrics", "MetricsOfJobs", "Metrics over all jobs", metrics, (_GET, _AGG)),
+        (f"{job}/metrics", "MetricsOfJob", "Metrics of a job", metrics, (_JOB, _GET)),
+        (f"{job}/config", "JobConfig", "How it was configured", ANY_OBJECT, (_JOB,)),
+        (f"{job}/exceptions", "Exceptions", "What it failed with", ANY_OBJECT, (_JOB,)),
+        (f"{job}/checkpoints", "Checkpoints", "None: every commit is one", ANY_OBJECT, (_JOB,)),
+        (f"{job}/checkpoints/config", "CheckpointsConfig", "None", ANY_OBJECT, (_JOB,)),
+        (f"{job}/accumulators", "JobAccumulators", "What user code counted: nothing", ANY_OBJECT, (_JOB,)),
+        (f"{job}/status", "Status", "The state of a job", obj({"status": STRING}), (_JOB,)),
+        (f"{job}/execution-result", "ExecutionResult", "How it ended", ANY_OBJECT, (_JOB,)),
+        ("/taskmanagers", "TaskManagers", "One, the process", ANY_OBJECT, ()),
+        ("/taskmanagers/metrics", "TaskManagersMetrics", "Metrics of the process", metrics, (_GET,)),
+        (machine, "TaskManager", "The process", ANY_OBJECT, (_MACHINE,)),
+        (f"{machine}/metrics", "TaskManagerMetrics", "Metrics of the process", metrics, (_MACHINE, _GET)),
+        (f"{machine}/logs", "TaskManagerLogs", "None: it logs to standard error", ANY_OBJECT, (_MACHINE,)),
+        (f"{machine}/thread-dump", "TaskManagerThreads", "None", ANY_OBJECT, (_MACHINE,)),
+        ("/jobmanager/config", "JobManagerConfig", "Versions", objects, ()),
+        ("/jobmanager/environment", "JobManagerEnvironment", "What it runs on", ANY_OBJECT, ()),
+        ("/jobmanager/metrics", "JobManagerMetrics", "Metrics of the process", metrics, (_GET,)),
+        ("/jobmanager/logs", "JobManagerLogs", "None: it logs to standard error", ANY_OBJECT, ()),
+        ("/jobmanager/thread-dump", "JobManagerThreads", "None", ANY_OBJECT, ()),
+        ("/datasets", "Datasets", "None", ANY_OBJECT, ()),
+        ("/jars", "Jars", "None", ANY_OBJECT, ()),
+        (
+            f"{vertex}/flamegraph",
+            "FlameGraph",
+            "Stacks as a tree; a look gathers them",
+            ANY_OBJECT,
+            (*of_vertex, graph),
+        ),
+        (f"{vertex}/jm-operator-metrics", "OperatorMetrics", "None", objects, of_vertex),
+        (f"{vertex}/watermarks", "Watermarks", "None", objects, of_vertex),
+        (f"{vertex}/accumulators", "VertexAccumulators", "None", ANY_OBJECT, of_vertex),
+        (f"{vertex}/subtasktimes", "SubtaskTimes", "When subtasks entered their states", ANY_OBJECT, of_vertex),
+        (f"{vertex}/taskmanagers", "VertexTaskManagers", "The vertex, by process", ANY_OBJECT, of_vertex),
+        (f"{subtask}/metrics", "SubtaskMetrics", "Metrics of one subtask", metrics, (*of_subtask, _GET)),
+        (f"{subtask}/attempts/{{attempt}}", "Attempt", "One subtask", ANY_OBJECT, (*of_subtask, attempt)),
+        (
+            f"{subtask}/attempts/{{attempt}}/accumulators",
+            "AttemptAccumulators",
+            "What user code counted: nothing",
+            ANY_OBJECT,
+            (*of_subtask, attempt),
         ),
     ]
 
@@ -142,6 +199,7 @@ def _flink(prefix: str) -> list[Operation]:
             ANY_OBJECT,
             (_JOB, _VERTEX, _SUBTASK),
         ),
+        *_as_flink_has_them(vertex),
     ]
     faults = {
         400: json("a parameter cannot be read", component("FlinkErrors")),
@@ -160,6 +218,23 @@ def _flink(prefix: str) -> list[Operation]:
             error=error,
         )
         for path, name, summary, schema, parameters in described
+    ] + [
+        Operation(
+            path=f"{prefix}{path}",
+            method="get",
+            name=f"flink{prefix.removeprefix('/').upper()}{name}",
+            tag="Flink",
+            summary="Where the log is",
+            parameters=parameters,
+            answers={200: Answer("a sentence", {"text/plain; charset=utf-8": None})},
+            error=error,
+        )
+        for path, name, parameters in (
+            ("/jobmanager/log", "JobManagerLog", ()),
+            ("/jobmanager/stdout", "JobManagerOutput", ()),
+            ("/taskmanagers/{taskmanagerid}/log", "TaskManagerLog", (_MACHINE,)),
+            ("/taskmanagers/{taskmanagerid}/stdout", "TaskManagerOutput", (_MACHINE,)),
+        )
     ]
 
 
@@ -189,12 +264,12 @@ def _back_pressure() -> Schema:
     reading = obj(
         {
             "ratio": RATIO,
-            "low": RATIO,
-            "high": RATIO,
+            "low": nullable(RATIO),
+            "high": nullable(RATIO),
             "level": _LEVEL,
-            "samples": COUNT,
-            "busyRatio": RATIO,
-            "idleRatio": RATIO,
+            "samples": nullable(COUNT),
+            "busyRatio": nullable(RATIO),
+            "idleRatio": nullable(RATIO),
         }
     )
     basis = obj({"byStack": COUNT, "byTransitions": COUNT, "discarded": COUNT, "disagreements": COUNT})
@@ -212,17 +287,18 @@ def _back_pressure() -> Schema:
         {
             "subtask": COUNT,
             "status": one_of(TaskStatus),
-            "state": one_of(("busy", "idle", *BlockReason)),
+            "state": one_of(("busy", "idle", "unknown", *BlockReason)),
             "sampled": nullable(reading),
             "basis": nullable(basis),
             "recent": nullable(recent),
-            "longestBlocked": NUMBER,
+            "longestBlocked": nullable(NUMBER),
             "input": nullable(
                 obj(
                     {
-                        "positionBytes": COUNT,
+                        "positionBytes": nullable(COUNT),
                         "sizeBytes": nullable(COUNT),
                         "lagBytes": nullable(COUNT),
+                        "lagRecords": nullable(COUNT),
                         "offset": COUNT,
                     }
                 )

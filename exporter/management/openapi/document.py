@@ -36,8 +36,8 @@ def openapi_document() -> Schema:
         "info": {
             "title": "Penstock management API",
             "version": penstock_version(),
-            "description": "Metrics, limits, back pressure and health of one running pipeline. HEAD is answered "
-            "wherever GET is.",
+            "description": "Metrics, limits, back pressure and health of one running pipeline. Behind a bridge there "
+            "are several: `?pipeline=` says on every path which one is meant. HEAD is answered wherever GET is.",
             "license": {"name": "Apache 2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],

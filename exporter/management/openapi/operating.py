@@ -81,10 +81,28 @@ def schemas() -> dict[str, Schema]:
             },
             {"groups": array(STRING)},
         ),
+        "Pipelines": obj(
+            {
+                "pipelines": array(
+                    obj(
+                        {
+                            "pipeline": STRING,
+                            "jobId": STRING,
+                            "state": one_of(EngineState),
+                            "condition": said(STRING, "how it is, in a word: the worst that is the case"),
+                            "because": said(STRING, "the same in a sentence"),
+                            "bottleneck": nullable(said(STRING, "the task to blame while something is held back")),
+                            "isBridge": said(BOOLEAN, "whether it is a bridge itself, which has no tasks"),
+                            "bridge": nullable(said(STRING, "the kind of bridge it is seen through")),
+                        }
+                    )
+                )
+            }
+        ),
         "Links": obj({"_links": by_key(obj({"href": STRING, "templated": {"const": False}}), "by name")}),
         "Info": obj(
             {
-                "build": obj({"name": STRING, "version": STRING, "python": STRING}),
+                "build": obj({"name": STRING, "version": STRING, "python": STRING, "gil": STRING}),
                 "pipeline": obj(
                     {
                         "name": STRING,
@@ -214,6 +232,14 @@ def _data() -> list[Operation]:
             tag="page",
             summary="Who asks, and what that user may do",
             answers={200: json("of the user whose name and password came along", rights)},
+        ),
+        Operation(
+            path="/api/pipelines",
+            method="get",
+            name="pipelines",
+            tag="page",
+            summary="All pipelines behind this port, the one that is meant without `?pipeline=` first",
+            answers={200: json("how each of them is", component("Pipelines"))},
         ),
         Operation(
             path="/api/history",

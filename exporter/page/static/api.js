@@ -11,6 +11,15 @@ export class Refused extends Error {
   }
 }
 
+/** Of several pipelines behind this port the one that this page is of; null for the only one, and for the first. */
+export const PIPELINE = new URLSearchParams(location.search).get("pipeline");
+
+/** The path, with that pipeline named in it. */
+export function of(path) {
+  if (PIPELINE === null) return path;
+  return `${path}${path.includes("?") ? "&" : "?"}pipeline=${encodeURIComponent(PIPELINE)}`;
+}
+
 /** The JSON answer of a path, relative to the page. */
 export async function ask(path) {
   return (await send("GET", path)).content;
@@ -22,7 +31,7 @@ export async function send(method, path, { content, tag } = {}) {
   if (content !== undefined) headers["Content-Type"] = "application/merge-patch+json";
   if (tag) headers["If-Match"] = tag;
   const body = content === undefined ? undefined : JSON.stringify(content);
-  const answer = await fetch(path, { method, headers, body, cache: "no-store" });
+  const answer = await fetch(of(path), { method, headers, body, cache: "no-store" });
   const read = await answer.json().catch(() => ({}));
   if (!answer.ok) throw new Refused(answer.status, read);
   return { content: read, tag: answer.headers.get("ETag") };

@@ -178,7 +178,7 @@ function subtaskRow({ subtask, sampled, recent, longestBlocked, status }) {
   const cells = [
     String(subtask),
     sampled ? ratio(sampled.ratio) : "-",
-    sampled ? `${ratio(sampled.low)} to ${ratio(sampled.high)}` : "-",
+    sampled && sampled.low !== null ? `${ratio(sampled.low)} to ${ratio(sampled.high)}` : "-",
     spent ?? "N/A",
     reasons.map(([reason, share]) => `${spoken(reason)} ${percent(share)}`).join(", ") || "-",
     longestBlocked > 0 ? duration(longestBlocked) : "-",

@@ -1,10 +1,7 @@
 // Who is to blame, in sentences: with the rates that show it, and since when writes are held back for it.
 
-import { mean } from "./history.js";
+import { SAMPLES, recent } from "./history.js";
 import { rate, spoken, timeOfDay } from "./words.js";
-
-// Rates are means of so many samples, as the shares of the tasks are.
-const SAMPLES = 10;
 
 /** The sentences for the bottleneck of `/api/back-pressure`, which may be null; `tasks` are those of the same answer. */
 export function explained(bottleneck, tasks, history) {
@@ -39,7 +36,7 @@ function limitOf({ partitions, from }, history) {
   return `limited to ${rate(limit)}${where} ${since} ${timeOfDay(history.times[from])}`;
 }
 
-const takenBy = ({ id }, history) => mean(history.ofTask(id)?.recordsInPerSecond.slice(-SAMPLES) ?? []);
+const takenBy = ({ id }, history) => recent(history.ofTask(id)?.recordsInPerSecond);
 /** `Processor totals`; what is called as what it is, is not called so twice. */
 function named({ kind, task }) {
   const what = capital(spoken(kind));

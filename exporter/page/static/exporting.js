@@ -2,14 +2,18 @@
 
 import { send } from "./api.js";
 import { byId, make, say } from "./dom.js";
+import { SAMPLES } from "./history.js";
 import { UNKNOWN, duration, rate, timeOfDay, whole } from "./words.js";
 
 // Two answers in quick succession tell nothing of a rate.
 const APART_SECONDS = 0.5;
+// Rates are of so many seconds, as all on the page.
+const WINDOW_SECONDS = SAMPLES;
 
 export class ExportingTab {
   #refresh;
-  #before = null;
+  // Answers of the last seconds, the oldest first.
+  #before = [];
   // Records acknowledged a second, by partition and exporter.
   #rates = new Map();
   #asked = null;
@@ -76,14 +80,18 @@ export class ExportingTab {
 
   /** Rates since an answer before; positions rise by one. */
   #measure(state) {
-    const [before, now] = [this.#before, positions(state)];
-    const seconds = before === null ? 0 : now.takenAt - before.takenAt;
-    if (seconds >= 0 && seconds < APART_SECONDS && before !== null) return;
-    const since = (key, position) => (position - before?.acknowledged.get(key)) / seconds;
-    const grown = [...now.acknowledged].map(([key, position]) => [key, since(key, position)]);
+    const now = positions(state);
+    const last = this.#before.at(-1);
+    if (last && now.takenAt >= last.takenAt && now.takenAt - last.takenAt < APART_SECONDS) return;
     // A position or a clock that went back is that of another engine.
+    if (last && !isLater(now, last)) this.#before = [];
+    this.#before = this.#before.filter(({ takenAt }) => now.takenAt - takenAt <= WINDOW_SECONDS + APART_SECONDS);
+    const first = this.#before[0];
+    const seconds = first ? now.takenAt - first.takenAt : 0;
+    const since = (key, position) => (position - first?.acknowledged.get(key)) / seconds;
+    const grown = [...now.acknowledged].map(([key, position]) => [key, since(key, position)]);
     this.#rates = new Map(grown.filter(([, perSecond]) => seconds > 0 && perSecond >= 0));
-    this.#before = now;
+    this.#before.push(now);
   }
 
   #ask(name, action) {
@@ -128,6 +136,10 @@ function action(exporter) {
 }
 
 const keyOf = ({ partition }, { exporter }) => `${partition} ${exporter}`;
+
+const isLater = (now, before) =>
+  now.takenAt >= before.takenAt &&
+  [...now.acknowledged].every(([key, position]) => position >= (before.acknowledged.get(key) ?? 0));
 
 function positions(state) {
   const entries = state.exporters.flatMap((exporter) =>

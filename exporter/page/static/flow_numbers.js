@@ -1,8 +1,9 @@
 // The four numbers and the charts of flow control, for one partition or all together.
 
 import { Chart, FLOW, writesOf } from "./chart.js";
-import { byId, make } from "./dom.js";
-import { whole } from "./words.js";
+import { byId, make, say } from "./dom.js";
+import { isLess, isMore } from "./history.js";
+import { spokenPartitions, whole } from "./words.js";
 import { writersIn } from "./writes.js";
 
 const ALL = "all";
@@ -26,14 +27,19 @@ export class FlowNumbers {
     const columns = value === ALL || !value ? history.total() : history.ofPartition(Number(value));
     if (!columns) return;
     const last = (name) => columns[name]?.at(-1) ?? null;
+    const ofAll = value === ALL && history.partitionNumbers().length > 1;
     // A sum beside a sum hides the one that is in trouble: of all, the worst is told, and which that is.
-    const numbers = value === ALL ? history.partitionNumbers() : [];
-    tell("backlog", worst(history, numbers, BACKLOG, largest) ?? { columns }, BACKLOG, "records", "acceptable");
-    tell("limit", worst(history, numbers, LIMIT, smallest) ?? { columns }, LIMIT, "records/s", "at most");
-    tell("rate", { columns }, ["exportingRatePerSecond"], "records/s");
+    const now = ([name, bound], isWorse) =>
+      ofAll ? history.worst(name, bound, isWorse) : { value: last(name), bound: last(bound) };
+    tell("backlog", now(["backlogRecords", "acceptableBacklogRecords"], isMore), "records", "acceptable");
+    tell("limit", now(["writeLimitPerSecond", "writeLimitMaxPerSecond"], isLess), "records/s", "at most");
+    tell("rate", { value: last("exportingRatePerSecond") }, ofAll ? "records/s in all" : "records/s");
     const throttled = last("throttled") === 1;
+    const which = ofAll && throttled ? `, ${spokenPartitions(history.throttled()?.partitions ?? [])}` : "";
     const text = throttled ? "throttled" : "not throttled";
-    byId("throttle").replaceChildren(make("span", { class: throttled ? "is-throttled" : null }, text));
+    const small = make("small", {}, which);
+    byId("throttle").replaceChildren(make("span", { class: throttled ? "is-throttled" : null }, text), small);
+    say(byId("charted"), ofAll ? "; lines add up all partitions" : "");
     this.#chart.show(history.times, columns, columns.throttled);
     this.#showWrites(history.times, columns);
   }
@@ -60,30 +66,10 @@ export class FlowNumbers {
   }
 }
 
-const BACKLOG = ["backlogRecords", "acceptableBacklogRecords"];
-const LIMIT = ["writeLimitPerSecond", "writeLimitMaxPerSecond"];
-const largest = (a, b) => a > b;
-const smallest = (a, b) => a < b;
-const lastOf = (columns, name) => columns?.[name]?.at(-1) ?? null;
-
-/** `{number, columns}` of the partition whose value is the worst share of its bound; null where there is one alone. */
-function worst(history, numbers, [name, bound], isWorse) {
-  if (numbers.length < 2) return null;
-  let found = null;
-  for (const number of numbers) {
-    const columns = history.ofPartition(number);
-    const [value, of] = [lastOf(columns, name), lastOf(columns, bound)];
-    if (value === null) continue;
-    const share = of ? value / of : value;
-    if (found === null || isWorse(share, found.share)) found = { number, columns, share };
-  }
-  return found;
-}
-
-function tell(id, { columns, number }, [name, ofName], unit, ofBound = "") {
-  const [value, bound] = [lastOf(columns, name), ofName === undefined ? null : lastOf(columns, ofName)];
-  const small = make("small", {}, value === null ? "" : ` ${unit}`);
-  if (value !== null && bound !== null) small.append(`, ${ofBound} ${whole(bound)}`);
-  if (value !== null && number !== undefined) small.append(` on partition ${number}`);
-  byId(id).replaceChildren(whole(value), small);
+/** A number of one partition; of all, that of the worst, and which that is. */
+function tell(id, found, unit, ofBound = "") {
+  const small = make("small", {}, found === null || found.value === null ? "" : ` ${unit}`);
+  if (found?.value !== null && found?.bound) small.append(`, ${ofBound} ${whole(found.bound)}`);
+  if (found?.number !== undefined) small.append(` on partition ${found.number}`);
+  byId(id).replaceChildren(whole(found?.value), small);
 }

@@ -2,8 +2,9 @@
 
 import { taskColours } from "./colours.js";
 import { draw, make, say } from "./dom.js";
+import { isLess, isMore, recent } from "./history.js";
 import { GATE, GATEWAY, LOG, arrange } from "./plan.js";
-import { bytes, percent, rate, whole } from "./words.js";
+import { bytes, percent, rate, spokenPartitions, whole } from "./words.js";
 
 const NODE = { width: 174, height: 70 };
 const GAP = { across: 48, down: 26 };
@@ -131,22 +132,21 @@ export class JobGraph {
   }
 
   #tellGate(parts, history, bottleneck) {
-    const columns = history.total();
-    const now = (name) => columns?.[name].at(-1) ?? null;
-    const limit = now("writeLimitPerSecond");
-    say(parts.lines[0], limit === null ? "no write limit" : `limit ${rate(limit)}`);
-    say(parts.lines[1], limit === null ? "" : `at most ${rate(now("writeLimitMaxPerSecond"))}`);
-    const throttled = now("throttled") === 1;
-    parts.group.classList.toggle("is-throttled", throttled);
+    // Of several partitions the one that is held back most: a sum would hide it.
+    const lowest = history.worst("writeLimitPerSecond", "writeLimitMaxPerSecond", isLess);
+    say(parts.lines[0], lowest === null ? "no write limit" : `limit ${rate(lowest.value)}${where(lowest, history)}`);
+    say(parts.lines[1], lowest === null ? "" : `at most ${rate(lowest.bound)}`);
+    const throttled = history.throttled()?.partitions ?? [];
+    parts.group.classList.toggle("is-throttled", throttled.length > 0);
     this.#mark(parts, bottleneck?.task === GATE && bottleneck.id === null);
-    say(parts.title, throttled ? "Flow control: throttled" : "Flow control");
+    say(parts.title, throttled.length ? `Flow control: ${spokenPartitions(throttled)} throttled` : "Flow control");
   }
 
   #tellLog(parts, history) {
-    const columns = history.total();
     const count = history.partitionNumbers().length;
+    const longest = history.worst("backlogRecords", "acceptableBacklogRecords", isMore);
     say(parts.lines[0], `${count} ${count === 1 ? "partition" : "partitions"}`);
-    say(parts.lines[1], `backlog ${whole(columns?.backlogRecords.at(-1))}`);
+    say(parts.lines[1], `backlog ${whole(longest?.value)}${where(longest, history)}`);
     say(parts.title, "The log: records that wait for the exporters are its backlog");
   }
 
@@ -189,10 +189,13 @@ function arrow(x, y, to) {
 /** Records a second along an edge: what the gate admits, what a reader takes from the log, or what a task hands on. */
 function flowOf(edge, history) {
   if (edge.from === GATEWAY) return history.gateway?.recordsPerSecond;
-  if (edge.from === GATE) return history.total()?.acceptedPerSecond.at(-1);
+  if (edge.from === GATE) return recent(history.total()?.acceptedPerSecond);
   const [id, column] = edge.from === LOG ? [edge.to, "recordsInPerSecond"] : [edge.from, "recordsOutPerSecond"];
-  return history.ofTask(id)?.[column].at(-1);
+  return recent(history.ofTask(id)?.[column]);
 }
+
+/** On which partition, where there are several. */
+const where = (found, history) => (found && history.partitionNumbers().length > 1 ? ` on ${found.number}` : "");
 
 const shortened = (name) => (name.length > NAME_LENGTH_MAX ? `${name.slice(0, NAME_LENGTH_MAX - 1)}…` : name);
 const spokenKind = (kind) => kind.replaceAll("_", " ");
@@ -200,6 +203,8 @@ const spokenKind = (kind) => kind.replaceAll("_", " ");
 /** How far a source is, in a few words; nothing where it cannot say. */
 function told(input) {
   if (!input) return "";
+  if (input.lagRecords !== null) return `${whole(input.lagRecords)} messages behind the end`;
+  if (input.positionBytes === null) return "";
   if (input.lagBytes !== null) return `${bytes(input.lagBytes)} behind the end`;
   if (input.sizeBytes) return `${percent(input.positionBytes / input.sizeBytes)} of ${bytes(input.sizeBytes)} read`;
   return `${bytes(input.positionBytes)} read`;

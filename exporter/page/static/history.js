@@ -2,6 +2,9 @@
 
 import { Columns } from "./columns.js";
 
+// Every rate on the page is a mean of so many samples, as the shares of the tasks are: what is compared is of one time.
+export const SAMPLES = 10;
+
 export class History {
   times = [];
   state = null;
@@ -13,9 +16,12 @@ export class History {
   #span = 900;
   #partitions = new Columns();
   #tasks = new Columns();
+  // Of the samples that are there; undefined where it is to be added up.
+  #total;
 
   replace(document) {
     this.times = [];
+    this.#total = undefined;
     this.#partitions.clear();
     this.#tasks.clear();
     this.append(document);
@@ -37,6 +43,7 @@ export class History {
     this.#partitions.append(new Map(document.partitions.map((p) => [p.partition, p])), first, count, held);
     this.#tasks.append(new Map(document.vertices.map((v) => [v.id, v])), first, count, held);
     this.#forget();
+    this.#total = undefined;
   }
 
   partitionNumbers() {
@@ -53,6 +60,11 @@ export class History {
 
   /** All partitions together: sums, and throttled where one of them is. */
   total() {
+    this.#total ??= this.#summed();
+    return this.#total;
+  }
+
+  #summed() {
     const all = this.#partitions.all();
     if (all.length < 2) return all[0];
     const total = {};
@@ -77,6 +89,22 @@ export class History {
     return means.reduce(sum, null);
   }
 
+  /**
+   * `{number, value, bound}` of the partition that is in most trouble by a column, such as the share of the backlog that is
+   * acceptable; `isWorse` compares two shares. Null where nothing is known.
+   */
+  worst(name, boundName, isWorse) {
+    let found = null;
+    for (const number of this.partitionNumbers()) {
+      const columns = this.ofPartition(number);
+      const [value, bound] = [columns[name].at(-1) ?? null, columns[boundName].at(-1) ?? null];
+      if (value === null) continue;
+      const share = bound ? value / bound : value;
+      if (found === null || isWorse(share, found.share)) found = { number, value, bound, share };
+    }
+    return found;
+  }
+
   #throttledFrom(number) {
     const { throttled } = this.ofPartition(number);
     let from = throttled.length;
@@ -92,6 +120,12 @@ export class History {
     this.#tasks.forget(surplus);
   }
 }
+
+/** Of the last seconds; null where nothing is known. */
+export const recent = (column) => mean((column ?? []).slice(-SAMPLES));
+
+export const isMore = (a, b) => a > b;
+export const isLess = (a, b) => a < b;
 
 /** Of the values that are known; null where none is. */
 export function mean(values) {

@@ -1,5 +1,7 @@
 // Loads the history once, then follows the events; after a gap that the server cannot fill, loads it again.
 
+import { of } from "./api.js";
+
 const RETRY_MS = 2000;
 // Samples come each second. Without one for so long, what is shown is no longer how things are.
 const SILENCE_MS_MAX = 5000;
@@ -31,7 +33,7 @@ export function follow({ loaded, sampled, lost }) {
   async function load() {
     let history;
     try {
-      const answer = await fetch("api/history", { cache: "no-store" });
+      const answer = await fetch(of("api/history"), { cache: "no-store" });
       if (!answer.ok) throw new Error(`the server answers ${answer.status}`);
       history = await answer.json();
     } catch (error) {
@@ -45,7 +47,7 @@ export function follow({ loaded, sampled, lost }) {
   }
 
   function listen(newest) {
-    events = new EventSource(`api/events?lastEventId=${encodeURIComponent(newest)}`);
+    events = new EventSource(of(`api/events?lastEventId=${encodeURIComponent(newest)}`));
     events.addEventListener("sample", (event) => {
       heard();
       sampled(JSON.parse(event.data));

@@ -11,6 +11,7 @@ import { History } from "./history.js";
 import { follow } from "./live.js";
 import { LimitsForm } from "./limits_form.js";
 import { showEpisodes, showPartitions } from "./partitions.js";
+import { choosePipeline } from "./pipelines.js";
 import { Poll } from "./poll.js";
 import { Tabs } from "./tabs.js";
 import { timeOfDay } from "./words.js";
@@ -63,7 +64,9 @@ function tellCondition() {
   chip.hidden = !condition;
   say(chip, condition ?? "");
   chip.dataset.condition = condition ?? "";
-  say(byId("because"), away === null && condition !== "fine" ? (history.because ?? "") : "");
+  // Who is to blame stands above the graph already, as of the moment that is drawn there.
+  const isTold = away !== null || condition === "fine" || condition === "back-pressured";
+  say(byId("because"), isTold ? "" : (history.because ?? ""));
 }
 
 function draw() {
@@ -101,6 +104,7 @@ function refresh() {
 }
 
 tabs.follow(refresh);
+choosePipeline();
 
 follow({
   loaded(told) {

@@ -1,16 +1,17 @@
 // The limits of each partition as they stand, and the times in which they were held down.
 
 import { byId, make } from "./dom.js";
-import { mean } from "./history.js";
+import { recent } from "./history.js";
 import { duration, rate, timeOfDay, whole } from "./words.js";
 import { writersIn } from "./writes.js";
 
-// Rates by source are means of so many seconds.
-const SAMPLES = 5;
 // The newest are enough for a table; the API has all of them.
 const EPISODES_MAX = 20;
 
-/** Draws `/api/flow-control`; the history knows who wrote how much. */
+/**
+ * Draws the history, of the same moment and the same seconds as all else on the page; `/api/flow-control` knows who runs
+ * and why a limit is what it is.
+ */
 export function showPartitions({ partitions }, history) {
   const rows = Object.entries(partitions).map(([number, { effective }]) =>
     partitionRow(number, effective, history.ofPartition(Number(number)) ?? {}),
@@ -25,14 +26,15 @@ function partitionRow(number, effective, columns) {
     row.append(make("td", { colspan: 7 }, "not running"));
     return row;
   }
-  const { writeLimit, writeLimitMax } = effective;
+  const now = (name) => columns[name]?.at(-1) ?? null;
+  const [writeLimit, writeLimitMax] = [now("writeLimitPerSecond"), now("writeLimitMaxPerSecond")];
   const limit = writeLimit === null ? "none" : `${rate(writeLimit)} of ${rate(writeLimitMax)}`;
-  const accepted = make("td", {}, rate(effective.writeRate), bySource(columns));
-  const backlog = ofBound(effective.backlog, effective.acceptableBacklog);
-  const inFlight = ofBound(effective.requestsInFlight, effective.requestLimit);
-  const state = make("span", { class: effective.throttled ? "is-throttled" : null }, limit);
-  row.append(make("td", {}, state), make("td", {}, rate(effective.exportingRate)), accepted);
-  row.append(make("td", {}, backlog), make("td", {}, inFlight), make("td", {}, whole(effective.waitingWriters)));
+  const accepted = make("td", {}, rate(recent(columns.acceptedPerSecond)), bySource(columns));
+  const backlog = ofBound(now("backlogRecords"), now("acceptableBacklogRecords"));
+  const inFlight = ofBound(now("requestsInFlight"), now("requestLimit"));
+  const state = make("span", { class: now("throttled") === 1 ? "is-throttled" : null }, limit);
+  row.append(make("td", {}, state), make("td", {}, rate(now("exportingRatePerSecond"))), accepted);
+  row.append(make("td", {}, backlog), make("td", {}, inFlight), make("td", {}, whole(now("waitingWriters"))));
   row.append(make("td", { class: "reason" }, effective.reason ?? ""));
   return row;
 }
@@ -40,8 +42,7 @@ function partitionRow(number, effective, columns) {
 const ofBound = (value, bound) => (bound === null ? whole(value) : `${whole(value)} of ${whole(bound)}`);
 
 function bySource(columns) {
-  const recently = (column) => rate(mean(columns[column].slice(-SAMPLES)));
-  const items = writersIn(columns).map(({ label, column }) => make("li", {}, `${label} ${recently(column)}`));
+  const items = writersIn(columns).map(({ label, column }) => make("li", {}, `${label} ${rate(recent(columns[column]))}`));
   return items.length ? make("ul", { class: "by-source" }, ...items) : null;
 }
 

@@ -27,5 +27,9 @@ export function duration(seconds) {
   return `${Math.floor(s / 3600)}h ${Math.floor((s % 3600) / 60)}m`;
 }
 
+/** `partition 2`, `partitions 1, 3`; of more than are read at a glance only how many, `17 partitions`. */
+export const spokenPartitions = (numbers) =>
+  numbers.length > 4 ? `${numbers.length} partitions` : `partition${numbers.length > 1 ? "s" : ""} ${numbers.join(", ")}`;
+
 /** `write_limit` as `write limit`. */
 export const spoken = (name) => name.replaceAll("_", " ");

@@ -9,7 +9,16 @@ import pytest
 from engine.core.clock import NS_PER_SECOND
 from engine.core.condition import Condition, condition_of, findings, paused
 from engine.core.pause import Pause
-from engine.core.snapshot import BlockReason, Culprit, EngineSnapshot, EngineState, ExporterState, WorkerSnapshot
+from engine.core.snapshot import (
+    BlockReason,
+    ClusterSnapshot,
+    Culprit,
+    EngineSnapshot,
+    EngineState,
+    ExporterState,
+    OpeningSnapshot,
+    WorkerSnapshot,
+)
 from tests.support import snapshots
 from tests.support.snapshots import TAKEN_MONOTONIC_NS, engine_snapshot, flow, partition, record_exporter
 
@@ -99,6 +108,36 @@ def test_a_worker_that_is_away_is_said_to_be_started_again() -> None:
     workers = (WorkerSnapshot(worker=2, is_up=False, process_id=None, partitions=(2,), restarts=1),)
     found = condition_of(engine_snapshot(workers=workers))
     assert (found.condition, found.text) == (Condition.STARTING, "worker 2 is away and is started again")
+
+
+def cluster(**fields: object) -> ClusterSnapshot:
+    settled = {"is_up": True, "commit_duration": snapshots.histogram(), "transactions": {}, "fenced": {}}
+    return ClusterSnapshot(**{**settled, "restored_rows": 0, "restore_seconds": 0.0, **fields})  # type: ignore[arg-type]
+
+
+def test_a_partition_whose_state_is_being_read_says_how_much_is_left_and_about_how_long_that_takes() -> None:
+    half = cluster(restored_rows=250_000, restore_seconds=6.0, restore_remaining_rows=1_000_000)
+    snapshot = engine_snapshot(state=EngineState.STARTING, opening=OpeningSnapshot(partition=2, cluster=half))
+    assert condition_of(snapshot).text == (
+        "partition 2 is being opened: 1,000,000 rows are still to be read, in about 24 s"
+    )
+
+
+def test_before_the_first_row_nobody_guesses_and_a_local_log_is_just_opened() -> None:
+    begun = cluster(restore_remaining_rows=7)
+    told = [
+        condition_of(engine_snapshot(state=EngineState.STARTING, opening=opening)).text
+        for opening in (OpeningSnapshot(partition=1, cluster=begun), OpeningSnapshot(partition=1, cluster=None))
+    ]
+    assert told == ["partition 1 is being opened: 7 rows are still to be read", "partition 1 is being opened"]
+
+
+def test_a_log_that_cannot_be_written_is_a_full_disk_here_and_a_refusal_of_a_cluster() -> None:
+    here = partition(1, append_error="No space left on device")
+    there = partition(1, append_error="Kafka does not answer", cluster=cluster(is_up=False))
+    found = [condition_of(engine_snapshot(partitions=(one,))) for one in (here, there)]
+    assert [finding.condition for finding in found] == [Condition.DISK_FULL, Condition.REFUSING]
+    assert found[1].text == "partition 1 cannot store what is written: Kafka does not answer"
 
 
 def test_a_run_that_is_over_is_not_fine() -> None:

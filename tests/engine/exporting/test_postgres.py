@@ -11,10 +11,10 @@ from engine.core.clock import NS_PER_SECOND
 from engine.core.errors import ConfigurationError, RefusedRecordsError, TargetError
 from engine.exporting.postgres import Postgres, postgres
 from tests.support.records import context, record, records
-from tests.support.targets.postgres_server import PROGRAMS, PostgresServer, postgres_server
+from tests.support.targets.postgres_server import MISSING, PostgresServer, postgres_server
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.real, pytest.mark.skipif(PROGRAMS is None, reason="PostgreSQL is not installed")]
+pytestmark = [pytest.mark.real, pytest.mark.skipif(MISSING is not None, reason=str(MISSING))]
 
 
 @pytest.fixture(scope="module")

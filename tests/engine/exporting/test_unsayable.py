@@ -22,7 +22,7 @@ from engine.exporting.retry import RetryPolicy
 from tests.support.pipelines import ListSource
 from tests.support.records import context, record
 from tests.support.targets.http_target import bulk_target, line_target
-from tests.support.targets.postgres_server import PROGRAMS, postgres_server
+from tests.support.targets.postgres_server import MISSING, postgres_server
 from tests.support.waiting import WAIT_SECONDS
 
 PAIR: dict[Any, Any] = {(1, 2): "a pair as a key"}
@@ -89,7 +89,7 @@ def test_elasticsearch_stores_the_others() -> None:
 
 
 @pytest.mark.real
-@pytest.mark.skipif(PROGRAMS is None, reason="PostgreSQL is not installed")
+@pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
 def test_postgres_stores_the_others() -> None:
     with postgres_server() as server:
         exporter = postgres(server.url, "unsayable")()

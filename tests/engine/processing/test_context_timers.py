@@ -27,9 +27,11 @@ class Unit:
 
     def commit(self) -> list[Timer]:
         ahead_ns = self.context.wall_ahead_ns
-        timers = self.context.take_unit(1).timers_added
-        self.queue.add(timers, ahead_ns)
-        return timers
+        unit = self.context.take_unit(1)
+        self.queue.add(unit.timers_added, ahead_ns)
+        self.queue.cancel(unit.timers_fired)
+        self.canceled = unit.timers_fired
+        return unit.timers_added
 
     def due_after(self, seconds: float) -> list[int]:
         """The timers that are due once so much more time has passed."""
@@ -83,3 +85,37 @@ def test_a_unit_that_is_discarded_leaves_no_offset_to_the_next() -> None:
     unit.context.schedule(10, "alarm", None)
     (timer,) = unit.commit()
     assert timer.due_wall_ns == WALL_NS + 3610 * NS_PER_SECOND
+
+
+def test_a_timer_is_taken_back_by_its_number_in_its_own_unit_and_in_a_later_one() -> None:
+    unit = Unit()
+    first = unit.context.schedule(10, "alarm", None)
+    second = unit.context.schedule(10, "alarm", None)
+    third = unit.context.schedule(10, "alarm", None)
+    unit.context.cancel(second)
+    unit.commit()
+    unit.context.cancel(first)
+    unit.commit()
+    assert unit.canceled == [first]
+    assert unit.due_after(10) == [third]
+
+
+def test_what_a_failed_record_has_canceled_fires_all_the_same() -> None:
+    unit = Unit()
+    kept = unit.context.schedule(10, "alarm", None)
+    gone = unit.context.schedule(10, "alarm", None)
+    unit.context.cancel(gone)
+    unit.context.begin(Record(RecordType.COMMAND, "t", "create", "k", None, position=2))
+    unit.context.cancel(kept)
+    unit.context.undo_record()
+    unit.commit()
+    assert unit.canceled == [gone]
+    assert unit.due_after(10) == [kept]
+
+
+@pytest.mark.parametrize("timer", [0, -1, 2, None, "1", True])
+def test_a_timer_that_never_was_cannot_be_taken_back(timer: object) -> None:
+    unit = Unit()
+    unit.context.schedule(10, "alarm", None)
+    with pytest.raises(ValueError, match="there was never a timer"):
+        unit.context.cancel(timer)  # type: ignore[arg-type]

@@ -373,6 +373,42 @@ def test_a_timer_that_is_pending_at_the_end_fires_in_the_next_run(tmp_path: Path
         assert wait_until(lambda: exporter.values("rang") == ["wake up"])
 
 
+class Cancelling:
+    """Sets a timer for each key, and takes it back where it is told to."""
+
+    def process(self, record: Record, context: ProcessingContext) -> None:
+        if record.value_type == "alarm":
+            context.emit("rang", record.key)
+        elif record.value.get("cancel"):
+            context.cancel(context.state.get(record.value["k"]))
+        else:
+            timer = context.schedule(1.0, "alarm", None, key=record.value["k"])
+            context.state.put(record.value["k"], timer)
+
+
+@pytest.mark.parametrize("storage", ["memory", "local"])
+def test_a_timer_that_is_taken_back_in_a_later_run_or_the_same_never_fires(tmp_path: Path, storage: str) -> None:
+    exporter = CollectingExporter()
+    setting = [{"k": f"key {n}"} for n in range(10)]
+    cancelling = [{"k": f"key {n}", "cancel": True} for n in range(0, 10, 2)]
+
+    def pipeline(values: list[dict[str, Any]], *, endless: bool) -> Pipeline:
+        source = ListSource(values, endless=endless)
+        return Pipeline("p").source("n", source).process(Cancelling).export("all", exporter.factory)
+
+    options = EngineOptions(storage=cast(Any, storage))
+    if storage == "local":
+        ran(pipeline(setting, endless=False), tmp_path, options=options)
+    with pipeline([*setting, *cancelling], endless=True).run(tmp_path, options=options):
+        assert wait_until(lambda: len(exporter.values("rang")) == 5)
+    if storage == "local":
+        again = pipeline([], endless=False).run(tmp_path, options=options)
+        with again:
+            assert again._partitions[1].recovered.timers == []
+    # All had the same time: who else was to ring has rung.
+    assert sorted(exporter.values("rang")) == [f"key {n}" for n in range(1, 10, 2)]
+
+
 def test_an_exporter_that_fails_is_retried_and_nothing_is_lost(tmp_path: Path) -> None:
     exporter = CollectingExporter()
     failures = [OSError("no route"), OSError("no route")]

@@ -143,11 +143,6 @@ def test_a_delimiter_is_one_character(tmp_path: Path, delimiter: str) -> None:
         lines(tmp_path, format="csv", delimiter=delimiter)
 
 
-def test_a_csv_file_cannot_be_followed(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="cannot be followed"):
-        lines(tmp_path, format="csv", follow=True)
-
-
 CELL = st.text(st.sampled_from('ab",\n é'), max_size=5)
 
 

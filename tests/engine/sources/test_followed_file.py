@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import logging
 import os
+import random
 import shutil
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from engine.core.errors import ConfigurationError
 from engine.sources.followed_file import FollowedFile
 from engine.sources.lines import lines
 from engine.sources.protocol import SourceBatch, SourceStart
+from tests.support.rotations import WAYS, LogWriter
 from tests.support.sources import BEGINNING, numbered, what_is_there
 
 
@@ -376,6 +378,43 @@ def test_what_cannot_be_followed_is_refused_before_anything_runs(log_file: Follo
         lines(log_file.path, follow=True).check()
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "windows-1252"])
+@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize("is_read", [False, True])
+def test_a_log_in_another_encoding_that_is_copied_and_truncated_loses_nothing(
+    tmp_path: Path, encoding: str, restart: bool, is_read: bool
+) -> None:
+    path, clock = tmp_path / "app.log", ManualClock()
+    raw = encoding.replace("utf-16", "utf-16-le") if encoding == "utf-16" else encoding
+
+    def write(*texts: str) -> None:
+        with path.open("ab") as file:
+            file.write("".join(f"{text}\r\n" for text in texts).encode(raw))
+
+    path.write_bytes(b"\xff\xfe" if encoding == "utf-16" else b"")
+    write(*(f"the line Zoë {n}" for n in range(100)))
+    source = FollowedFile(path, encoding=encoding, clock=clock)
+    source.open(BEGINNING)
+    seen = what_is_there(source, 30)
+    write("José 100", "José 101")
+    if is_read:
+        seen += what_is_there(source)
+    shutil.copy(path, tmp_path / "app.log.1")
+    path.write_bytes(b"")
+    if restart:
+        source.close()
+        source = FollowedFile(path, encoding=encoding, clock=clock)
+        source.open(SourceStart(seen[-1].last_offset, seen[-1].cursor))
+    seen += what_is_there(source)
+    write("new Zoë")
+    for _ in range(3):
+        clock.advance(3)
+        seen += what_is_there(source)
+    source.close()
+    texts = [value.decode() for batch in seen for value in batch.values]
+    assert texts == [*(f"the line Zoë {n}" for n in range(100)), "José 100", "José 101", "new Zoë"]
+
+
 def test_a_log_in_another_encoding_is_followed_over_restarts_and_rotations(tmp_path: Path) -> None:
     path = tmp_path / "app.log"
     clock = ManualClock()
@@ -399,3 +438,36 @@ def test_a_log_in_another_encoding_is_followed_over_restarts_and_rotations(tmp_p
     clock.advance(3)
     assert numbered(what_is_there(source)) == [(4, b"new")]
     source.close()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_line_comes_once_however_far_the_reader_is_behind(tmp_path: Path, way: str) -> None:
+    seed = int(os.environ.get("TEST_SEED", random.Random().randrange(1 << 32)))
+    print(f"TEST_SEED={seed}")
+    made = random.Random(f"{seed} {way}")
+    writer = LogWriter(tmp_path / "logs", way, seed)
+    writer.write(5)
+    followed = Followed(writer.shown.parent, writer.shown.name)
+    followed.begin()
+
+    def read(reads: int) -> None:
+        for _ in range(reads):
+            followed.clock.advance(0.3)
+            batch = followed.source.read(20)
+            if batch.values:
+                followed.seen.append(batch)
+
+    read(5)
+    for _ in range(60):
+        writer.write(made.randrange(1, 30))
+        if made.random() < 0.4:
+            writer.rotate()
+            writer.write(1)
+        if made.random() < 0.4:
+            read(made.randrange(1, 6))
+        if made.random() < 0.1:
+            followed.restart()
+    read(2000)
+    writer.close()
+    numbers = [int(value.split()[1]) for batch in followed.seen for value in batch.values]
+    assert numbers == [*range(writer.written)]

@@ -7,9 +7,11 @@ import pytest
 from engine.core.clock import NS_PER_SECOND
 from engine.core.measures import AGE_BOUNDS_SECONDS
 from engine.core.snapshot import BlockReason, EngineSnapshot, ExporterState, HistogramSnapshot
-from exporter.catalogue import ENGINE_METRICS, Kind, metric
+from exporter.catalogue import ENGINE_METRICS, AnyMetric, Kind, Sample, metric
 from tests.support.snapshots import (
     STARTED_WALL_NS,
+    bridge_snapshot,
+    bridged_snapshot,
     busy_snapshot,
     engine_snapshot,
     flow,
@@ -29,9 +31,14 @@ def read(name: str, snapshot: EngineSnapshot) -> dict[tuple[str, ...], object]:
     return by_labels
 
 
+def shown(one: AnyMetric) -> list[Sample]:
+    """What a metric says of a busy engine, of another one's job, and of the bridge to that."""
+    return [sample for seen in (busy_snapshot(), bridged_snapshot(), bridge_snapshot()) for sample in one.read(seen)]
+
+
 def test_every_metric_gives_as_many_label_values_as_it_has_labels_and_never_twice_the_same() -> None:
     for one in (m for group in ENGINE_METRICS.values() for m in group):
-        samples = list(one.read(busy_snapshot()))
+        samples = shown(one)
         assert samples, f"{one.name} shows nothing of a busy engine"
         assert {len(labels) for labels, _ in samples} == {len(one.labels)}, one.name
         assert len({labels for labels, _ in samples}) == len(samples), one.name
@@ -39,7 +46,7 @@ def test_every_metric_gives_as_many_label_values_as_it_has_labels_and_never_twic
 
 def test_every_value_of_a_closed_label_is_one_of_its_list() -> None:
     for one in (m for group in ENGINE_METRICS.values() for m in group):
-        for labels, _ in one.read(busy_snapshot()):
+        for labels, _ in shown(one):
             for label, value in zip(one.labels, labels, strict=True):
                 assert label.values is None or value in label.values, (one.name, label.name)
 
@@ -47,7 +54,7 @@ def test_every_value_of_a_closed_label_is_one_of_its_list() -> None:
 def test_a_state_set_has_every_state_and_at_most_one_1_for_the_same_other_labels() -> None:
     for one in (m for group in ENGINE_METRICS.values() for m in group if m.kind is Kind.STATE_SET):
         by_owner: dict[tuple[str, ...], list[object]] = {}
-        for labels, value in one.read(busy_snapshot()):
+        for labels, value in shown(one):
             by_owner.setdefault(labels[:-1], []).append(value)
         states = one.labels[-1].values
         assert states is not None

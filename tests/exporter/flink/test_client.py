@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -116,5 +117,41 @@ def test_unknown_and_malformed_ids_are_errors_it_can_read(tmp_path: Path, worker
             client.jobs.get_vertex(job_id, UNKNOWN).backpressure()
         with pytest.raises(RestException, match=r"\(400\): Bad request"):
             client.jobs.get_vertex("nope", vertices[0]).backpressure()
-        with pytest.raises(RestException, match=r"\(404\): Not found: /v1/taskmanagers"):
-            client.taskmanagers.all()
+        with pytest.raises(RestException, match=r"\(404\): No TaskExecutor registered under 0+"):
+            client.taskmanagers.get(UNKNOWN)
+
+
+def test_every_call_that_only_reads_is_answered(tmp_path: Path) -> None:
+    with held_back(tmp_path, BackPressureSettings(), 1) as client:
+        job_id, vertices = the_job(client)
+        vertex = client.jobs.get_vertex(job_id, vertices[0])
+        subtasks, (machine,) = vertex.subtasks, client.taskmanagers.taskmanager_ids()
+        calls = [
+            client.config, client.overview, client.datasets,
+            client.jobs.all, client.jobs.job_ids, client.jobs.overview, client.jobs.metric_names, client.jobs.metrics,
+            *(partial(call, job_id) for call in (
+                client.jobs.get, client.jobs.get_accumulators, client.jobs.get_checkpoint_ids,
+                client.jobs.get_checkpointing_configuration, client.jobs.get_checkpoints, client.jobs.get_config,
+                client.jobs.get_exceptions, client.jobs.get_execution_result, client.jobs.get_metrics,
+                client.jobs.get_plan, client.jobs.get_vertex_ids,
+            )),
+            vertex.backpressure, vertex.details, vertex.metric_names, vertex.metrics, vertex.subtasktimes,
+            vertex.taskmanagers, vertex.watermarks,
+            subtasks.accumulators, subtasks.metric_names, subtasks.metrics, subtasks.subtask_ids,
+            partial(subtasks.get, 0), partial(subtasks.get_attempt, 0), partial(subtasks.get_attempt_accumulators, 0),
+            client.taskmanagers.all, client.taskmanagers.metric_names, client.taskmanagers.metrics,
+            *(partial(call, machine) for call in (
+                client.taskmanagers.get, client.taskmanagers.get_logs, client.taskmanagers.get_metrics,
+                client.taskmanagers.get_thread_dump,
+            )),
+            client.jobmanager.config, client.jobmanager.logs, client.jobmanager.metric_names, client.jobmanager.metrics,
+            client.jars.all,
+        ]  # fmt: skip
+        failed = []
+        for call in calls:
+            try:
+                call()
+            except Exception as error:
+                failed.append((call, error))
+        assert failed == []
+        assert len(calls) == 45

@@ -107,8 +107,8 @@ def test_the_overview_of_jobs_counts_subtasks_by_state_in_lower_case(port: OpenP
 def test_the_job_has_its_vertices_with_times_counts_and_metrics(port: OpenPort) -> None:
     found = port.client.get(f"/jobs/{JOB}").json()
     assert set(found) == {
-        "jid", "name", "isStoppable", "state", "start-time", "end-time", "duration", "maxParallelism", "now",
-        "timestamps", "vertices", "status-counts", "plan",
+        "jid", "name", "isStoppable", "job-type", "state", "start-time", "end-time", "duration", "maxParallelism",
+        "now", "timestamps", "vertices", "status-counts", "plan",
     }  # fmt: skip
     assert [vertex["id"] for vertex in found["vertices"]] == [FLIGHTS, PARSE, FILE]
     parse = found["vertices"][1]
@@ -259,8 +259,8 @@ def test_what_cannot_be_answered_says_why_in_flinks_shape(port: OpenPort, path: 
 
 
 def test_an_unknown_route_below_v1_is_told_in_flinks_shape(port: OpenPort) -> None:
-    answer = port.client.get("/v1/taskmanagers")
-    assert (answer.status_code, answer.json()) == (404, {"errors": ["Not found: /v1/taskmanagers"]})
+    answer = port.client.get("/v1/savepoints")
+    assert (answer.status_code, answer.json()) == (404, {"errors": ["Not found: /v1/savepoints"]})
 
 
 def test_ids_are_understood_in_capitals_too(port: OpenPort) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from engine.core.errors import ConfigurationError
 from exporter.web_config.document import WebConfigDocument, read_web_config
 from tests.support.certificates import authority, signed
-from tests.support.prometheus import program
+from tests.support.programs import program
 
 HASH = "$2b$04$yZLnzVSbIFTrlXXyO6xOb.1I.8Y8w.ZE54SVBsBy6XtWVL9kPW.Ti"
 FULL = f"""

@@ -14,7 +14,7 @@ from penstock.cli import health
 from tests.support.certificates import authority, signed
 from tests.support.commands import penstock
 from tests.support.engines import FakeEngine
-from tests.support.snapshots import engine_snapshot
+from tests.support.snapshots import engine_snapshot, flow, partition
 from tests.support.web_config import with_users, write
 
 # User code that is not there: a check of health looks at nothing that a pipeline is made of.
@@ -39,6 +39,16 @@ def test_a_pipeline_that_is_ready_is_0_and_one_that_is_not_is_1_with_the_reason(
     code, _, err = penstock("health", file_for(tmp_path, server.port))
     assert code == 1
     assert "does not answer" in err
+
+
+def test_what_is_the_matter_with_a_pipeline_that_is_ready_is_said_too(tmp_path: Path) -> None:
+    slow = partition(1, flow=flow(throttled=True, reason="backlog 9 of 8"))
+    engine = FakeEngine(engine_snapshot(partitions=(slow,), taken_monotonic_ns=2**62))
+    with ManagementServer(engine, port=0) as server:
+        _, out, _ = penstock("health", file_for(tmp_path, server.port))
+    assert out.endswith(
+        " is ready: the engine is running; throttled: writes to partition 1 are limited: backlog 9 of 8\n"
+    )
 
 
 def test_the_environment_counts_as_it_does_in_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

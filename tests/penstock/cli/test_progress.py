@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 from dataclasses import replace
 
 from rich.console import Console
@@ -11,7 +12,7 @@ from rich.console import Console
 from engine.core.clock import NS_PER_SECOND
 from engine.core.snapshot import EngineSnapshot, InputSnapshot
 from penstock.cli.progress import bars, progress_shown
-from tests.support.snapshots import engine_snapshot, task
+from tests.support.snapshots import engine_snapshot, flow, partition, task
 
 
 def written(before: EngineSnapshot, now: EngineSnapshot) -> str:
@@ -39,6 +40,23 @@ def test_a_file_has_a_bar_with_what_is_read_the_rate_and_the_time_left() -> None
 def test_a_followed_log_says_how_far_behind_its_end_it_is() -> None:
     known = InputSnapshot(position_bytes=5, lag_bytes=12_000, offset=7)
     assert "12.0 kB behind the end, line 7, 3 lines/s" in written(at(0, log=(4, known)), at(1, log=(7, known)))
+
+
+def test_how_the_run_is_stands_below_the_sources() -> None:
+    throttled = partition(1, flow=flow(throttled=True, reason="backlog 9 of 8"))
+    now = replace(at(1, log=(7, InputSnapshot(position_bytes=5, offset=7))), partitions=(throttled,))
+    lines = written(now, now).splitlines()
+    assert lines[0].startswith("log")
+    assert lines[1].strip() == "throttled  writes to partition 1 are limited: backlog 9 of 8"
+
+
+def test_a_topic_says_how_many_messages_are_left_once_a_broker_has_said_so() -> None:
+    text = written(
+        at(0, orders=(4, InputSnapshot(offset=4))),
+        at(2, orders=(10, InputSnapshot(lag_records=12_000, offset=10)), late=(0, InputSnapshot(offset=0))),
+    )
+    assert "12,000 messages behind the end, offset 10, 3 messages/s" in text
+    assert re.search(r"late +offset 0, 0 messages/s", text)
 
 
 def test_a_source_that_stands_still_has_no_time_left_and_one_that_says_nothing_no_row() -> None:

@@ -111,7 +111,7 @@ def test_check_finds_a_pipeline_of_two_partitions_without_a_key(call: Call, tmp_
     file.write_text("pipeline: {name: x, partitions: 2, sources: {a: {lines: {path: in.txt}}}}\n")
     code, _, err = call("check", str(file))
     assert code == 2
-    assert "needs a key" in err
+    assert "pipeline.key is missing: with 2 partitions it says which of them" in err
 
 
 def test_what_is_ignored_is_said_by_check(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.core.condition import Condition
 from penstock.demo.bars import cells
 from penstock.demo.readings import readings
 from penstock.demo.script import PHASES
@@ -106,10 +107,15 @@ def test_the_end_is_said_in_place_of_how_to_end() -> None:
 
 def test_the_status_line_says_the_same_in_one_line() -> None:
     line = status_line(busy_readings(), moment())
-    assert line.startswith(" 1:15  throttled ")
+    assert line.startswith(" 1:15  throttled      [refusing]  read")
     assert "read 240/s" in line
     assert "p1 backlog 150,000/100,000 limit 533/4,000 THROTTLED  p2 backlog 0  " in line
     assert "\n" not in line
+
+
+@pytest.mark.parametrize("condition", Condition)
+def test_how_it_is_stands_at_the_top_in_the_word_that_everybody_uses(condition: Condition) -> None:
+    assert f"  {condition.words}  " in frame(80, 24, now=replace(busy_readings(), condition=condition))[0]
 
 
 def test_a_phase_is_announced_with_its_sentence() -> None:

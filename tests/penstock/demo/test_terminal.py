@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.prometheus import program
+from tests.support.programs import program
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.real

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import psycopg
 
+from tests.support.programs import find
 from tests.support.targets.postgres_server import PostgresServer
 from tests.support.waiting import wait_until
 
-PROGRAM = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+PROGRAM = find("pgbouncer")
 _SETTINGS = """\
 [databases]
 postgres = host={host} user=penstock dbname=postgres

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import pwd
 import shutil
@@ -16,9 +15,13 @@ from typing import Any
 
 import psycopg
 
+from tests.support.programs import find, why_missing
 from tests.support.waiting import wait_until
 
-PROGRAMS = next((Path(path).parent for path in sorted(glob.glob("/usr/lib/postgresql/*/bin/postgres"))[::-1]), None)
+_POSTGRES = find("postgres")
+PROGRAMS = None if _POSTGRES is None else _POSTGRES.parent
+# Why there is none; None where one can be started.
+MISSING = why_missing("postgres")
 
 
 class PostgresServer:

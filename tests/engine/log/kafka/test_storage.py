@@ -24,6 +24,7 @@ from engine.log.kafka.transactions import OutcomeUnknownError, Outgoing
 from engine.log.partition_log import PartitionLog
 from engine.log.storage import LostPartitionError, StorageError
 from tests.support.kafka_logs import KafkaLogs
+from tests.support.waiting import wait_until
 
 
 def unit(*values: Any, **fields: Any) -> Unit:
@@ -213,7 +214,7 @@ def check_whole(logs: KafkaLogs, **options: Any) -> int:
     assert dict(opened.log.state_scan("")) == {"b": b"2"}
     assert opened.values() == numbered("one", "two")
     opened.log.close()
-    return opened.storage.restored[0]
+    return opened.storage.cluster().restored_rows
 
 
 def test_a_warm_cache_reads_only_what_is_new(logs: KafkaLogs, caplog: pytest.LogCaptureFixture) -> None:
@@ -385,3 +386,43 @@ def test_what_a_process_before_has_written_is_deleted_too(logs: KafkaLogs) -> No
     third = Opened(logs.storage())
     assert 1 < third.recovered.oldest_position <= 60
     third.log.close()
+
+
+def test_a_partition_says_how_its_brokers_answer_and_goes_on_hearing_of_them_while_nothing_is_written(
+    logs: KafkaLogs,
+) -> None:
+    opened = Opened(logs.storage())
+    opened.log.append(unit("one"))
+
+    def heard() -> bool:
+        # As the upkeep of the partition does it.
+        opened.log.attend()
+        return any(broker.rtt_seconds for broker in opened.storage.cluster().brokers.values())
+
+    assert wait_until(heard, seconds=30)
+    (broker,) = opened.storage.cluster().brokers.values()
+    assert broker.rtt_seconds is not None
+    assert 0 < broker.rtt_seconds < 10
+    assert broker.throttle_seconds == 0
+    opened.log.close()
+    assert opened.storage.cluster().brokers == {}
+
+
+def test_a_partition_that_is_being_opened_says_how_many_rows_are_left(logs: KafkaLogs) -> None:
+    filled(logs)
+    logs.lose_cache()
+    storage = logs.storage()
+    left: list[int] = []
+    take_in = storage._cache.take_in
+
+    def looked(messages: Any) -> Any:
+        left.append(storage.cluster().restore_remaining_rows)
+        return take_in(messages)
+
+    storage._cache.take_in = looked  # type: ignore[method-assign]
+    opened = Opened(storage)
+    assert left
+    assert left[0] > 0
+    seen = opened.storage.cluster()
+    assert (seen.restore_remaining_rows, seen.restored_rows > 0) == (0, True)
+    opened.log.close()

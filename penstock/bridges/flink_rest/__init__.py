@@ -1,0 +1,1 @@
+"""Apache Flink, seen over its REST API."""

@@ -1,0 +1,1 @@
+"""A Python process, seen from outside by the stacks of its threads."""

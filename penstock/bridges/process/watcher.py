@@ -1,0 +1,383 @@
+"""An unmodified Python process behind the exporter's door: its threads are tasks, and their stacks say what they do."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from threading import Event, Lock, Thread
+from types import TracebackType
+from typing import Self
+
+from engine.backpressure.vertices import of_readings
+from engine.backpressure.window import Counts, Verdict
+from engine.core.clock import NS_PER_SECOND, Clock, SystemClock
+from engine.core.errors import ConfigurationError, SettingError
+from engine.core.identity import stable_id
+from engine.core.rarely import Rarely, and_more
+from engine.core.snapshot import (
+    BackPressureSnapshot,
+    BlockReason,
+    BridgeSnapshot,
+    EdgeSnapshot,
+    EngineSnapshot,
+    EngineState,
+    Origin,
+    RecentTimes,
+    SamplerSnapshot,
+    TaskSnapshot,
+    TaskStatus,
+    VertexBackPressure,
+    VertexKind,
+    VertexSnapshot,
+)
+from exporter.catalogue import LOOK_ERRORS
+from penstock.bridges.asking import LookError
+from penstock.bridges.blame import Steady, blame
+from penstock.bridges.door import WithoutFlowControl
+from penstock.bridges.naming import shortened
+from penstock.bridges.process.rules import Rules
+from penstock.bridges.process.stacks import Samples, StackReader
+
+# Pieces that make a ratio: half a minute, for 600 samples at 20 a second are good to 0.04.
+_PIECES = 6
+# Threads of one process that are looked at; the rest is counted as omitted.
+THREADS_MAX = 500
+_NUMBER = re.compile(r"[_-]?\d+$")
+_ANONYMOUS = re.compile(r"Thread-\d+ \((?P<name>.+)\)")
+
+log = logging.getLogger("penstock.watch")
+Read = Callable[[int], list[Samples]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessSettings:
+    """Which process, and how its threads are judged. `graph` is chains of task names, as records flow."""
+
+    pid: int
+    # None: by its command line.
+    name: str | None = None
+    rate: int = 20
+    piece_seconds: int = 5
+    graph: tuple[tuple[str, ...], ...] = ()
+    rules: Rules = field(default_factory=Rules)
+
+    def __post_init__(self) -> None:
+        if self.pid < 1:
+            raise SettingError("pid", "must be the number of a process", self.pid)
+        if not 1 <= self.rate <= 100:
+            raise SettingError("rate", "must lie between 1 and 100 samples a second", self.rate)
+        if not 1 <= self.piece_seconds <= 60:
+            raise SettingError("piece", "must lie between 1 and 60 seconds", self.piece_seconds)
+
+
+class _Watched:
+    """One thread: what its last samples said, and its time since it was first seen."""
+
+    def __init__(self, task: str, number: int, wall_ns: int) -> None:
+        self.task = task
+        self.number = number
+        self.started_wall_ns = wall_ns
+        self.pieces: deque[Counter[Verdict]] = deque(maxlen=_PIECES)
+        self.ns: Counter[Verdict] = Counter()
+        self.last = Verdict.IDLE
+
+    def take(self, seen: Counter[Verdict], elapsed_ns: int) -> None:
+        total = seen.total()
+        self.pieces.append(seen)
+        for verdict in Verdict:
+            self.ns[verdict] += elapsed_ns * seen[verdict] // total
+        self.last = seen.most_common(1)[0][0]
+
+    def counts(self) -> Counts:
+        seen: Counter[Verdict] = sum(self.pieces, Counter())
+        return Counts(busy=seen[Verdict.BUSY], idle=seen[Verdict.IDLE], blocked=seen[Verdict.BLOCKED])
+
+
+class ProcessWatch(WithoutFlowControl):
+    """To the exporter an engine without partitions. `start` and `stop` are for one thread, `look` for one at a time."""
+
+    # Nothing is stored.
+    data_folder = None
+
+    def __init__(self, settings: ProcessSettings, *, clock: Clock | None = None, read: Read | None = None) -> None:
+        """`read` gives samples in place of py-spy. Raises `ConfigurationError` where that is not installed."""
+        self._settings = settings
+        self._reader = StackReader(settings.pid, settings.rate) if read is None else None
+        self._read = read or self._reader.read  # type: ignore[union-attr]
+        self._clock = clock or SystemClock()
+        self._name = shortened(settings.name or _program_of(settings.pid))
+        self._rarely = Rarely(self._clock)
+        self._steady = Steady()
+        self._errors: Counter[str] = Counter(dict.fromkeys(LOOK_ERRORS, 0))
+        self._looks = 0
+        self._began_wall_ns = self._clock.wall_ns()
+        self._succeeded_wall_ns: int | None = None
+        self._threads: dict[str, _Watched] = {}
+        self._omitted = 0
+        self._lock = Lock()
+        # Guarded by the lock, and replaced as a whole.
+        self._told = self._snapshot(is_up=None, problem=None, look_ns=None)
+        self._stop = Event()
+        self._thread: Thread | None = None
+
+    # -- life ---
+
+    def start(self) -> Self:
+        assert self._thread is None, "started once"
+        self._thread = Thread(target=self._run, name="penstock-watch", daemon=True)
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """Looks no more. May be repeated."""
+        self._stop.set()
+        if self._reader is not None:
+            self._reader.stop()
+        if self._thread is not None:
+            self._thread.join()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            if not self.look():
+                # Not at once again: what is gone does not come back soon.
+                self._stop.wait(self._settings.piece_seconds)
+
+    def check(self) -> None:
+        """One short look, for who wants to know before anything is opened. Raises `ConfigurationError`."""
+        try:
+            self._read(1)
+        except LookError as error:
+            raise ConfigurationError(str(error)) from None
+
+    # -- as an engine ---
+
+    def snapshot(self) -> EngineSnapshot:
+        with self._lock:
+            return self._told
+
+    def look_at_back_pressure(self, vertex_id: str) -> VertexBackPressure:
+        for vertex in self.snapshot().back_pressure:
+            if vertex.vertex_id == vertex_id:
+                return vertex
+        raise ConfigurationError(f"there is no task with the id {vertex_id!r}")
+
+    def sample_back_pressure(self, vertex_id: str) -> bool:
+        """Never: what is watched is always being sampled."""
+        self.look_at_back_pressure(vertex_id)
+        return False
+
+    # -- looking ---
+
+    def look(self) -> bool:
+        """Takes one piece, and says whether there was one. Never raises: what went wrong is told by the snapshot."""
+        began_ns = self._clock.monotonic_ns()
+        self._looks += 1
+        try:
+            samples = self._read(self._settings.piece_seconds)
+        except LookError as error:
+            if not self._stop.is_set():
+                self._failed(error)
+            return False
+        look_ns = self._clock.monotonic_ns() - began_ns
+        self._succeeded_wall_ns = self._clock.wall_ns()
+        self._take(samples)
+        told = self._snapshot(is_up=True, problem=None, look_ns=look_ns)
+        with self._lock:
+            self._told = told
+        return True
+
+    def _failed(self, error: LookError) -> None:
+        self._errors["unreachable" if error.is_gone else error.reason] += 1
+        count = self._rarely.more()
+        if count is not None:
+            log.warning("%s; nothing is shown of it%s", error, and_more(count))
+        self._threads, self._steady = {}, Steady()
+        told = self._snapshot(is_up=False, problem=str(error), look_ns=None)
+        with self._lock:
+            self._told = told
+
+    def _take(self, samples: Sequence[Samples]) -> None:
+        seen: dict[str, Counter[Verdict]] = {}
+        names: dict[str, str] = {}
+        for one in samples:
+            seen.setdefault(one.thread_id, Counter())[self._settings.rules.verdict(one.stack)] += one.count
+            names[one.thread_id] = one.thread
+        # A thread that is not seen any more has ended.
+        threads = {key: thread for key, thread in self._threads.items() if key in seen}
+        elapsed_ns = self._settings.piece_seconds * NS_PER_SECOND
+        self._omitted = 0
+        for key, verdicts in seen.items():
+            if key not in threads:
+                if len(threads) >= THREADS_MAX:
+                    self._omitted += 1
+                    continue
+                threads[key] = self._new(task_of(names[key]), threads)
+            threads[key].take(verdicts, elapsed_ns)
+        self._threads = threads
+
+    def _new(self, task: str, threads: dict[str, _Watched]) -> _Watched:
+        """With the lowest number that is free."""
+        taken = {thread.number for thread in threads.values() if thread.task == task}
+        number = next(n for n in range(len(taken) + 1) if n not in taken)
+        return _Watched(task, number, self._clock.wall_ns())
+
+    def _snapshot(self, *, is_up: bool | None, problem: str | None, look_ns: int | None) -> EngineSnapshot:
+        wall_ns = self._clock.wall_ns()
+        by_task: dict[str, list[_Watched]] = {}
+        for thread in self._threads.values():
+            by_task.setdefault(thread.task, []).append(thread)
+        order = self._order(list(by_task))
+        edges = tuple(
+            EdgeSnapshot(source_id=self._id(source), target_id=self._id(target), ship_strategy="FORWARD")
+            for chain in self._settings.graph
+            for source, target in pairwise(chain)
+            if source in by_task and target in by_task
+        )
+        vertices = tuple(
+            VertexSnapshot(
+                vertex_id=self._id(task), task=task, kind=self._kind(task, edges), parallelism=len(by_task[task])
+            )
+            for task in order
+        )
+        readings = {
+            self._id(task): {
+                thread.number: reading
+                for thread in sorted(threads, key=lambda thread: thread.number)
+                if (reading := thread.counts().reading(wall_ns)) is not None
+            }
+            for task, threads in by_task.items()
+        }
+        found = blame(vertices, edges, readings)
+        culprit = self._steady.after(found.culprit) if edges else None
+        states = {None: EngineState.STARTING, True: EngineState.RUNNING, False: EngineState.FAILED}
+        return EngineSnapshot(
+            pipeline=self._name,
+            job_id=stable_id("process", self._name),
+            state=states[is_up],
+            failure=problem,
+            started_wall_ns=self._began_wall_ns,
+            taken_wall_ns=wall_ns,
+            taken_monotonic_ns=self._clock.monotonic_ns(),
+            vertices=vertices,
+            edges=edges,
+            partitions=(),
+            tasks=tuple(
+                _task(vertex, thread, readings[vertex.vertex_id].get(thread.number))
+                for vertex in vertices
+                for thread in sorted(by_task[vertex.task], key=lambda thread: thread.number)
+            ),
+            bottleneck=None if culprit is None else culprit.task,
+            culprit=culprit,
+            back_pressure=tuple(
+                of_readings(vertex.vertex_id, readings[vertex.vertex_id], is_fresh=True, sampled_wall_ns=wall_ns)
+                for vertex in vertices
+            ),
+            sampler=SamplerSnapshot(
+                mode="continuous",
+                num_samples=_PIECES * self._settings.piece_seconds * self._settings.rate,
+                delay_between_samples_ns=NS_PER_SECOND // self._settings.rate,
+                refresh_interval_ns=self._settings.piece_seconds * NS_PER_SECOND,
+                ticks=self._looks * self._settings.piece_seconds * self._settings.rate,
+                missed=0,
+                lateness_ns=0,
+                lateness_max_ns=0,
+            ),
+            origin=Origin(bridge="process", id=str(self._settings.pid), version=""),
+            bridge=BridgeSnapshot(
+                is_up=is_up,
+                looks=self._looks,
+                errors=dict(self._errors),
+                succeeded_wall_ns=self._succeeded_wall_ns,
+                look_ns=look_ns,
+                jobs={},
+                omitted=self._omitted,
+            ),
+            waits=found.waits if edges else None,
+        )
+
+    def _order(self, tasks: list[str]) -> list[str]:
+        """Those of the graph first, as records flow; the others by name."""
+        drawn = list(dict.fromkeys(task for chain in self._settings.graph for task in chain))
+        return [*(task for task in drawn if task in tasks), *sorted(task for task in tasks if task not in drawn)]
+
+    def _kind(self, task: str, edges: Sequence[EdgeSnapshot]) -> VertexKind:
+        vertex_id = self._id(task)
+        is_fed = any(edge.target_id == vertex_id for edge in edges)
+        feeds = any(edge.source_id == vertex_id for edge in edges)
+        if feeds and not is_fed:
+            return VertexKind.SOURCE
+        return VertexKind.EXPORTER if is_fed and not feeds else VertexKind.TRANSFORM
+
+    def _id(self, task: str) -> str:
+        return stable_id("process", self._name, task)
+
+
+def task_of(thread: str) -> str:
+    """Threads that differ by a number are subtasks of one task: `reader-1`, `Thread-3 (reader)`, `reader_2`."""
+    anonymous = _ANONYMOUS.fullmatch(thread)
+    if anonymous is not None:
+        return shortened(anonymous["name"])
+    return shortened(_NUMBER.sub("", thread) or thread)
+
+
+def _task(vertex: VertexSnapshot, thread: _Watched, reading: BackPressureSnapshot | None) -> TaskSnapshot:
+    counts = thread.counts()
+    states = {Verdict.BLOCKED: BlockReason.BUFFER.value, Verdict.BUSY: "busy", Verdict.IDLE: "idle"}
+    return TaskSnapshot(
+        task=vertex.task,
+        vertex_id=vertex.vertex_id,
+        kind=vertex.kind,
+        subtask=thread.number,
+        status=TaskStatus.RUNNING,
+        started_wall_ns=thread.started_wall_ns,
+        ended_wall_ns=None,
+        busy_ns=thread.ns[Verdict.BUSY],
+        idle_ns=thread.ns[Verdict.IDLE],
+        back_pressured_ns={BlockReason.BUFFER: thread.ns[Verdict.BLOCKED]},
+        longest_blocked_ns=None,
+        state=states[thread.last],
+        # Records are nobody's business but the program's.
+        records_in=None,
+        records_out=None,
+        rejected={},
+        buffers_in_use=None,
+        buffers=None,
+        back_pressure=reading,
+        recent=None
+        if not counts.samples
+        else RecentTimes(
+            span_ns=counts.samples,
+            busy_ns=counts.busy,
+            idle_ns=counts.idle,
+            back_pressured_ns={BlockReason.BUFFER: counts.blocked},
+            blocked_by_channel_ns=(),
+            records_in=0,
+            records_out=0,
+        ),
+    )
+
+
+def _program_of(pid: int) -> str:
+    """The name of its script, or of its module."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")[:-1]
+    except OSError:
+        return f"process {pid}"
+    for before, word in pairwise(words):
+        if before == "-m":
+            return word
+    script = next((word for word in words[1:] if not word.startswith("-")), None)
+    return f"process {pid}" if script is None else Path(script).stem
