@@ -277,8 +277,8 @@ REJECTED: Metric[EngineSnapshot] = Metric(
     kind=Kind.COUNTER,
     unit=Unit.RECORDS,
     labels=(PIPELINE, TASK, REJECTION_REASON),
-    help="Records that a task could not take and put aside: before the log into its file of rejects, behind "
-    "it as a rejection record.",
+    help="Records that a task could not take and put aside into its file of rejects; of a processor's a rejection "
+    "record stands in the log besides.",
     combine=Combine.SUM,
     read=_rejected,
 )
