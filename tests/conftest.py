@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -15,6 +16,19 @@ from tests.support.programs import MISSING
 # How long an example takes is the machine's affair, which has others to serve; what hangs is ended by pytest-timeout.
 settings.register_profile("penstock", deadline=None)
 settings.load_profile("penstock")
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """A command that a test calls in this process sets up the log of a process of its own, over streams that end."""
+    root = logging.getLogger()
+    level, before = root.level, [*root.handlers]
+    yield
+    root.setLevel(level)
+    for handler in root.handlers[:]:
+        # pytest's own come and go by its word.
+        if handler not in before and not type(handler).__module__.startswith("_pytest"):
+            root.removeHandler(handler)
 
 
 @pytest.fixture(scope="session")

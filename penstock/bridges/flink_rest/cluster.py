@@ -130,7 +130,7 @@ class FlinkBridge(WithoutFlowControl):
         self._source.close()
         if self._thread is not None:
             self._thread.join(_LOOK_SECONDS_MAX)
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool.shutdown(cancel_futures=True)
 
     def __enter__(self) -> Self:
         return self.start()

@@ -224,6 +224,7 @@ def test_a_collector_that_goes_and_comes_back_loses_counted_spans_and_then_gets_
 ) -> None:
     port = free_port()
     tracer = BatchTracer("flights", settings(f"http://127.0.0.1:{port}", timeout_ns=700 * NS_PER_MS)).start()
+    caplog.clear()
     with caplog.at_level(logging.INFO):
         for lost in (1, 2, 3):
             assert tracer.processed(BATCH) is not None
