@@ -128,7 +128,7 @@ class Topic:
             found.append([])
             is_over = False
             while not is_over:
-                for message in reader.consume(1000, 5):
+                for message in reader.consume(1000, 0.3):
                     is_over = message.error() is not None
                     if not is_over:
                         found[-1].append(json.loads(message.value()))
