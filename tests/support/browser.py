@@ -214,6 +214,8 @@ class Browser:
             case "Log.entryAdded" if told["entry"]["level"] == "error":
                 self.complaints.append(f"{told['entry']['text']} ({told['entry'].get('url', '')})")
             case "Runtime.consoleAPICalled" if told["type"] in ("error", "assert"):
-                self.complaints.append(str([argument.get("value") for argument in told["args"]]))
+                self.complaints.append(
+                    str([argument.get("value", argument.get("description")) for argument in told["args"]])
+                )
             case "Network.requestWillBeSent":
                 self.requested.append(told["request"]["url"])
