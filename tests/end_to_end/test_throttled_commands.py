@@ -13,8 +13,7 @@ from tests.support.surfaces import WORKERS, WORKERS_IDS
 @pytest.mark.parametrize("workers", WORKERS, ids=WORKERS_IDS)
 def test_a_throttle_refuses_delays_and_holds_back_and_is_over_when_the_traffic_is(workers: int, tmp_path: Path) -> None:
     quick, slow, again, idle = measure(tmp_path, 1.5, workers=workers)
-    # A look that comes late, as beside other tests, sees the end of the phase before.
-    assert slow.throttled_share > 0.9
+    assert slow.throttled_share > 0.95
     assert quick.throttled_share == again.throttled_share == idle.throttled_share == 0
 
     # Refusals rise, and end with the throttle.
