@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +58,8 @@ BELOW = {"sources", "transforms", "exporters", "processor", "key"}
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """What files and programs of the manual name."""
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """What files and programs of the manual name; modules that were imported from there are forgotten."""
     (tmp_path / "orders.txt").write_text("one\ntwo\n")
     (tmp_path / "flights.ndjson.gz").write_text("")
     (tmp_path / "flights.py").write_text(
@@ -70,7 +71,12 @@ def folder(tmp_path: Path) -> Path:
         'def orders():\n    return Pipeline("orders", partitions=2).source("orders", lines("orders.txt")).key_by(str)\n'
     )
     with_users(tmp_path, "alice")
-    return tmp_path
+    path, modules = [*sys.path], {*sys.modules}
+    yield tmp_path
+    sys.path[:] = path
+    for module in {*sys.modules} - modules:
+        if str(getattr(sys.modules[module], "__file__", "")).startswith(str(tmp_path)):
+            del sys.modules[module]
 
 
 def test_every_block_says_what_it_is() -> None:
