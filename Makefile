@@ -64,7 +64,7 @@ docs: $(RUNTIME) ## the manual as a site with search, in build/site
 	mkdir -p build/manual/dashboards
 	ln -s $(addprefix $(CURDIR)/,README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md LICENSE docs examples deploy) build/manual
 	ln -s $(CURDIR)/dashboards/generated build/manual/dashboards
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "build/site/index.html"
 
 check: lint types imports generated test ## all that CI checks
