@@ -122,8 +122,9 @@ def staged(folder: Path) -> Iterator[Stage]:
             stderr=subprocess.STDOUT,
         )
         try:
-            ready = f"curl -sf http://127.0.0.1:{stage.management}/actuator/health/readiness"
-            assert wait_until(lambda: stage.run(ready).returncode == 0), (folder / "running.log").read_text()
+            assert wait_until(lambda: stage.run("penstock health").returncode == 0), (
+                folder / "running.log"
+            ).read_text()
             for command in ("penstock run ended.yaml", "penstock run examples/flights/flights.yaml"):
                 done = stage.run(command)
                 assert done.returncode == 0, done.stderr

@@ -14,6 +14,7 @@ import pytest
 from penstock.cli.main import commands
 from tests.docs.stage import Stage, runs_until_interrupted, staged
 from tests.support.blocks import PAGES, ROOT, Block, blocks, name, without_blocks
+from tests.support.programs import program
 
 # Commands that are not run here, by how they begin, with the reason.
 NOT_RUN = {
@@ -71,6 +72,8 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     ],
 )
 def test_a_command_of_the_manual_does_what_it_says(stage: Stage, block: Block, command: str) -> None:
+    if "curl" in command.split():
+        program("curl")
     more = next((more for beginning, more in UNTIL_INTERRUPTED.items() if command.startswith(beginning)), None)
     if more is not None:
         said, code = runs_until_interrupted(stage, command + more)
