@@ -108,7 +108,7 @@ def _failed(pid: int, said: str) -> LookError:
             "and in a container with the capability SYS_PTRACE",
         )
     if "no such process" in text or not Path(f"/proc/{pid}").exists():
-        return LookError("gone", f"there is no process {pid}")
+        return LookError("unreachable", f"there is no process {pid}")
     if "python version" in text or "python interpreter" in text or "find a python" in text:
         return LookError("malformed", f"process {pid} is not a Python that py-spy can read")
     last = next((line.strip() for line in reversed(said.splitlines()) if line.strip()), "it says nothing")
