@@ -20,6 +20,7 @@ from tests.support.programs import program
 NOT_RUN = {
     "docker": "needs a container engine; tests/dashboards/test_deploy.py holds the files against what they promise",
     "systemctl": "needs systemd; tests/penstock/test_deploy.py has systemd look at the unit",
+    "helm": "needs a cluster; tests/penstock/test_helm.py renders the chart",
     "useradd": "changes the machine",
     "install -d /etc/penstock": "changes the machine",
     "cp deploy/systemd": "changes the machine",
