@@ -85,6 +85,7 @@ generated: install ## generated files are what their sources say
 
 generate: install ## write the generated files anew
 	$(BIN)/python -m exporter.catalogue.docs
+	$(BIN)/python -m tests.docs.test_site
 	$(BIN)/penstock dashboards build
 
 test: install ## the tests; as root on Debian it installs the programs that they need, else those tests are skipped
