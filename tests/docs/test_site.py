@@ -50,8 +50,8 @@ def decisions() -> str:
         assert int(title[1]) == int(page.name[:4]), page.name
         rows.append(f"| [{title[1]}]({page.name}) | {title[2]} |\n")
     heading = (
-        "# Decisions\n\nWhat was decided and why, a page each: context, choice, price. Numbers have gaps. What is superseded "
-        "says so.\n\n| | |\n|---|---|\n"
+        "# Decisions\n\nWhat was decided and why, a page each: context, choice, price. Numbers have gaps. "
+        "What is superseded says so.\n\n| | |\n|---|---|\n"
     )
     return heading + "".join(rows)
 
