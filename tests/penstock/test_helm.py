@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tests.support.commands import penstock
-from tests.support.kubernetes import CHART, ROOT, helm, rendered, validated
+from tests.support.kubernetes import CHART, ROOT, helm, rendered, template, validated
 
 ALL = (
     "--set", "dashboards.enabled=true,monitoring.podMonitor.enabled=true,monitoring.prometheusRule.enabled=true",
@@ -94,7 +94,7 @@ def test_each_board_and_each_rule_is_there_as_it_was_generated() -> None:
 
 
 def test_more_replicas_than_one_take_a_log_in_kafka() -> None:
-    done = helm("template", "orders", str(CHART), "--set", "replicas=3")
+    done = template("--set", "replicas=3")
     assert done.returncode != 0
     assert "replicas must be 1, for a data folder belongs to one process" in done.stderr
     settings = ("--set", "replicas=3", "--set-json", 'settings.data={"storage":"kafka","path":"/data/log"}')

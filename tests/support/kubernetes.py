@@ -30,8 +30,13 @@ def helm(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([found, *arguments], capture_output=True, text=True, check=False, timeout=60)
 
 
-def rendered(*arguments: str, name: str = "orders") -> list[dict[str, Any]]:
+def template(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """One that `go install` has built takes the cluster for an old one, unless it is told."""
+    return helm("template", "orders", str(CHART), "--kube-version", _VERSION, *arguments)
+
+
+def rendered(*arguments: str) -> list[dict[str, Any]]:
     """The objects that the chart makes with these values."""
-    done = helm("template", name, str(CHART), *arguments)
+    done = template(*arguments)
     assert done.returncode == 0, done.stderr
     return [found for found in yaml.safe_load_all(done.stdout) if found]
