@@ -53,7 +53,7 @@ def why_missing(*names: str) -> str | None:
 
 
 def fetched(what: str, fetch: Callable[[], str | None]) -> None:
-    """Has Maven bring `what`; `fetch` gives what went wrong. What cannot be had skips its tests, in CI it fails them."""
+    """Has Maven bring `what`; `fetch` gives what went wrong. What cannot be had skips tests, or in CI fails."""
     if what not in _NOT_FETCHED:
         said = fetch()
         if said is None:
