@@ -103,7 +103,8 @@ def inline() -> Iterator[tuple[str, list[str]]]:
         for line in command.replace("\\\n", " ").splitlines():
             if line.strip().startswith("penstock "):
                 words = shlex.split(line, comments=True)
-                yield str(block), words[: words.index("|")] if "|" in words else words
+                end = next((i for i, word in enumerate(words) if word in ("|", "&&", ">")), len(words))
+                yield str(block), words[:end]
 
 
 INLINE = [*inline()]
