@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.core.errors import ConfigurationError
+from engine.core.extras import MissingExtraError
 from penstock.bridges.asking import LookError
 from penstock.bridges.process.rules import Frame
 
@@ -36,7 +36,7 @@ class Samples:
 class StackReader:
     """Reads the stacks of one process. One caller at a time; `stop` from any thread.
 
-    Raises `ConfigurationError` where py-spy is not installed.
+    Raises `MissingExtraError` where py-spy is not installed.
     """
 
     def __init__(self, pid: int, rate: int) -> None:
@@ -96,7 +96,7 @@ def _program() -> str:
         found = Path(folder) / "py-spy"
         if found.is_file() and os.access(found, os.X_OK):
             return str(found)
-    raise ConfigurationError("py-spy, which reads the stacks, is not installed; pip install 'penstock[watch]'")
+    raise MissingExtraError("this needs py-spy, which is not installed: pip install 'penstock[watch]'")
 
 
 def _failed(pid: int, said: str) -> LookError:
