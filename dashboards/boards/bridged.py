@@ -198,11 +198,12 @@ _DRIFT = Stat(
 )
 
 
-def _of_tasks(uid: BoardUid) -> tuple[Panel, ...]:
-    """What holds up whom, at a glance."""
+def _of_tasks(uid: BoardUid, *, tile: int) -> tuple[Panel, ...]:
+    """What holds up whom, at a glance; tiles are as wide as there is to say in one."""
     return (
-        *_of(overview.BOARD, 11, to=uid, width=6),
-        *_of(back_pressure.BOARD, 11, 12, 13, 15, 16, to=uid),
+        *_of(overview.BOARD, 11, to=uid, width=tile),
+        *_of(back_pressure.BOARD, 11, 12, 13, to=uid, width=tile),
+        *_of(back_pressure.BOARD, 15, 16, to=uid),
     )
 
 
@@ -212,7 +213,7 @@ FLINK = Board(
     answers="Which task of which job of a Flink cluster holds up the others.",
     bridge="flink",
     rows=(
-        Row(id=10, title=None, panels=_of_tasks(BoardUid.FLINK)),
+        Row(id=10, title=None, panels=_of_tasks(BoardUid.FLINK, tile=12)),
         Row(
             id=20,
             title="Since when",
@@ -238,7 +239,7 @@ PROCESS = Board(
     answers="Which thread of a Python process that is watched from outside holds up the others.",
     bridge="process",
     rows=(
-        Row(id=10, title=None, panels=_of_tasks(BoardUid.PROCESS)),
+        Row(id=10, title=None, panels=_of_tasks(BoardUid.PROCESS, tile=6)),
         Row(
             id=30,
             title="Threads",
