@@ -23,10 +23,11 @@ from engine.core.observing import BatchObserver
 from engine.core.pause import Pause
 from engine.core.readiness import check_ready, check_running, check_takes_records
 from engine.core.snapshot import (
+    ClosedSnapshot,
     EngineSnapshot,
     EngineState,
     GatewaySnapshot,
-    OpeningSnapshot,
+    PartitionState,
     VertexBackPressure,
     VertexKind,
 )
@@ -136,6 +137,8 @@ class Engine:
         self._drain = True
         # The tasks in front of the log, while the end of a run is awaited that ends by itself.
         self._awaited: Sequence[Subtask] = ()
+        # Whether the partitions may still be written to; without it nothing is stored at their end.
+        self._has_right = True
         self._ended = threading.Event()
         self._started_wall_ns = self._clock.wall_ns()
 
@@ -146,8 +149,7 @@ class Engine:
         self._claim_folder()
         try:
             self._open_partitions()
-            if self.pipeline.observer is not None:
-                self._observer = self.pipeline.observer(self.pipeline.name)
+            self._observer = self._made_observer()
             self._wired = Wiring(
                 self.pipeline,
                 self._share,
@@ -246,7 +248,8 @@ class Engine:
     def state(self) -> EngineState:
         return self._state
 
-    # A worker process, which runs a share of the pipeline, does these in its own way.
+    # Who runs a share of the pipeline, a worker process or an instance with one of its partitions, does these its own
+    # way.
 
     def _claim_folder(self) -> None:
         options = self._options
@@ -257,6 +260,15 @@ class Engine:
             except BaseException:
                 self._folder.close()
                 raise
+
+    def _release_folder(self) -> None:
+        self._folder.close()
+
+    def _made_observer(self) -> BatchObserver | None:
+        return None if self.pipeline.observer is None else self.pipeline.observer(self.pipeline.name)
+
+    def _close_observer(self, observer: BatchObserver) -> None:
+        observer.close()
 
     def _kept_overrides(self) -> Mapping[int, Override]:
         """What was set by hand before and goes on."""
@@ -404,11 +416,11 @@ class Engine:
             self._ticker.stop()
         try:
             for partition in self._partitions.values():
-                partition.close()
-            self._folder.close()
+                partition.close(stores_riders=self._has_right)
+            self._release_folder()
         finally:
             if self._observer is not None:
-                self._observer.close()
+                self._close_observer(self._observer)
 
     # -- the door ---
 
@@ -439,15 +451,18 @@ class Engine:
             gateway=None if self._gateway is None else self._gateway(),
             rejects=self._rejects.counts(),
             has_gil=has_gil(),
-            opening=self._opening_seen() if is_starting else None,
+            closed=self._closed_seen() if is_starting else (),
         )
         return snapshot if is_starting or self._monitor is None else self._monitor.completed(snapshot)
 
-    def _opening_seen(self) -> OpeningSnapshot | None:
+    def _closed_seen(self) -> tuple[ClosedSnapshot, ...]:
         if (opening := self._opening) is None:
-            return None
+            return ()
         number, storage = opening
-        return OpeningSnapshot(partition=number, cluster=storage.cluster())
+        cluster = storage.cluster()
+        reads = cluster is not None and cluster.restore_remaining_rows > 0
+        state = PartitionState.RESTORING if reads else PartitionState.OPENING
+        return (ClosedSnapshot(partition=number, state=state, cluster=cluster),)
 
     def look_at_back_pressure(self, vertex_id: str) -> VertexBackPressure:
         """The back pressure of one vertex; on demand, being looked at is what starts a measurement."""

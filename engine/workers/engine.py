@@ -29,11 +29,11 @@ from engine.flow.settings import FlowControlSettings
 from engine.options import EngineOptions
 from engine.runtime.data_folder import DataFolder
 from engine.runtime.intake import Written
+from engine.runtime.merging import merged
 from engine.runtime.replaying import ReplayStanding
 from engine.workers.blueprint import Blueprint, Outline
 from engine.workers.by_hand import ByHand
 from engine.workers.crew import Crew, GivenUpError
-from engine.workers.merging import merged
 from engine.workers.part import PartOrder, PartReport
 from engine.workers.process import WorkerLost
 from engine.workers.roll_call import RollCall

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.core.snapshot import BlockReason, EngineState, ExporterState, Outcome, VertexKind
+from engine.core.snapshot import BlockReason, EngineState, ExporterState, Outcome, PartitionState, VertexKind
 from exporter.catalogue.metric import Label
 from exporter.door import Condition, WriteSource
 
@@ -39,6 +39,7 @@ ACTION = Label(name="action", bound="closed", values=("exported", "skipped"))
 EXPORTER_STATE = Label(name="state", bound="closed", values=tuple(ExporterState))
 CONDITION = Label(name="condition", bound="closed", values=tuple(Condition))
 ENGINE_STATE = Label(name="state", bound="closed", values=tuple(EngineState))
+PARTITION_STATE = Label(name="state", bound="closed", values=tuple(PartitionState))
 KIND = Label(name="kind", bound="closed", values=tuple(VertexKind))
 PUSH_OUTCOMES = ("success", "failure", "skipped")
 SPAN_OUTCOMES = ("success", "failure", "dropped")

@@ -29,6 +29,7 @@ from engine.core.snapshot import (
     Origin,
     Outcome,
     PartitionSnapshot,
+    PartitionState,
     RejectsSnapshot,
     SampleBasis,
     SamplerSnapshot,
@@ -115,7 +116,7 @@ def partition(number: int, **changes: object) -> PartitionSnapshot:
     """An empty partition without exporters and processor."""
     quiet = PartitionSnapshot(
         partition=number,
-        state=EngineState.RUNNING,
+        state=PartitionState.RUNNING,
         last_written_position=0,
         last_processed_position=None,
         lowest_acknowledged_position=None,
