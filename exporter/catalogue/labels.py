@@ -17,7 +17,18 @@ FLOW_CONTROL_TASK = "flow-control"
 # Whom to blame in another engine when no task of it can be: the network, or something behind its last task.
 OUTSIDE_TASK = "outside"
 
-COLLECTORS = ("engine", "flow_control", "log", "exporting", "tasks", "sources", "gateway", "kafka", "bridges")
+COLLECTORS = (
+    "engine",
+    "flow_control",
+    "log",
+    "exporting",
+    "tasks",
+    "sources",
+    "gateway",
+    "kafka",
+    "instances",
+    "bridges",
+)
 
 PIPELINE = Label(name="pipeline", bound="configuration: the name of the pipeline")
 PARTITION = Label(name="partition", bound="configuration: `partitions`, numbered from 1")
@@ -53,6 +64,9 @@ COLLECTOR = Label(name="collector", bound="closed", values=COLLECTORS)
 BROKER = Label(name="broker", bound="the cluster: the numbers of its brokers")
 TRANSACTION_OUTCOME = Label(name="outcome", bound="closed", values=("committed", "aborted", "unknown"))
 FENCED_REASON = Label(name="reason", bound="closed", values=("taken_over", "timeout"))
+REBALANCE_REASON = Label(name="reason", bound="closed", values=("joined", "left", "lost"))
+FORWARD_OUTCOME = Label(name="outcome", bound="closed", values=("accepted", "refused", "failed"))
+CONFIGURATION_HASH = Label(name="hash", bound="the configuration: one value a run")
 REJECTION_REASON = Label(name="reason", bound="the engine: its short list of ways to reject, never a text")
 FAILURE_REASON = Label(name="reason", bound="the engine: its short list of ways to fail, never a text")
 

@@ -117,7 +117,10 @@ def test_partitions_that_move_between_instances_lose_and_double_nothing(world: W
         seen = a.snapshot().partitions
         return all(p.last_processed_position == p.last_written_position and not p.outbox_records for p in seen)
 
-    assert wait_until(is_done), [(p.partition, p.last_processed_position, p.last_written_position, p.outbox_records) for p in a.snapshot().partitions]
+    assert wait_until(is_done), [
+        (p.partition, p.last_processed_position, p.last_written_position, p.outbox_records)
+        for p in a.snapshot().partitions
+    ]
     world.close()
     assert counted(world) == (wanted, sum(wanted), len(wanted) // 5)
 
@@ -188,7 +191,7 @@ def test_where_the_policy_is_to_stop_the_instance_ends_and_no_other_runs_into_th
     a, b = world.instance("a"), world.instance("b")
     give(a, 1, 2, 3)
     written(a, range(POISON, POISON + 1), partition=2)
-    with pytest.raises(TaskFailedError, match="partition 2: .*thirteen"):
+    with pytest.raises(TaskFailedError, match=r"partition 2: .*thirteen"):
         a.wait(10)
     b.given([1, 2])
     assert wait_until(lambda: open_partitions(b) == [1])
@@ -219,7 +222,7 @@ def test_limits_set_by_hand_are_in_force_everywhere_and_go_on_where_a_partition_
 def test_durations_that_are_told_for_all_partitions_together_never_fall_when_one_leaves(world: World) -> None:
     a = world.instance("a")
     give(a, 1, 2)
-    written(a, range(0, 12), partition=1)
+    written(a, range(12), partition=1)
     written(a, range(20, 32), partition=2)
 
     def appends() -> int:
