@@ -62,6 +62,7 @@ __all__ = [
     "FlameDoor",
     "FlameGraph",
     "FlameNode",
+    "InstancesDoor",
     "IntakeDoor",
     "RejectsDoor",
     "SharedIntakeDoor",
@@ -253,6 +254,19 @@ def snapshots_of(source: SnapshotSource) -> tuple[EngineSnapshot, ...]:
     if isinstance(source, EnginesDoor):
         return tuple(engine.snapshot() for engine in source.engines())
     return (source.snapshot(),)
+
+
+@runtime_checkable
+class InstancesDoor(Protocol):
+    """An engine of which others share the pipeline."""
+
+    def reopen(self, partition: int) -> None:
+        """Lets one that has failed or stands still try again, wherever it is. Raises `ConfigurationError`."""
+        ...
+
+    def reached_at(self, *, gateway: str | None = None, management: str | None = None) -> None:
+        """Where the others, and people, reach the ports of this one."""
+        ...
 
 
 @runtime_checkable

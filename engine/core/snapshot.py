@@ -498,6 +498,8 @@ class InstancesSnapshot:
     """All instances of a pipeline, as this one knows them, and what belongs to it."""
 
     me: str
+    # How many partitions there are in all.
+    partitions: int
     # By name.
     instances: tuple[InstanceSnapshot, ...]
     # Open here or on the way to it, rising.

@@ -501,6 +501,7 @@ class InstanceEngine:
         )
         return InstancesSnapshot(
             me=self.name,
+            partitions=self.pipeline.partitions,
             instances=instances,
             owned=tuple(sorted(self._roster.owned)),
             without_owner=self._board.without_owner(self.pipeline.partitions),

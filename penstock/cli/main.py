@@ -20,6 +20,7 @@ from penstock.cli.ending import ended
 from penstock.cli.exporters import exporters
 from penstock.cli.flow_control import flow_control
 from penstock.cli.health import health
+from penstock.cli.instances import instances
 from penstock.cli.log import log
 from penstock.cli.new import new
 from penstock.cli.rejects import rejects
@@ -54,6 +55,7 @@ commands.add_command(flow_control)
 commands.add_command(simulate)
 commands.add_command(back_pressure)
 commands.add_command(exporters)
+commands.add_command(instances)
 commands.add_command(health)
 commands.add_command(rejects)
 commands.add_command(log)

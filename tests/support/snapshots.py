@@ -244,6 +244,7 @@ def busy_snapshot() -> EngineSnapshot:
         ),
         instances=InstancesSnapshot(
             me="a",
+            partitions=2,
             instances=(
                 InstanceSnapshot(
                     name="a",
