@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Lock
 
 from engine.core.clock import Clock
-from engine.core.errors import TaskFailedError
+from engine.core.errors import DataFolderError, TaskFailedError
 from engine.core.observing import BatchObserver
 from engine.core.pause import Pause
 from engine.core.snapshot import ClosedSnapshot, EngineState
@@ -148,6 +148,19 @@ class Tenant(Engine):
         return None
 
     def _on_wired(self) -> None:
+        strange = [
+            source.name
+            for source in self.pipeline.sources
+            if source.name not in self._share.sources
+            and (stored := self.partition.source_progress.get(source.name)) is not None
+            and stored.offset
+        ]
+        if strange:
+            raise DataFolderError(
+                f"partition {self.number} holds what {strange[0]} brought, which belongs to another partition: where "
+                "instances share a log, each partition of a topic feeds its own; begin a new log by another "
+                "data.kafka.topicPrefix"
+            )
         for name, records_per_second in self._lease.paces.items():
             self.pace_exporter(name, records_per_second)
 
