@@ -7,6 +7,7 @@ import socket
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -167,6 +168,7 @@ class InstanceEngine:
         self._stop_requested = False
         self._has_joined = False
         self._news = False
+        self._last_words: EngineSnapshot | None = None
         self._ended = threading.Event()
         self._started_wall_ns = self._clock.wall_ns()
 
@@ -404,6 +406,7 @@ class InstanceEngine:
         self._known = here
 
     def _close_all(self) -> None:
+        self._last_words = self.snapshot()
         self._intake.close(_INTAKE_CLOSE_NS)
         try:
             if self._membership is not None:
@@ -481,6 +484,10 @@ class InstanceEngine:
             instances=self._instances_seen(),
         )
         return merged(whole, known)
+
+    def last_words(self) -> EngineSnapshot:
+        """What it was when its end began, partitions included; by now they may be elsewhere."""
+        return self.snapshot() if self._last_words is None else replace(self._last_words, state=self._state)
 
     def _instances_seen(self) -> InstancesSnapshot:
         numbers = range(1, self.pipeline.partitions + 1)

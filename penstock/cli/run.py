@@ -88,7 +88,9 @@ def _run(settings: RunSettings, *, fail_on_rejects: bool) -> int:
         except TaskFailedError as error:
             raise RunFailed(settings.secrets.hide(str(error))) from error
         finally:
-            ended = engine.snapshot()
+            # An instance has given its partitions back by now, and with them what they counted.
+            last = getattr(engine, "last_words", None)
+            ended = engine.snapshot() if last is None else last()
             click.echo(summary(ended, time.monotonic() - began))
     return REJECTED if fail_on_rejects and rejected(ended) else OK
 
