@@ -17,7 +17,7 @@ from time import monotonic
 import pytest
 
 from tests.support.kafka_broker import kafka_cluster, why_not
-from tests.support.kafka_instances import PARTITIONS, SESSION_SECONDS, SharedPipeline
+from tests.support.kafka_instances import PARTITIONS, SESSION_SECONDS, SharedPipeline, running_in, told_of
 from tests.support.waiting import wait_until
 
 SEED = int(os.environ.get("TEST_SEED", random.SystemRandom().randrange(10**6)))
@@ -64,6 +64,9 @@ def settle(pipeline: SharedPipeline) -> None:
     pipeline.stop_sending()
     pipeline.await_all_owned()
     pipeline.await_done()
+    for one in pipeline.instances.values():
+        scrape = one.metrics()
+        assert told_of(scrape) == running_in(scrape), "what has left is gone from the scrape"
     for one in pipeline.instances.values():
         assert one.stop() == 0, one.said[-2000:]
     assert pipeline.client.acknowledged
@@ -141,3 +144,77 @@ def test_instances_that_join_one_by_one_take_partitions_over_under_load(
             one.said[-2000:] for one in pipeline.instances.values()
         ]
         settle(pipeline)
+
+
+timed = pytest.mark.skipif(
+    "CRASH_ROUNDS" not in os.environ, reason="it is about time, which a busy machine has none of"
+)
+
+
+@timed
+def test_what_a_killed_instance_had_runs_elsewhere_three_seconds_after_its_session_and_the_rest_goes_on(
+    broker: str, tmp_path: Path
+) -> None:
+    pipeline = SharedPipeline(broker, tmp_path, processor="Remembering")
+    try:
+        for name in "ab":
+            pipeline.start(name)
+        assert wait_until(lambda: all(one.running() for one in pipeline.instances.values()), 60)
+        pipeline.await_all_owned()
+        pipeline.fill(100_000)
+        log = pipeline.log()
+        assert wait_until(lambda: log.count() >= 100_000, 120)
+        pipeline.send(PER_SECOND)
+        a, b = pipeline.instances["a"], pipeline.instances["b"]
+        kept = b.running()
+        Event().wait(3)
+        rates: list[float] = []
+        before, then = b.written(kept), monotonic()
+        Event().wait(3)
+        usual = (b.written(kept) - before) / (monotonic() - then)
+        a.kill()
+        killed = looked = monotonic()
+        before = b.written(kept)
+        while len(b.running()) < PARTITIONS and monotonic() - killed < SESSION_SECONDS + 30:
+            Event().wait(2)
+            now, written = monotonic(), b.written(kept)
+            rates.append((written - before) / (now - looked))
+            before, looked = written, now
+        took = monotonic() - killed
+        print(f"all ran after {took:.1f} s; the others wrote {usual:.0f}/s before, then {[round(r) for r in rates]}/s")
+        assert took <= SESSION_SECONDS + 3 + 2, "looked at each two seconds"
+        assert sum(rates) / len(rates) >= 0.8 * usual
+    finally:
+        pipeline.close()
+
+
+THROTTLED = """\
+flowControl:
+  write:
+    enabled: true
+    limit: 2000
+    throttling: {enabled: true, acceptableBacklog: 2000, minimumLimit: 5, resolution: 1s, measurementWindow: 60s}
+"""
+
+
+@timed
+def test_the_limit_of_a_throttled_partition_goes_on_at_its_next_owner(broker: str, tmp_path: Path) -> None:
+    pipeline = SharedPipeline(broker, tmp_path, settings=THROTTLED, pace=100)
+    try:
+        for name in "ab":
+            pipeline.start(name)
+        assert wait_until(lambda: all(one.running() for one in pipeline.instances.values()), 60)
+        pipeline.await_all_owned()
+        pipeline.send(2000)
+        a, b = pipeline.instances["a"], pipeline.instances["b"]
+        moving = a.running()
+        Event().wait(30)
+        before = a.limits(moving)
+        assert all(limit < 500 for limit in before.values()), before
+        a.kill()
+        assert wait_until(lambda: len(b.running()) == PARTITIONS, SESSION_SECONDS + 30), b.said[-2000:]
+        after = b.limits(moving)
+        print(f"limits before {before}, after {after}")
+        assert all(0.8 * before[number] <= after[number] <= 1.2 * before[number] for number in moving)
+    finally:
+        pipeline.close()

@@ -12,7 +12,7 @@ import urllib.error
 import urllib.request
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -96,13 +96,49 @@ class Instance:
         pairs = (line.rpartition(" ") for line in lines if line and not line.startswith("#"))
         return {name: float(value) for name, _, value in pairs}
 
+    def written(self, partitions: set[int]) -> float:
+        """How many records the log of these has, together."""
+        return sum(
+            value
+            for name, value in self.metrics().items()
+            if name.startswith("penstock_last_written_position{") and {*_partitions_of(name)} <= partitions
+        )
+
+    def limits(self, partitions: set[int]) -> dict[int, float]:
+        """What writes to these are limited to, by partition."""
+        return {
+            number: value
+            for name, value in self.metrics().items()
+            if name.startswith("penstock_write_rate_limit_records_per_second{")
+            for number in _partitions_of(name)
+            if number in partitions
+        }
+
     def running(self) -> set[int]:
         """The partitions that it says it runs."""
-        return {
-            int(name.partition('partition="')[2].partition('"')[0])
-            for name, value in self.metrics().items()
-            if name.startswith("penstock_partition_state{") and 'state="running"' in name and value == 1
-        }
+        return running_in(self.metrics())
+
+
+def running_in(scrape: Mapping[str, float]) -> set[int]:
+    """The partitions that run, by one scrape."""
+    return {
+        number
+        for name, value in scrape.items()
+        if name.startswith("penstock_partition_state{") and 'state="running"' in name and value == 1
+        for number in _partitions_of(name)
+    }
+
+
+def told_of(scrape: Mapping[str, float]) -> set[int]:
+    """The partitions of which one scrape has any series, by partition or by the subtask that stands for one."""
+    found = {number for name in scrape for number in _partitions_of(name)}
+    subtasks = {name.partition('subtask="')[2].partition('"')[0] for name in scrape if 'subtask="' in name}
+    return found | {int(subtask) + 1 for subtask in subtasks if subtask.isdecimal() and subtask != "0"}
+
+
+def _partitions_of(series: str) -> list[int]:
+    number = series.partition("{")[2].partition('partition="')[2].partition('"')[0]
+    return [int(number)] if number else []
 
 
 class Client:
@@ -161,12 +197,24 @@ class Client:
 class SharedPipeline:
     """A pipeline of four partitions with a topic in front of it."""
 
-    def __init__(self, servers: str, folder: Path, *, static: bool = False, settings: str = "") -> None:
+    def __init__(
+        self,
+        servers: str,
+        folder: Path,
+        *,
+        static: bool = False,
+        settings: str = "",
+        processor: str = "Counting",
+        pace: int | None = None,
+    ) -> None:
         self.servers = servers
         self.prefix = f"t-{uuid.uuid4().hex[:10]}"
         self._folder = folder
         self._static = static
         self._settings = settings
+        self._processor = processor
+        # How many records a second each partition's exporter takes.
+        self._pace = "" if pace is None else f", maxRecordsPerSecond: {pace}"
         self.topic = f"{self.prefix}-orders"
         self._cluster = Cluster(KafkaConnection(bootstrap_servers=servers))
         # Its answers come only as long as it is held.
@@ -186,8 +234,8 @@ pipeline:
   partitions: {PARTITIONS}
   key: key
   sources: {{orders: {{kafka: {{topic: {self.topic}, bootstrapServers: "{self.servers}"}}}}}}
-  processor: "tests.support.kafka_instances:Counting"
-  exporters: {{out: {{jsonl: {{path: out.jsonl}}}}}}
+  processor: "tests.support.kafka_instances:{self._processor}"
+  exporters: {{out: {{jsonl: {{path: out.jsonl}}{self._pace}}}}}
 data:
   storage: kafka
   path: data
@@ -221,6 +269,20 @@ data:
             producer.poll(0)
         assert producer.flush(60) == 0
 
+    def fill(self, count: int) -> None:
+        """So many values at once."""
+        producer = self._cluster.idempotent(timeout_ns=60 * NS_PER_SECOND)
+        for n in range(self.sent, self.sent + count):
+            value = {"n": n, "key": f"key-{n}"}
+            while True:
+                try:
+                    producer.produce(self.topic, json.dumps(value).encode(), partition=n % PARTITIONS)
+                    break
+                except BufferError:
+                    producer.poll(0.1)
+        assert producer.flush(60) == 0
+        self.sent += count
+
     def stop_sending(self) -> None:
         self._sending.set()
         if self._sender is not None:
@@ -242,7 +304,7 @@ data:
 
     def await_done(self, seconds: float = 120) -> None:
         """Everything that is in the topic has come through, and what it led to, too."""
-        log = _LogReader(self._cluster, f"{self.prefix}.log")
+        log = self.log()
 
         def is_done() -> bool:
             log.read()
@@ -270,6 +332,9 @@ data:
         finally:
             log.close()
 
+    def log(self) -> LogReader:
+        return LogReader(self._cluster, f"{self.prefix}.log")
+
     def close(self) -> None:
         self._sending.set()
         for one in self.instances.values():
@@ -279,7 +344,7 @@ data:
         return Found(self.servers, self.prefix, self._folder / f"look-{uuid.uuid4().hex[:6]}")
 
 
-class _LogReader:
+class LogReader:
     """Looks at the log beside those who write it, and takes nobody anything."""
 
     def __init__(self, cluster: Cluster, topic: str) -> None:
@@ -288,13 +353,19 @@ class _LogReader:
         # Those counted, and messages that arrived.
         self.values = 0
         self.received = 0
+        self.records = 0
 
     def read(self) -> None:
         while messages := [m for m in self._reader.consume(1000, 0.2) if m.error() is None]:
             for message in messages:
                 for record in decode_batch(batch_of(message.headers(), message.value())).records:  # type: ignore[arg-type]
+                    self.records += 1
                     self.values += record.record_type == "event" and record.value_type == "count"
                     self.received += record.intent == "receive"
+
+    def count(self) -> int:
+        self.read()
+        return self.records
 
     def close(self) -> None:
         self._reader.close()
@@ -346,6 +417,13 @@ class Found:
         assert others <= client.unknown, "what was refused is not there"
         assert all(len(places) == 1 for places in self.written.values())
         assert not client.unexpected, client.unexpected[:3]
+
+
+class Remembering:
+    """Keeps a row for each value, and tells nobody."""
+
+    def process(self, record: Any, context: Any) -> None:
+        context.state.put(f"row:{record.value.get('n', record.value.get('id'))}", "x" * 80)
 
 
 class Counting:
