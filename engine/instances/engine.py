@@ -33,10 +33,10 @@ from engine.core.snapshot import (
     VertexBackPressure,
     VertexSnapshot,
 )
-from engine.flow.episodes import Episode
-from engine.flow.events import LimitChanged
+from engine.flow.episodes import Episode, by_start
+from engine.flow.events import LimitChanged, by_time
 from engine.flow.gate import Refusal
-from engine.flow.overrides import Override
+from engine.flow.overrides import Override, set_by_hand
 from engine.flow.request.limit import RequestLimiterState
 from engine.flow.settings import FlowControlSettings
 from engine.instances.board import (
@@ -640,14 +640,8 @@ class InstanceEngine:
         Raises `ConfigurationError`, or `NotReadyError` unless it runs. It is one too where an owner has not confirmed
         it in time; that one has it as soon as it listens again.
         """
-        now_ns = self._clock.wall_ns()
-        until_ns = None if ttl_ns is None else now_ns + ttl_ns
-        self._override(
-            {
-                number: Override(settings=wanted, since_wall_ns=now_ns, until_wall_ns=until_ns, by=by)
-                for number, wanted in settings.items()
-            }
-        )
+        overrides = set_by_hand(settings, wall_ns=self._clock.wall_ns(), ttl_ns=ttl_ns, by=by)
+        self._override(overrides)
 
     def revert_flow_control(self, partitions: Iterable[int] | None = None, *, by: str | None = None) -> None:
         """Brings the configured limits back, on all partitions or those named. Raises as `apply_flow_control`."""
@@ -678,11 +672,11 @@ class InstanceEngine:
     def throttling_episodes(self) -> tuple[Episode, ...]:
         """The throttling episodes of the partitions while they were here, by their start."""
         check_ready(self._state)
-        return tuple(sorted(self._roster.episodes(), key=lambda episode: (episode.start_wall_ns, episode.partition)))
+        return by_start(self._roster.episodes())
 
     def limit_changes(self) -> tuple[LimitChanged, ...]:
         """The last changes of the write limits of the partitions while they were here, oldest first."""
-        return tuple(sorted(self._roster.limit_changes(), key=lambda change: change.wall_ns))
+        return by_time(self._roster.limit_changes())
 
     # -- exporters and rejects ---
 

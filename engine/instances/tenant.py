@@ -114,8 +114,8 @@ class Tenant(Engine):
 
     def opening(self) -> ClosedSnapshot | None:
         """How far it is while it is being opened."""
-        seen = self._closed_seen()
-        return seen[0] if seen else None
+        opening = self._opening
+        return None if opening is None else opening.seen()
 
     # -- what differs from an engine of its own ---
 
