@@ -3,6 +3,9 @@ FROM python:3.13.7-slim-bookworm AS build
 
 WORKDIR /build
 RUN python3 -m venv /opt/penstock
+# What others wrote, a layer of its own: it is made anew when the versions change, not with each line of ours.
+COPY requirements/image.txt ./
+RUN /opt/penstock/bin/pip install --no-cache-dir --require-hashes --requirement image.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY engine ./engine
 COPY exporter ./exporter
@@ -10,7 +13,7 @@ COPY dashboards ./dashboards
 COPY penstock ./penstock
 # The demo looks for its flights beside its code.
 COPY examples/flights ./penstock/demo/flights
-RUN /opt/penstock/bin/pip install --no-cache-dir .
+RUN /opt/penstock/bin/pip install --no-cache-dir --no-deps .
 
 
 FROM python:3.13.7-slim-bookworm

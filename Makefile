@@ -11,7 +11,7 @@ PIP   := $(BIN)/python -m pip install --disable-pip-version-check $(shell [ -t 2
 ARGS  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install check lint types imports generated generate test test-quick reference format demo crash crash-workers crash-kafka crash-instances chaos-kafka flink grafana-schemas follow soak bench clean
+.PHONY: help install check lint types imports generated generate test test-quick reference format lock docs demo crash crash-workers crash-kafka crash-instances chaos-kafka flink grafana-schemas follow soak bench clean
 
 help: ## say what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -33,15 +33,39 @@ $(BIN)/python:
 	$$found -m venv $(VENV)
 
 # Both again whenever the dependencies change. Who has the tools has what runs.
-$(RUNTIME): pyproject.toml | $(BIN)/python
+$(RUNTIME): pyproject.toml requirements/runtime.txt | $(BIN)/python
 	@echo "installing Penstock and what it needs into $(VENV)"
-	$(PIP) --editable .
+	$(PIP) --require-hashes --requirement requirements/runtime.txt
+	$(PIP) --no-deps --editable .
 	@touch $@
 
-$(STAMP): pyproject.toml | $(BIN)/python
+$(STAMP): pyproject.toml requirements/dev.txt | $(BIN)/python
 	@echo "installing Penstock, what it needs and the tools of its developers into $(VENV)"
-	$(PIP) --editable '.[dev]'
+	$(PIP) --require-hashes --requirement requirements/dev.txt
+	$(PIP) --no-deps --editable .
 	@touch $(RUNTIME) $@
+
+# Every version with its hashes, for each Python and system: what runs, the image, the tools, the manual. The first is the
+# one that the others follow. Needs the network; ARGS="--upgrade" for newer ones, "--upgrade-package NAME" for one.
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+           --custom-compile-command "make lock" pyproject.toml
+
+lock: install ## write requirements/*.txt anew, from pyproject.toml
+	$(PIP) 'uv>=0.9,<1'
+	$(COMPILE) --extra dev --output-file requirements/dev.txt $(ARGS)
+	$(COMPILE) --output-file requirements/runtime.txt --constraints requirements/dev.txt
+	$(COMPILE) --extra all --output-file requirements/image.txt --constraints requirements/dev.txt
+	$(COMPILE) --extra docs --output-file requirements/docs.txt --constraints requirements/dev.txt
+
+# The manual's links lead also to files beside it, so the site is made of the repository's shape.
+docs: $(RUNTIME) ## the manual as a site with search, in build/site
+	$(PIP) --require-hashes --requirement requirements/docs.txt
+	rm -rf build/manual build/site
+	mkdir -p build/manual/dashboards
+	ln -s $(addprefix $(CURDIR)/,README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md LICENSE docs examples deploy) build/manual
+	ln -s $(CURDIR)/dashboards/generated build/manual/dashboards
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "build/site/index.html"
 
 check: lint types imports generated test ## all that CI checks
 

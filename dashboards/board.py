@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dashboards.grid import Grid, Place
-from dashboards.panel import Panel
+from dashboards.panel import Panel, TimeSeries
 from dashboards.places import BoardUid
 
 
@@ -34,12 +34,19 @@ class Board:
     answers: str
     rows: tuple[Row, ...]
     time_from: str = "now-30m"
+    # Of the pipelines that are seen through this kind of bridge; None is of all there are.
+    bridge: str | None = None
 
     def __post_init__(self) -> None:
         ids = [*(row.id for row in self.rows if row.title), *(panel.id for panel in self.panels())]
         twice = sorted({number for number in ids if ids.count(number) > 1})
         if twice:
             raise ValueError(f"board {self.title!r} uses the id {twice[0]} twice")
+
+    @property
+    def has_throttles(self) -> bool:
+        """Whether they are drawn: of what some bridges show nothing is throttled."""
+        return self.bridge is None or any(isinstance(panel, TimeSeries) and panel.band for panel in self.panels())
 
     def panels(self) -> Iterator[Panel]:
         for row in self.rows:

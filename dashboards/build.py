@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dashboards import grafana, rules
+from dashboards.board import Board
 from dashboards.boards import BOARDS
 from dashboards.places import DEFAULT_PLACES, Places
 
@@ -15,10 +16,15 @@ GENERATED = Path(__file__).parent / "generated"
 def files(places: Places = DEFAULT_PLACES) -> Mapping[Path, str]:
     """Every file of the bundle by its path in the folder, with its text."""
     return {
-        **{Path("grafana") / f"{board.uid}.json": grafana.written(board) for board in BOARDS},
+        **{Path("grafana") / _folder(board) / f"{board.uid}.json": grafana.written(board) for board in BOARDS},
         Path("prometheus/penstock.recording.yml"): rules.written(rules.RECORDING_GROUPS, places),
         Path("prometheus/penstock.alerts.yml"): rules.written(rules.ALERT_GROUPS, places),
     }
+
+
+def _folder(board: Board) -> str:
+    """Grafana makes a folder of its own of it: most have no bridges."""
+    return "" if board.bridge is None else "Bridges"
 
 
 def build(folder: Path = GENERATED, places: Places = DEFAULT_PLACES) -> list[Path]:

@@ -15,10 +15,14 @@ class BoardUid(StrEnum):
     BACK_PRESSURE = "penstock-back-pressure"
     EXPORTING = "penstock-exporting"
     EXPORTER_SELF = "penstock-exporter-self"
+    FLINK = "penstock-flink"
+    PROCESS = "penstock-process"
+    ZEEBE = "penstock-zeebe"
 
 
-# By this tag the boards find one another.
+# By these tags the boards find one another: those of all pipelines, and those of one kind of bridge.
 TAG = "penstock"
+BRIDGES_TAG = "penstock-bridges"
 
 RUNBOOKS = Path("docs/runbooks")
 

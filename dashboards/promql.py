@@ -17,6 +17,7 @@ from exporter.catalogue import AnyMetric, Kind, metric_of_sample
 TARGET_LABELS = ("job", "instance")
 # The labels by which a reader narrows a board down; each has a variable of its name.
 VARIABLE_LABELS = (*TARGET_LABELS, "pipeline", "partition", "task", "exporter")
+_PIPELINE = (*TARGET_LABELS, "pipeline")
 
 # Four scrapes, or a step and a scrape if that is more: Grafana knows both.
 RATE_WINDOW = "$__rate_interval"
@@ -43,7 +44,7 @@ class Scope(Enum):
     RULE = "rule"
 
 
-_VARIABLES = {Scope.BOARD: VARIABLE_LABELS, Scope.EVENT: (*TARGET_LABELS, "pipeline"), Scope.RULE: ()}
+_VARIABLES = {Scope.BOARD: VARIABLE_LABELS, Scope.EVENT: _PIPELINE, Scope.RULE: ()}
 
 
 class ExpressionError(ValueError):
@@ -193,9 +194,11 @@ def up(scope: Scope = Scope.RULE) -> Expression:
 
 def down(scope: Scope = Scope.BOARD) -> Expression:
     """1 for each engine that was scraped within a day and is away: its target does not answer, or nobody of its
-    pipeline is scraped any more."""
+    pipeline is scraped any more. What was seen through a bridge has ended, or is unknown: the bridge says which."""
     info = select("penstock_build_info", scope=scope)
-    seen = over_time("last", info, "1d")
+    bridges = over_time("last", select("penstock_bridge_up", scope=scope), "1d")
+    behind = over_time("last", select("penstock_bridged_info", scope=scope), "1d").unless(bridges, *_PIPELINE)
+    seen = over_time("last", info, "1d").unless(behind, *_PIPELINE)
     silent = seen.only_where(up(scope).equals("0"), *TARGET_LABELS)
     gone = seen.unless(info, "job", "pipeline")
     return silent.otherwise(gone).with_unit(Display.COUNT)

@@ -46,6 +46,7 @@ from engine import (
 )
 from engine.backpressure.flames import FlameGraph, FlameNode
 from engine.core.condition import SILENT, Condition, Finding, condition_of, findings, is_held, paused
+from engine.core.extras import imported_with
 from engine.core.measures import AGE_BOUNDS_SECONDS, LATENCY_BOUNDS_SECONDS, Histogram
 from engine.core.readiness import check_ready, check_running
 from engine.core.secrets import Secrets, named_address, shown_address
@@ -124,6 +125,7 @@ __all__ = [
     "check_ready",
     "check_running",
     "format_duration",
+    "imported_with",
     "named_address",
     "parse_duration_ns",
     "shown_address",

@@ -5,7 +5,6 @@ What stands in `__all__` is imported when it is first asked for, so that `pensto
 
 import sys
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,6 +64,8 @@ if TYPE_CHECKING:
     from penstock.serving import gateway, serve
     from penstock.watching import Watch, watch
 
+    __version__: str
+
 
 def _found(*names: str) -> tuple[str, ...]:
     """The packages beside this one. Raises `ImportError` where a file of somebody else's stands in for one of them."""
@@ -83,11 +84,6 @@ def _found(*names: str) -> tuple[str, ...]:
 
 # Looked up before anything else: what is hidden would fail later, and not say why.
 _PACKAGES = _found("engine", "exporter", "dashboards")
-
-try:
-    __version__ = version("penstock")
-except PackageNotFoundError:  # run from a checkout that was never installed
-    __version__ = "0+unknown"
 
 __all__ = [
     # a pipeline and what it is made of
@@ -133,7 +129,19 @@ _HOMES = {
 }
 
 
+def _version() -> str:
+    # Here, because it takes longer than all else of this module.
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("penstock")
+    except PackageNotFoundError:  # run from a checkout that was never installed
+        return "0+unknown"
+
+
 def __getattr__(name: str) -> object:
+    if name == "__version__":
+        return _version()
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value: object = getattr(import_module(_HOMES.get(name, "engine")), name)

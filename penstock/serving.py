@@ -55,8 +55,11 @@ def gateway(
 ) -> Iterator[None]:
     """Takes records for `engine` over HTTP. Raises `PenstockError` when the port is in use.
 
-    The engine should have been told to `run_forever`, or it ends with its sources.
+    The engine should have been told to `run_forever`, or it ends with its sources. Needs the extra `gateway`.
     """
+    from engine.core.extras import need
+
+    need("gateway", "httptools", "uvloop")
     from exporter.gateway.server import GatewayServer
     from exporter.gateway.settings import GatewaySettings
 

@@ -137,11 +137,16 @@ def test_an_outside_library_is_imported_only_in_its_home(path: Path) -> None:
     assert not strangers
 
 
+_NOT_IMPORTED = ("dev", "bench", "docs", "watch", "all")
+
+
 def test_each_library_of_pyproject_has_a_home_and_each_home_a_library() -> None:
     import tomllib
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    everything = [*project["dependencies"], *project["optional-dependencies"]["kafka"]]
+    # What developers use, and what is a program and no library.
+    extras = {name: of for name, of in project["optional-dependencies"].items() if name not in _NOT_IMPORTED}
+    everything = [*project["dependencies"], *(library for of in extras.values() for library in of)]
     required = {re.split(r"[\[<>]", text)[0].strip() for text in everything}
     import_names = {library.replace("-", "_") for library in required}
     renamed = {
@@ -169,7 +174,6 @@ _DEFINING = (
 # Calls that stand alone at the top level and only put together what the module defines.
 _COMPOSING = {
     "penstock/__main__.py": {"main"},
-    "penstock/cli/main.py": {"commands.add_command"},
 }
 
 
@@ -189,6 +193,8 @@ def test_importing_a_module_only_defines(path: Path) -> None:
                 case ast.Try():
                     check(statement.body + [s for handler in statement.handlers for s in handler.body])
                 case ast.For():
+                    check(statement.body)
+                case ast.With(items=[ast.withitem(context_expr=ast.Call(func=ast.Name(id="imported_with")))]):
                     check(statement.body)
                 case _:
                     assert isinstance(statement, _DEFINING), ast.unparse(statement)
@@ -242,11 +248,42 @@ def test_help_loads_neither_the_engine_nor_what_it_needs() -> None:
 import sys
 from penstock.cli.main import commands
 commands.main(["--help"], standalone_mode=False)
-heavy = {"pydantic", "yaml", "starlette", "rich", "httpx", "engine.runtime.engine"} & set(sys.modules)
-sys.exit(f"loaded {sorted(heavy)}" if heavy else 0)
+ours = {m for m in sys.modules if m.split(".")[0] in ("engine", "exporter", "dashboards", "penstock")}
+others = {m.split(".")[0] for m in sys.modules} - sys.stdlib_module_names - {"__main__"}
+print(len(sys.modules), *sorted(ours), *sorted(o for o in others if not o.startswith("_")))
 """
-    found = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    found = subprocess.run([sys.executable, "-I", "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stderr
+    count, *loaded = found.stdout.splitlines()[-1].split()
+    # Of other people's, click alone; what begins so is how an editable installation is found.
+    outside = {one for one in loaded if one.split(".")[0] not in PACKAGES and not one.startswith("__editable__")}
+    assert outside == {"click"}
+    assert len([one for one in loaded if one.split(".")[0] in PACKAGES]) <= 15, loaded
+    assert int(count) <= 250
+
+
+def test_a_run_loads_only_what_its_file_asks_for(tmp_path: Path) -> None:
+    (tmp_path / "orders.txt").write_text("one\n")
+    (tmp_path / "orders.yaml").write_text(
+        "pipeline: {name: orders, sources: {orders: {lines: {path: orders.txt}}}, "
+        "exporters: {out: {jsonl: {path: out.ndjson}}}}\nmanagement: {port: 0}\n"
+    )
+    program = """
+import sys
+from penstock.cli.main import commands
+commands.main(["run", "orders.yaml"], standalone_mode=False)
+print(len(sys.modules), *sorted(m for m in sys.modules))
+"""
+    found = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert found.returncode == 0, found.stderr
+    count, *loaded = found.stdout.splitlines()[-1].split()
+    # Terminals, workers, other targets, pushes and users: nobody asked for them.
+    unasked = ("rich", "engine.workers", "httpx", "psycopg", "confluent_kafka", "opentelemetry", "httptools")
+
+    assert not [one for one in loaded if one.startswith(unasked)]
+    assert int(count) <= 1_000
 
 
 @pytest.mark.parametrize("module", ["click", "engine", "pydantic", "yaml", "starlette", "rich"])

@@ -1,7 +1,10 @@
-"""The five boards. A board is what it shows; how panels are written down is none of its business."""
+"""The boards: five of all pipelines, and one for each kind of bridge.
+
+A board is what it shows; how panels are written down is none of its business.
+"""
 
 from dashboards.board import Board
-from dashboards.boards import back_pressure, exporter_self, exporting, flow_control, overview
+from dashboards.boards import back_pressure, bridged, exporter_self, exporting, flow_control, overview
 
 # In the order in which a reader goes through them.
 BOARDS: tuple[Board, ...] = (
@@ -10,6 +13,9 @@ BOARDS: tuple[Board, ...] = (
     back_pressure.BOARD,
     exporting.BOARD,
     exporter_self.BOARD,
+    bridged.FLINK,
+    bridged.PROCESS,
+    bridged.ZEEBE,
 )
 
 __all__ = ["BOARDS"]

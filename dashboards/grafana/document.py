@@ -14,7 +14,7 @@ from dashboards.grafana import fields, panels
 from dashboards.grafana.json_tree import Json, without_nulls
 from dashboards.grafana.variables import names, variables
 from dashboards.panel import Gauge, Panel, Stat, Table, TimeSeries
-from dashboards.places import TAG
+from dashboards.places import BRIDGES_TAG, TAG
 from dashboards.vocabulary import PENSTOCK, Vocabulary
 
 # What Grafana 12 writes. The library's 12 would be carried over from Grafana 4, with losses.
@@ -44,7 +44,7 @@ def dashboard(board: Board, vocabulary: Vocabulary = PENSTOCK) -> dict[str, Json
         uid=board.uid.value,
         title=board.title,
         description=board.answers,
-        tags=[TAG],
+        tags=[TAG if board.bridge is None else BRIDGES_TAG],
         schemaVersion=SCHEMA_VERSION,
         editable=False,
         graphTooltip=SHARED_CROSSHAIR,
@@ -52,9 +52,9 @@ def dashboard(board: Board, vocabulary: Vocabulary = PENSTOCK) -> dict[str, Json
         time=core.Time(board.time_from, "now"),
         refresh="10s",
         version=0,
-        links=[_links()],
+        links=[_links("Penstock", TAG), _links("Bridges", BRIDGES_TAG, folded=True)],
         annotations=core.Annotations(list=_annotations(board, vocabulary)),
-        templating=core.Templating(list=variables(_expressions(board))),
+        templating=core.Templating(list=variables(_expressions(board), board.bridge)),
         panels=[
             panels.row(thing, place) if isinstance(thing, Row) else panels.panel(thing, place)
             for thing, place in board.placed()
@@ -93,12 +93,12 @@ def _in_names_of(vocabulary: Vocabulary, tree: Json, key: str = "") -> Json:
             return tree
 
 
-def _links() -> core.DashboardLink:
+def _links(title: str, tag: str, *, folded: bool = False) -> core.DashboardLink:
     return core.DashboardLink(
         type="dashboards",
-        title="Penstock",
-        tags=[TAG],
-        asDropdown=False,
+        title=title,
+        tags=[tag],
+        asDropdown=folded,
         keepTime=True,
         includeVars=True,
         targetBlank=False,
@@ -107,13 +107,13 @@ def _links() -> core.DashboardLink:
 
 def _expressions(board: Board) -> list[str]:
     own = [query.expression.text for panel in board.panels() for query in panel.queries]
-    return [*own, throttling.band_query().expression.text]
+    return [*own, throttling.band_query().expression.text] if board.has_throttles else own
 
 
 def _annotations(board: Board, vocabulary: Vocabulary) -> list[dict[str, object]]:
     datasource = fields.datasource()
     marks = [throttling.mark(event, datasource) for event in EVENTS if vocabulary.knows(event.expression.text)]
-    return [throttling.annotation(datasource, _shading_themselves(board)), *marks]
+    return [throttling.annotation(datasource, _shading_themselves(board)), *marks] if board.has_throttles else marks
 
 
 def _shading_themselves(board: Board) -> list[int]:

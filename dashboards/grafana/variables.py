@@ -56,9 +56,12 @@ def names(expressions: list[str]) -> list[str]:
     return [fields.DATASOURCE_VARIABLE, *(choice.label for choice in _used(expressions))]
 
 
-def variables(expressions: list[str]) -> list[Variable]:
-    """The data source, and those choices that the expressions use; each is narrowed down by those before it."""
-    return [_datasource(), *(_query(choice) for choice in _used(expressions))]
+def variables(expressions: list[str], bridge: str | None = None) -> list[Variable]:
+    """The data source, and those choices that the expressions use; each is narrowed down by those before it.
+
+    With `bridge`, only pipelines that are seen through this kind of one.
+    """
+    return [_datasource(), *(_query(choice, bridge) for choice in _used(expressions))]
 
 
 def _used(expressions: list[str]) -> list[_Choice]:
@@ -73,12 +76,16 @@ def _datasource() -> Variable:
     return Variable(template, {"current": None, "options": [], "regex": "", "sort": None, "skipUrlSync": False})
 
 
-def _query(choice: _Choice) -> Variable:
+def _query(choice: _Choice, bridge: str | None) -> Variable:
     before = VARIABLE_LABELS[: VARIABLE_LABELS.index(choice.label)]
     # Task and exporter do not narrow one another down, nor does a partition narrow down the tasks.
     narrowing = [name for name in before if name in (*TARGET_LABELS, "pipeline")]
     found_on = metric(choice.found_on).name
     matchers = ", ".join(f'{name}=~"${name}"' for name in narrowing)
+    is_bridged = bridge is not None and choice.label in (*TARGET_LABELS, "pipeline")
+    if is_bridged:
+        found_on = metric("penstock_bridged_info").name
+        matchers = ", ".join((*([matchers] if matchers else []), f'bridge="{bridge}"'))
     query = (
         f"label_values({found_on}{{{matchers}}}, {choice.label})"
         if matchers
@@ -91,7 +98,8 @@ def _query(choice: _Choice) -> Variable:
         dataSource=fields.datasource(),
         multi=True,
         includeAll=True,
-        allValue=ALL_PATTERN,
+        # Without a pattern, all are those that are offered, and not whatever has a value.
+        allValue=None if is_bridged and choice.label == "pipeline" else ALL_PATTERN,
         refresh=ON_TIME_RANGE_CHANGE,
         hide=0,
     )

@@ -34,6 +34,8 @@ _HOUR = 3600
 _DISK_BYTES_MIN = 512 * 1024 * 1024
 _SERIES_MAX = 50_000
 _SCRAPE_SECONDS_MAX = 1
+# One of two subtasks that does all the work is at 2.
+_SKEW_MAX = 1.5
 
 
 def _select(name: str, *matchers: Matcher) -> Selector:
@@ -105,6 +107,8 @@ _exported = total_without(rate(_select("penstock_exported_records_total"), "5m")
 _paused = _select("penstock_exporter_state", is_("state", "paused")).equals("1")
 _backlog = _select("penstock_exporter_backlog_records")
 _disk_free = _select("penstock_disk_free_bytes")
+_bridge_up = _select("penstock_bridge_up")
+_paused_by = _select("penstock_exporter_pause_info")
 
 STANDSTILL = Group(
     name="penstock.standstill",
@@ -124,7 +128,12 @@ STANDSTILL = Group(
         Alert(
             name="PenstockFailed",
             expression=largest_without(
-                _condition(Condition.FAILED).unless(_failed.equals("1"), "job", "pipeline"), "instance", "condition"
+                _condition(Condition.FAILED)
+                .unless(_failed.equals("1"), "job", "pipeline")
+                # A bridge that gets no answer has an alert of its own.
+                .unless(_bridge_up, "job", "pipeline"),
+                "instance",
+                "condition",
             ).equals("1"),
             severity=Severity.PAGE,
             summary="{{ $labels.pipeline }} has failed",
@@ -232,6 +241,75 @@ CLUSTER = Group(
     ),
 )
 
+BRIDGES = Group(
+    name="penstock.bridges",
+    rules=(
+        Alert(
+            name="PenstockBridgeBlind",
+            expression=smallest_without(_bridge_up, "instance").equals("0"),
+            severity=Severity.PAGE,
+            summary="The bridge {{ $labels.pipeline }} gets no answer",
+            description="What {{ $labels.pipeline }} looks at does not answer, or not as it should. Nothing is shown "
+            "of it, and no other alert can speak of it: it may be down, or only the bridge cut off. /actuator/health "
+            "of the bridge says why.",
+            board=BoardUid.OVERVIEW,
+            for_="2m",
+        ),
+        Alert(
+            name="PenstockBridgeGaps",
+            expression=total_without(
+                increase(_select("penstock_bridge_errors_total"), "15m").only_where(
+                    _bridge_up.equals("1"), "job", "instance", "pipeline"
+                ),
+                "instance",
+            ).above("0"),
+            severity=Severity.TICKET,
+            summary="Parts of what {{ $labels.pipeline }} looks at do not answer",
+            description="{{ $value | humanize }} answers were not given to the bridge {{ $labels.pipeline }} in the "
+            "last 15 minutes ({{ $labels.reason }}), and some were missing all the time before. What stands on one of "
+            "them alone is unknown.",
+            board=BoardUid.OVERVIEW,
+            for_="15m",
+        ),
+        Alert(
+            name="PenstockBridgeOmits",
+            expression=largest_without(_select("penstock_bridge_omitted_jobs"), "instance").above("0"),
+            severity=Severity.TICKET,
+            summary="The bridge {{ $labels.pipeline }} leaves {{ $value | humanize }} jobs or threads out",
+            description="There are more jobs, subtasks or threads behind {{ $labels.pipeline }} than one bridge looks "
+            "at. {{ $value | humanize }} of them are shown nowhere, and no alert can speak of them.",
+            board=BoardUid.OVERVIEW,
+            for_="30m",
+        ),
+        Alert(
+            name="PenstockSubtaskSkewed",
+            expression=largest_without(
+                _select("penstock_task_busy_skew_ratio").only_where(
+                    _select("penstock_bottleneck").equals("1"), "job", "instance", "pipeline", "task"
+                ),
+                "instance",
+            ).above(f"{_SKEW_MAX:g}"),
+            severity=Severity.TICKET,
+            summary="One subtask of {{ $labels.task }} holds {{ $labels.pipeline }} up",
+            description="The busiest subtask of {{ $labels.task }} works {{ $value | humanize }} times as much as the "
+            "mean of them, and the others wait for it. More subtasks do not help: its keys are unevenly spread.",
+            board=BoardUid.FLINK,
+            for_="15m",
+            drill_down=("pipeline", "task"),
+        ),
+        Alert(
+            name="PenstockBridgeDrift",
+            expression=largest_without(_select("penstock_bridge_config_drifted"), "instance").equals("1"),
+            severity=Severity.TICKET,
+            summary="Partitions of {{ $labels.pipeline }} have different limits",
+            description="The partitions behind {{ $labels.pipeline }} are not configured alike for a quarter of an "
+            "hour. A change that reached only some of them makes the one with the lowest limit the slowest.",
+            board=BoardUid.ZEEBE,
+            for_="15m",
+        ),
+    ),
+)
+
 CAUSES = Group(
     name="penstock.causes",
     rules=(
@@ -286,7 +364,10 @@ CAUSES = Group(
         ),
         Alert(
             name="PenstockExporterPaused",
-            expression=largest_without(_select("penstock_exporter_pause_info"), "instance"),
+            # Who paused an exporter of another engine is not known, but that it is.
+            expression=largest_without(_paused_by, "instance").otherwise(
+                largest_without(_paused.unless(_paused_by, *_EXPORTER), "instance", "state")
+            ),
             severity=Severity.TICKET,
             summary="Exporter {{ $labels.exporter }} has been paused for an hour"
             "{{ if $labels.by }} by {{ $labels.by }}{{ end }}",
@@ -399,4 +480,4 @@ CAUSES = Group(
     ),
 )
 
-ALERT_GROUPS = (SYMPTOMS, STANDSTILL, CLUSTER, CAUSES)
+ALERT_GROUPS = (SYMPTOMS, STANDSTILL, CLUSTER, BRIDGES, CAUSES)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.core.clock import NS_PER_MS, NS_PER_SECOND
 from engine.core.errors import ConfigurationError, TargetError
+from engine.core.extras import need
 from engine.core.records import Record
 from engine.exporting.delivered import Delivered
 from engine.exporting.document import UNSAYABLE, encoded, why_unsayable
@@ -29,6 +30,7 @@ def kafka(
         raise ConfigurationError(f"a topic is named in letters, digits, dots, hyphens and underscores, not {topic!r}")
     if timeout_ns < 1000 * NS_PER_MS:
         raise ConfigurationError(f"the time a message may take must be 1s or longer, not {timeout_ns / 1e9:g}s")
+    need("kafka", "confluent_kafka")
     return lambda: KafkaMessages(connection, topic, timeout_ns)
 
 

@@ -7,19 +7,20 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-import psycopg
-from psycopg import sql
-from psycopg.abc import RV, PQGen
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
-
 from engine.core.clock import NS_PER_SECOND
 from engine.core.errors import ConfigurationError, TargetError
+from engine.core.extras import imported_with
 from engine.core.records import Record
 from engine.core.secrets import Secrets
 from engine.exporting.delivered import Delivered
 from engine.exporting.document import UNSAYABLE, encoded_value, why_unsayable
 from engine.exporting.halving import DislikedError, Halving
 from engine.exporting.protocol import ExporterContext
+
+with imported_with("postgres", "psycopg"):
+    import psycopg
+    from psycopg import sql
+    from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 if TYPE_CHECKING:
     from psycopg.abc import RV, PQGen

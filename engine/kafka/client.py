@@ -26,13 +26,16 @@ MESSAGE_BYTES_MAX = 16 << 20
 _STATISTICS_MS = 5_000
 # Who is asked and does not answer is asked elsewhere: librdkafka's own minutes are longer than any stall should be.
 _PATIENCE: dict[str, Any] = {
-    "socket.timeout.ms": 6_000,
-    "socket.connection.setup.timeout.ms": 5_000,
+    "socket.timeout.ms": 3_000,
+    "socket.connection.setup.timeout.ms": 3_000,
     "reconnect.backoff.max.ms": 1_000,
     "retry.backoff.max.ms": 500,
     "topic.metadata.refresh.fast.interval.ms": 100,
     "topic.metadata.refresh.interval.ms": 30_000,
 }
+
+# A broker that waits so long for copies says so, and is asked again: sooner than the client takes it for dead.
+_COPIES_MS = 2_500
 
 # Who wants to know why something failed waits no longer than this.
 _ASK_SECONDS = 2.0
@@ -118,7 +121,7 @@ class Cluster:
                 **_telling(seen),
                 "transaction.timeout.ms": timeout_ms,
                 "message.timeout.ms": timeout_ms,
-                "request.timeout.ms": 5_000,
+                "request.timeout.ms": _COPIES_MS,
                 "linger.ms": 0,
                 "message.max.bytes": MESSAGE_BYTES_MAX,
                 "queue.buffering.max.messages": 1_000_000,
@@ -136,7 +139,7 @@ class Cluster:
                 "acks": "all",
                 "linger.ms": linger_ms,
                 "message.timeout.ms": timeout_ns // NS_PER_MS,
-                "request.timeout.ms": 5_000,
+                "request.timeout.ms": _COPIES_MS,
                 "message.max.bytes": MESSAGE_BYTES_MAX,
                 "queue.buffering.max.messages": 100_000,
                 "queue.buffering.max.kbytes": 64 << 10,

@@ -7,11 +7,11 @@ import socket
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from engine.core.clock import NS_PER_SECOND
 from engine.core.errors import ConfigurationError
+from engine.core.extras import need
 from engine.kafka.settings import KafkaLogSettings
 from engine.log.storage import LogStorage
 from engine.runtime.data_folder import DataFolder
@@ -169,5 +169,4 @@ def kafka_inspections(
 
 def needs_client() -> None:
     """Raises `ConfigurationError` where Kafka's client is not installed."""
-    if find_spec("confluent_kafka") is None:
-        raise ConfigurationError("Kafka needs its client, which is not installed: pip install 'penstock[kafka]'")
+    need("kafka", "confluent_kafka")

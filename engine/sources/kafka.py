@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from engine.core.errors import ConfigurationError, PenstockError
+from engine.core.extras import need
 from engine.core.snapshot import InputSnapshot
 from engine.kafka.settings import KafkaConnection
 from engine.sources.protocol import SourceBatch, SourceStart
@@ -92,10 +93,7 @@ class KafkaPartition:
         return f"partition {self._partition} of topic {self._topic} at {self._connection.bootstrap_servers}"
 
     def check(self) -> None:
-        from importlib.util import find_spec
-
-        if find_spec("confluent_kafka") is None:
-            raise ConfigurationError("Kafka needs its client, which is not installed: pip install 'penstock[kafka]'")
+        need("kafka", "confluent_kafka")
 
     def open(self, start: SourceStart) -> None:
         from engine.kafka.client import Cluster, KafkaException, TopicPartition, low_and_high, sentence

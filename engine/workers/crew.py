@@ -57,6 +57,8 @@ class Crew:
         self._told = told
         self._outline: Outline | None = None
         self._epoch = 0
+        # Those who have been given a socket to each other.
+        self._connected: set[tuple[WorkerProcess | None, WorkerProcess | None]] = set()
 
     @property
     def owners(self) -> Mapping[int, int]:
@@ -120,17 +122,36 @@ class Crew:
         for seat in self.seats:
             if seat.is_open:
                 progress |= self._halted(seat)
-        orders = ((seat, seat.call("open", self._order_of(seat), descriptors=(lock,))) for seat in fresh)
-        for seat, opened in zip(fresh, self._all(orders, given_up), strict=True):
-            progress |= opened
-            seat.is_open = True
-            self._opened(seat)
-            (first,) = self._all([(seat, seat.call("snapshot"))], given_up)
-            seat.take(first)
-        self._connect(fresh, given_up)
+        progress |= self._open(fresh, given_up, lock=lock)
+        self._connect(given_up)
         self._epoch += 1
         self._all(((seat, seat.call("prepare", self._epoch, progress)) for seat in self.seats), given_up)
         self._all(((seat, seat.call("flow")) for seat in self.seats), given_up)
+
+    def _open(
+        self, fresh: Iterable[Seat], given_up: Callable[[], bool], *, lock: int
+    ) -> Mapping[int, ProgressBySource]:
+        """Lets those that are new open their partitions, all at the same time.
+
+        A process that has opened them is never asked again: it runs them, and a second one would write over it.
+        """
+        progress: dict[int, ProgressBySource] = {}
+        lost: WorkerLost | None = None
+        orders = [(seat, seat.call("open", self._order_of(seat), descriptors=(lock,))) for seat in fresh]
+        for seat, order in orders:
+            try:
+                (opened,) = self._all([(seat, order)], given_up)
+                progress |= opened
+                seat.is_open = True
+                self._opened(seat)
+                (first,) = self._all([(seat, seat.call("snapshot"))], given_up)
+                seat.take(first)
+            except WorkerLost as error:
+                # What became of the others has to be known all the same.
+                lost = lost or error
+        if lost is not None:
+            raise lost
+        return progress
 
     def _halted(self, seat: Seat) -> Mapping[int, ProgressBySource]:
         try:
@@ -142,16 +163,17 @@ class Crew:
             raise WorkerLost(f"worker {seat.number} did not come to a halt") from None
         return stored
 
-    def _connect(self, fresh: Iterable[Seat], given_up: Callable[[], bool]) -> None:
-        """A socket for every two workers of which one is new. Only they have it: no name, no file, nothing to leak."""
-        new = set(fresh)
+    def _connect(self, given_up: Callable[[], bool]) -> None:
+        """A socket for every two workers that have none yet. Only they have it: no name, no file, nothing to leak."""
+        pairs = {(one.process, other.process): (one, other) for one, other in combinations(self.seats, 2)}
         connected: list[tuple[Seat, Future[Any]]] = []
-        for one, other in combinations(self.seats, 2):
-            if one in new or other in new:
+        for processes, (one, other) in pairs.items():
+            if processes not in self._connected:
                 for_one, for_other = socket.socketpair()
                 with for_one, for_other:
                     connected.append((one, one.call("connect", other.number, descriptors=(for_one.fileno(),))))
                     connected.append((other, other.call("connect", one.number, descriptors=(for_other.fileno(),))))
+        self._connected = set(pairs)
         self._all(connected, given_up)
 
     def _all(self, asked: Iterable[tuple[Seat, Future[Any]]], given_up: Callable[[], bool]) -> list[Any]:

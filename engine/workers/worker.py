@@ -134,6 +134,7 @@ class Worker:
     def order_open(self, order: PartOrder, lock: int) -> Progress:
         """Opens the partitions and starts all behind the log."""
         assert self._pipeline is not None, "a pipeline is loaded first"
+        assert self._lock is None, "partitions are opened once: who opened them again would write over what runs there"
         self._lock = lock
         part = Part(self._pipeline, order, caught_up=lambda: self._tell(CaughtUp()))
         part.start()

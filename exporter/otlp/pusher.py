@@ -9,17 +9,19 @@ from threading import Event, Thread
 from types import TracebackType
 from typing import Self
 
-from opentelemetry.exporter.otlp.proto.http import Compression
-from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-from opentelemetry.sdk.metrics.export import MetricExportResult, MetricsData
-from opentelemetry.sdk.resources import Resource
-
 from exporter.catalogue import PUSH_OUTCOMES
-from exporter.door import NS_PER_SECOND, Clock, SnapshotSource, SystemClock
-from exporter.otlp.points import metrics_data, resource
+from exporter.door import NS_PER_SECOND, Clock, SnapshotSource, SystemClock, imported_with
 from exporter.otlp.settings import OtlpSettings, secrets_of
 from exporter.otlp.standing import Standing, overheard
 from exporter.scraper import Scraper
+
+with imported_with("otlp", "opentelemetry"):
+    from opentelemetry.exporter.otlp.proto.http import Compression
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+    from opentelemetry.sdk.metrics.export import MetricExportResult, MetricsData
+    from opentelemetry.sdk.resources import Resource
+
+    from exporter.otlp.points import metrics_data, resource
 
 _COMPRESSIONS = {"gzip": Compression.Gzip, "none": Compression.NoCompression}
 # The last push, when the engine has ended; an exit must not wait longer.

@@ -9,15 +9,17 @@ from collections.abc import Mapping
 from threading import Event, Lock, Thread
 from typing import Self
 
-from opentelemetry.exporter.otlp.proto.http import Compression
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.trace.export import SpanExportResult
-
 from exporter.catalogue import SPAN_OUTCOMES
-from exporter.door import NS_PER_SECOND, Mark, ProcessedBatch, shown_address
+from exporter.door import NS_PER_SECOND, Mark, ProcessedBatch, imported_with, shown_address
 from exporter.otlp.settings import TraceSettings, secrets_of
-from exporter.otlp.spans import Identity, span_of, tracing_resource
 from exporter.otlp.standing import Standing, overheard
+
+with imported_with("otlp", "opentelemetry"):
+    from opentelemetry.exporter.otlp.proto.http import Compression
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.trace.export import SpanExportResult
+
+    from exporter.otlp.spans import Identity, span_of, tracing_resource
 
 _COMPRESSIONS = {"gzip": Compression.Gzip, "none": Compression.NoCompression}
 # A span waits for others this long, unless so many have come.

@@ -8,8 +8,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
-import msgspec
 
+from penstock.cli.json_output import echo_json
 from penstock.cli.management_client import ManagementClient, url_option
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def back_pressure(url: str, watch: bool, every: float, as_json: bool) -> None:
         with suppress(KeyboardInterrupt):
             _watch(look, every, as_json=as_json)
     elif as_json:
-        _echo(look(), indent=2)
+        echo_json(look())
     else:
         from penstock.cli.back_pressure_table import tasks
         from penstock.cli.flow_control_table import console
@@ -57,7 +57,7 @@ def _watch(look: Callable[[], Any], every: float, *, as_json: bool) -> NoReturn:
         _live(look, every, page)
     while True:
         if as_json:
-            _echo(look())
+            echo_json(look(), indent=-1)
         else:
             page.print(tasks(look()))
         time.sleep(every)
@@ -72,7 +72,3 @@ def _live(look: Callable[[], Any], every: float, page: Console) -> NoReturn:
         while True:
             time.sleep(every)
             live.update(tasks(look()), refresh=True)
-
-
-def _echo(answer: Any, *, indent: int = -1) -> None:
-    click.echo(msgspec.json.format(msgspec.json.encode(answer), indent=indent).decode())

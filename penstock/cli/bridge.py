@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from penstock.cli.duration import Duration
+from penstock.cli.groups import Group
 
 if TYPE_CHECKING:
     from engine.core.secrets import Secrets
@@ -22,7 +23,7 @@ log = logging.getLogger("penstock.bridge")
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-@click.group()
+@click.group(cls=Group)
 def bridge() -> None:
     """Look at another engine as if it were a pipeline of Penstock's."""
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from engine.core.extras import imported_with
+from penstock.cli.groups import Group
 
 if TYPE_CHECKING:
     from dashboards.places import Places
@@ -21,6 +25,12 @@ def _addresses(command: Callable[..., Any]) -> Callable[..., Any]:
     return grafana(runbooks(command))
 
 
+def _bundle() -> ModuleType:
+    with imported_with("dashboards", "grafanalib"):
+        from dashboards import build as bundle
+    return bundle
+
+
 def _places(grafana_url: str | None, runbooks_url: str | None) -> Places:
     from dashboards.places import DEFAULT_PLACES, Places
 
@@ -30,7 +40,7 @@ def _places(grafana_url: str | None, runbooks_url: str | None) -> Places:
     )
 
 
-@click.group()
+@click.group(cls=Group)
 def dashboards() -> None:
     """Write or check the files for Grafana and Prometheus.
 
@@ -43,8 +53,7 @@ def dashboards() -> None:
 @_addresses
 def build(folder: Path | None, grafana_url: str | None, runbooks_url: str | None) -> None:
     """Write the files of the bundle into FOLDER. Nothing else there is touched."""
-    from dashboards import build as bundle
-
+    bundle = _bundle()
     target = folder or bundle.GENERATED
     changed = bundle.build(target, _places(grafana_url, runbooks_url))
     for path in changed:
@@ -60,9 +69,9 @@ def check(folder: Path | None, grafana_url: str | None, runbooks_url: str | None
 
     Name the same addresses as for build.
     """
-    from dashboards import build as bundle
     from penstock.cli.ending import RunFailed
 
+    bundle = _bundle()
     target = folder or bundle.GENERATED
     differences = bundle.check(target, _places(grafana_url, runbooks_url))
     for difference in differences:

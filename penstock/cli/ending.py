@@ -21,8 +21,6 @@ class RunFailed(click.ClickException):
 
 def ended(act: Callable[[], Any]) -> int:
     """Does `act` and gives the exit code; what was wrong is said in one line."""
-    from engine.core.errors import PenstockError
-
     try:
         code = act()
     except click.UsageError as error:
@@ -34,7 +32,12 @@ def ended(act: Callable[[], Any]) -> int:
         return _said(error.format_message(), USAGE)
     except click.Abort:
         return _said("interrupted", FAILED)
-    except PenstockError as error:
+    except Exception as error:
+        # Here, because the help knows no errors of the engine's.
+        from engine.core.errors import PenstockError
+
+        if not isinstance(error, PenstockError):
+            raise
         return _said(str(error), USAGE)
     return code if isinstance(code, int) else OK
 

@@ -6,8 +6,9 @@ from typing import Any
 from urllib.parse import quote
 
 import click
-import msgspec
 
+from penstock.cli.groups import Group
+from penstock.cli.json_output import echo_json
 from penstock.cli.management_client import ManagementClient, url_option
 
 PATH = "/api/exporters"
@@ -15,7 +16,7 @@ ALL_PATH = "/actuator/exporting"
 _NAME = click.argument("name", required=False)
 
 
-@click.group()
+@click.group(cls=Group)
 def exporters() -> None:
     """Look at the record exporters of a running pipeline, or hold one."""
 
@@ -27,7 +28,7 @@ def ls(url: str, as_json: bool) -> None:
     """Show state, position, backlog and the last error of each exporter on each partition."""
     answer = ManagementClient(url).get(PATH)
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode())
+        echo_json(answer)
         return
     from penstock.cli.exporters_table import table
     from penstock.cli.flow_control_table import console

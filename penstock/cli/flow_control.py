@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 import msgspec
 
+from penstock.cli.groups import Group
+from penstock.cli.json_output import echo_json
 from penstock.cli.management_client import ManagementClient, url_option
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="The answer of the 
 _dry_run = click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
 
 
-@click.group("flow-control")
+@click.group("flow-control", cls=Group)
 def flow_control() -> None:
     """Look at the limits of a running pipeline, or change them.
 
@@ -51,7 +53,7 @@ def get(url: str, partitions: tuple[int, ...], watch: bool, every: float, as_jso
     if watch:
         _watch(look, every, as_json=as_json)
     elif as_json:
-        _echo_json(look(), indent=2)
+        echo_json(look())
     else:
         from penstock.cli.flow_control_table import console, limits
 
@@ -122,7 +124,7 @@ def _query(partitions: tuple[int, ...], *, dry_run: bool = False) -> Query:
 
 def _tell(answer: Any, *, as_json: bool) -> None:
     if as_json:
-        _echo_json(answer, indent=2)
+        echo_json(answer)
         return
     from penstock.cli.flow_control_table import changes
 
@@ -140,7 +142,7 @@ def _watch(look: Callable[[], Any], every: float, *, as_json: bool) -> None:
             _live(look, every, page)
         while True:
             if as_json:
-                _echo_json(look())
+                echo_json(look(), indent=-1)
             else:
                 page.print(limits(look()))
             time.sleep(every)
@@ -155,7 +157,3 @@ def _live(look: Callable[[], Any], every: float, page: Console) -> NoReturn:
         while True:
             time.sleep(every)
             live.update(limits(look()), refresh=True)
-
-
-def _echo_json(answer: Any, *, indent: int = -1) -> None:
-    click.echo(msgspec.json.format(msgspec.json.encode(answer), indent=indent).decode())

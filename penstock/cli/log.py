@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from penstock.cli.groups import Group
+from penstock.cli.json_output import echo_json
+
 if TYPE_CHECKING:
     from engine.kafka.settings import KafkaLogSettings
     from engine.log.findings import Damage, Overview, Verdict
@@ -22,7 +25,7 @@ _FOLDER = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path
 _PARTITION = click.option("--partition", type=click.IntRange(1), help="Only this partition.")
 
 
-@click.group()
+@click.group(cls=Group)
 def log() -> None:
     """Look into the log of a data folder, DIR, or of a pipeline whose log is in Kafka: then DIR is its file.
 
@@ -32,9 +35,17 @@ def log() -> None:
 
 @log.command()
 @_FOLDER
-def ls(folder: Path) -> None:
+@click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
+def ls(folder: Path, as_json: bool) -> None:
     """List the partitions: positions, sizes, times, and who stands where."""
     where = _Where(folder)
+    if as_json:
+        found = []
+        for inspection in where.inspections(None):
+            with inspection:
+                found.append(_as_json(inspection.overview()))
+        echo_json({"pipeline": where.pipeline, "partitions": found})
+        return
     click.echo(f"pipeline {where.pipeline}, {_count(where.partitions, 'partition')}")
     for inspection in where.inspections(None):
         with inspection:
@@ -236,6 +247,28 @@ def _listed(overview: Overview) -> Iterable[str]:
     width = max(len(name) for name, _ in rows)
     yield f"partition {overview.partition}"
     yield from (f"  {name:{width}}  {what}" for name, what in rows)
+
+
+def _as_json(overview: Overview) -> dict[str, Any]:
+    return {
+        "partition": overview.partition,
+        "path": str(overview.path),
+        "sizeBytes": overview.size_bytes,
+        "batches": overview.batches,
+        "records": overview.records,
+        "oldestPosition": overview.oldest_position if overview.records else None,
+        "lastPosition": overview.last_position,
+        "oldestAt": _seconds(overview.oldest_timestamp_ns),
+        "lastAt": _seconds(overview.last_timestamp_ns),
+        "processedPosition": overview.processed_position,
+        "exporters": overview.exporters,
+        "timers": overview.timers,
+        "outbox": overview.outbox,
+    }
+
+
+def _seconds(wall_ns: int | None) -> float | None:
+    return None if wall_ns is None else wall_ns / 1e9
 
 
 def _range(what: str, first: int, last: int) -> str:

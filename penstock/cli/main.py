@@ -6,62 +6,65 @@ import sys
 
 import click
 
-import penstock
-from engine.core.interpreter import has_gil
 from engine.runtime.arenas import keep_few_arenas
-from exporter.build import gil_word, python_version
 from exporter.descriptors import raise_limit
-from penstock.cli.back_pressure import back_pressure
-from penstock.cli.bridge import bridge
-from penstock.cli.check import check
-from penstock.cli.dashboards import dashboards
-from penstock.cli.demo import demo
 from penstock.cli.ending import ended
-from penstock.cli.exporters import exporters
-from penstock.cli.flow_control import flow_control
-from penstock.cli.health import health
-from penstock.cli.instances import instances
-from penstock.cli.log import log
-from penstock.cli.new import new
-from penstock.cli.rejects import rejects
-from penstock.cli.run import run
-from penstock.cli.simulate import simulate
-from penstock.cli.watch import watch
+from penstock.cli.groups import LazyGroup
+
+# In the order in which a stranger needs them. Each says the first sentence of the command's own help.
+_COMMANDS = {
+    "demo": "Watch flow control and back pressure at work, on real flights.",
+    "new": "Make a pipeline to begin with: configuration, processor, data and a test.",
+    "run": "Run the pipeline of FILE.",
+    "check": "Check FILE and say what would run.",
+    "flow-control": "Look at the limits of a running pipeline, or change them.",
+    "simulate": "Say what the limits of FILE would do to one partition, on simulated time.",
+    "back-pressure": "Show how hard each task is pushed back, and the task to blame.",
+    "exporters": "Look at the record exporters of a running pipeline, or hold one.",
+    "instances": "Look at the instances that share a running pipeline.",
+    "health": "Say whether the pipeline of FILE is ready: exit code 0, or 1 with the reason.",
+    "rejects": "Look at what was set aside in the data folder DIR, and try it again.",
+    "log": "Look into the log of a data folder, DIR, or of a pipeline whose log is in Kafka: then DIR is its file.",
+    "bridge": "Look at another engine as if it were a pipeline of Penstock's.",
+    "watch": "Serve what the threads of the Python process PID do, seen from outside by their stacks, until Ctrl-C.",
+    "dashboards": "Write or check the files for Grafana and Prometheus.",
+    "completion": "Print what makes SHELL complete the commands and options of penstock.",
+}
+
+
+def _tell_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if not wanted or context.resilient_parsing:
+        return
+    from engine.core.interpreter import has_gil
+    from exporter.build import gil_word, python_version
+    from penstock import __version__
+
+    click.echo(f"penstock, version {__version__}, Python {python_version()}, GIL {gil_word(has_gil())}")
+    context.exit()
 
 
 @click.group(
+    cls=LazyGroup,
+    package="penstock.cli",
+    sentences=_COMMANDS,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 it went well, 1 the run failed, 2 wrong usage or configuration, "
     "3 rejects (run --fail-on-rejects).",
 )
-@click.version_option(
-    penstock.__version__,
-    prog_name="penstock",
-    message=f"%(prog)s, version %(version)s, Python {python_version()}, GIL {gil_word(has_gil())}",
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_tell_version,
+    help="Show the version and exit.",
 )
 @click.pass_context
 def commands(context: click.Context) -> None:
     """A stream engine whose flow you can see."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
-
-
-commands.add_command(demo)
-commands.add_command(new)
-commands.add_command(run)
-commands.add_command(check)
-commands.add_command(flow_control)
-commands.add_command(simulate)
-commands.add_command(back_pressure)
-commands.add_command(exporters)
-commands.add_command(instances)
-commands.add_command(health)
-commands.add_command(rejects)
-commands.add_command(log)
-commands.add_command(bridge)
-commands.add_command(watch)
-commands.add_command(dashboards)
 
 
 def main() -> None:

@@ -16,13 +16,7 @@ def outline(settings: RunSettings) -> str:
     if settings.workers > 1:
         partitions += f" over {settings.workers} worker processes"
     rows = [(task.kind, task.name, task.what) for task in settings.outline]
-    rows += [
-        ("data", "", f"{settings.data} ({_storage(settings.options)})"),
-        ("flow control", "", _flow_control(settings.flow_control)),
-        ("back pressure", "", _back_pressure(settings.back_pressure)),
-        ("management", "", _management(settings.management)),
-        ("gateway", "", _gateway(settings.gateway)),
-    ]
+    rows += [(part, "", what) for part, what in _around(settings).items()]
     kinds = max(len(kind) for kind, _, _ in rows)
     names = max(len(name) for _, name, _ in rows)
     lines = [
@@ -30,6 +24,29 @@ def outline(settings: RunSettings) -> str:
         for kind, name, what in rows
     ]
     return "\n".join([f"{settings.file} is fine: pipeline {pipeline.name}, {partitions}", *lines])
+
+
+def outline_document(settings: RunSettings, warnings: list[str]) -> dict[str, object]:
+    """The same for programs."""
+    return {
+        "file": str(settings.file),
+        "pipeline": settings.pipeline.name,
+        "partitions": settings.pipeline.partitions,
+        "workers": settings.workers,
+        "tasks": [{"kind": task.kind, "name": task.name, "what": task.what} for task in settings.outline],
+        "around": _around(settings),
+        "warnings": warnings,
+    }
+
+
+def _around(settings: RunSettings) -> dict[str, str]:
+    return {
+        "data": f"{settings.data} ({_storage(settings.options)})",
+        "flow control": _flow_control(settings.flow_control),
+        "back pressure": _back_pressure(settings.back_pressure),
+        "management": _management(settings.management),
+        "gateway": _gateway(settings.gateway),
+    }
 
 
 def _storage(options: EngineOptions) -> str:

@@ -5,19 +5,23 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
+from penstock.cli.groups import Group
+from penstock.cli.json_output import echo_json
+
 if TYPE_CHECKING:
+    from engine.core.snapshot import RejectsSnapshot
     from engine.writing.reject_folder import RejectFolder
 
 _FOLDER = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 _TASK = click.argument("task")
 
 
-@click.group()
+@click.group(cls=Group)
 def rejects() -> None:
     """Look at what was set aside in the data folder DIR, and try it again.
 
@@ -27,9 +31,13 @@ def rejects() -> None:
 
 @rejects.command()
 @_FOLDER
-def ls(folder: Path) -> None:
+@click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
+def ls(folder: Path, as_json: bool) -> None:
     """List the tasks that set values aside: how many, and since when."""
     counts = _rejects_of(folder).counts()
+    if as_json:
+        echo_json({"rejects": [_counted(one) for one in counts]})
+        return
     if not counts:
         click.echo("nothing is set aside")
     for one in counts:
@@ -83,6 +91,12 @@ def replay(folder: Path, task: str, dry_run: bool) -> None:
 def drop(folder: Path, task: str) -> None:
     """Delete the rejects of TASK: nobody needs them any more."""
     click.echo(f"{_rejects_of(folder).drop(task):,} rejects of {task} are deleted")
+
+
+def _counted(one: RejectsSnapshot) -> dict[str, Any]:
+    """As `/api/rejects` has it."""
+    oldest_at = None if one.oldest_wall_ns is None else one.oldest_wall_ns / 1e9
+    return {"task": one.task, "count": one.count, "oldestAt": oldest_at}
 
 
 def _rejects_of(folder: Path) -> RejectFolder:

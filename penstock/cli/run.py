@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -66,7 +67,6 @@ def run(file: Path, data: Path | None, port: int | None, no_management: bool, fa
 def _run(settings: RunSettings, *, fail_on_rejects: bool) -> int:
     from engine.core.errors import TaskFailedError
     from penstock.cli.ending import OK, REJECTED, RunFailed
-    from penstock.cli.progress import progress_shown
     from penstock.cli.stopping import stopped_by_signals
     from penstock.cli.summary import rejected, summary
 
@@ -83,7 +83,7 @@ def _run(settings: RunSettings, *, fail_on_rejects: bool) -> int:
         engine.start()
         log.info("pipeline %s runs over %s", settings.pipeline.name, settings.data)
         try:
-            with progress_shown(engine.snapshot):
+            with _progress(engine):
                 engine.wait()
         except TaskFailedError as error:
             raise RunFailed(settings.secrets.hide(str(error))) from error
@@ -93,6 +93,15 @@ def _run(settings: RunSettings, *, fail_on_rejects: bool) -> int:
             ended = engine.snapshot() if last is None else last()
             click.echo(summary(ended, time.monotonic() - began))
     return REJECTED if fail_on_rejects and rejected(ended) else OK
+
+
+def _progress(engine: AnyEngine) -> AbstractContextManager[None]:
+    if not sys.stderr.isatty():
+        return nullcontext()
+    # Here, because where nobody looks nothing is drawn.
+    from penstock.cli.progress import progress_shown
+
+    return progress_shown(engine.snapshot)
 
 
 def _engine(settings: RunSettings) -> AnyEngine:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from penstock.cli.json_output import echo_json
+
 if TYPE_CHECKING:
     from engine.flow.plant import Scenario, SimulationResult
     from engine.flow.settings import WriteLimitSettings
@@ -44,7 +46,8 @@ def simulate(
     \b
     LOAD is a rate      4000
     or steps            3500,10m:800,40m:3500
-    or a file           history.csv (seconds,rate), history.ndjson ({"seconds": 15, "rate": 820.5})
+    or a file           history.csv      seconds,rate
+                        history.ndjson   {"seconds": 15, "rate": 820.5}
 
     KEY is a key below flowControl: --set write.throttling.acceptableBacklog=50000
     """
@@ -140,14 +143,12 @@ def _tell(file: Path, results: dict[str, SimulationResult], as_set: str, heading
 
     one = results[as_set]
     if as_json:
-        import msgspec
-
         answer = {
             "seconds": one.scenario.seconds,
             "asSet": as_set,
             "results": {name: {**figures(result), "course": course(result)} for name, result in results.items()},
         }
-        click.echo(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode())
+        echo_json(answer)
         return
     click.echo(f"{file}: {_limits(one.settings)}")
     click.echo(f"one partition for {format_duration(one.scenario.seconds * NS_PER_SECOND)}: {heading}")

@@ -9,10 +9,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TYPE_CHECKING
 
-from engine.instances.engine import InstanceEngine
-from engine.runtime.engine import Engine
-from engine.workers.engine import WorkerEngine
+if TYPE_CHECKING:
+    from engine.instances.engine import InstanceEngine
+    from engine.runtime.engine import Engine
+    from engine.workers.engine import WorkerEngine
 
 log = logging.getLogger("penstock.run")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 
 from engine.core.clock import NS_PER_MS, NS_PER_SECOND
 from engine.core.errors import SettingError
+from engine.core.extras import MissingExtraError, need
 from engine.kafka.settings import KafkaConnection, KafkaLogSettings
 from penstock.settings.entries import Mistake, Place
 from penstock.settings.entries import Path as Keys
@@ -83,6 +84,10 @@ def connection(
     section: KafkaConnectionSection, at: Keys, around: Surroundings, default: KafkaConnection | None
 ) -> KafkaConnection:
     """What of it is not written is that of `data.kafka`. Raises `Mistake`."""
+    try:
+        need("kafka", "confluent_kafka")
+    except MissingExtraError as error:
+        raise Mistake(around.place(at), f": {error}") from None
     if section.bootstrap_servers is None and default is not None:
         if {"properties", "properties_file"} & section.model_fields_set:
             raise Mistake(around.place((*at, "bootstrapServers")), "is missing: properties stand beside their cluster")

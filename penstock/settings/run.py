@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from engine.backpressure.settings import BackPressureSettings
 from engine.core.errors import SettingError
+from engine.core.extras import need
 from engine.core.observing import BatchObserver, ObserverFactory
 from engine.core.secrets import Secrets
 from engine.flow.settings import FlowControlSettings
@@ -192,6 +193,7 @@ def _kafka(root: Root, composer: Composer) -> KafkaLogSettings | None:
 def _gateway(section: GatewaySection, composer: Composer) -> GatewaySettings | None:
     if not section.is_on:
         return None
+    composer.placed(("gateway",), lambda: need("gateway", "httptools", "uvloop"))
     try:
         return GatewaySettings(
             host=section.host,
@@ -210,6 +212,7 @@ def _gateway(section: GatewaySection, composer: Composer) -> GatewaySettings | N
 def _otlp(section: OtlpSection, composer: Composer) -> OtlpSettings | None:
     if section.endpoint is None:
         return None
+    composer.placed(("otlp", "endpoint"), _needs_opentelemetry)
     try:
         return OtlpSettings(
             endpoint=section.endpoint,
@@ -229,6 +232,7 @@ def _traces(section: OtlpSection, composer: Composer) -> TraceSettings | None:
     endpoint = traces.endpoint or section.endpoint
     if endpoint is None:
         raise Mistake(composer.place(("otlp", "traces", "endpoint")), "is missing, and otlp.endpoint too")
+    composer.placed(("otlp", "traces"), _needs_opentelemetry)
     try:
         return TraceSettings(
             endpoint=endpoint,
@@ -242,6 +246,10 @@ def _traces(section: OtlpSection, composer: Composer) -> TraceSettings | None:
         is_of_traces = error.field in ("ratio", "queueSpans") or (error.field == "endpoint" and traces.endpoint)
         at = ("otlp", "traces", error.field) if is_of_traces else ("otlp", *error.field.split("."))
         raise Mistake(composer.place(at), f"{error.rule}, not {error.value}") from None
+
+
+def _needs_opentelemetry() -> None:
+    need("otlp", "opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
 
 
 def _tracing(settings: TraceSettings) -> ObserverFactory:

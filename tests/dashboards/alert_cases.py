@@ -130,6 +130,67 @@ CASES = (
         ended=65,
     ),
     Case(
+        alert="PenstockBridgeBlind",
+        severity="page",
+        values={
+            f"penstock_bridge_up{{{PIPELINE}}}": "1x30 0x30 1x60",
+            # The same is no failure of a task.
+            f'penstock_condition{{{PIPELINE}, condition="failed"}}': "0x30 1x30 0x60",
+        },
+        silent=31,
+        fires=35,
+        ended=75,
+    ),
+    Case(
+        alert="PenstockBridgeGaps",
+        values={
+            f"penstock_bridge_up{{{PIPELINE}}}": "1x150",
+            f'penstock_bridge_errors_total{{{PIPELINE}, reason="timeout"}}': "0x30 0+2x40 80x80",
+        },
+        # A single answer that was not given is forgotten after a quarter of an hour.
+        silent=44,
+        fires=50,
+        ended=100,
+    ),
+    Case(
+        alert="PenstockBridgeOmits",
+        values={f"penstock_bridge_omitted_jobs{{{PIPELINE}}}": "0x20 3x50 0x50"},
+        silent=45,
+        fires=55,
+        ended=85,
+    ),
+    Case(
+        alert="PenstockSubtaskSkewed",
+        values={
+            f"penstock_task_busy_skew_ratio{{{TASK}}}": "1x20 3.2x50 1.1x50",
+            # Skewed too, and nobody waits for it.
+            f'penstock_task_busy_skew_ratio{{{PIPELINE}, task="write"}}': "4x120",
+            f"penstock_bottleneck{{{TASK}}}": "1x120",
+            f'penstock_bottleneck{{{PIPELINE}, task="write"}}': "0x120",
+        },
+        silent=33,
+        fires=40,
+        ended=90,
+    ),
+    Case(
+        alert="PenstockBridgeDrift",
+        values={f"penstock_bridge_config_drifted{{{PIPELINE}}}": "0x20 1x40 0x60"},
+        silent=33,
+        fires=40,
+        ended=80,
+    ),
+    # As a bridge to Zeebe shows it: who paused it is not known.
+    Case(
+        alert="PenstockExporterPaused",
+        values={
+            f'penstock_exporter_state{{{EXPORTER}, state="paused"}}': "0x10 1x80 0x60",
+            f'penstock_exporter_state{{{EXPORTER}, state="exporting"}}': "1x10 0x80 1x60",
+        },
+        silent=65,
+        fires=80,
+        ended=120,
+    ),
+    Case(
         alert="PenstockMissing",
         values={f'penstock_build_info{{{PIPELINE}, version="1", python_version="3.11", gil="enabled"}}': "_x40 1x60"},
         silent=8,

@@ -11,8 +11,10 @@ from dashboards.build import GENERATED
 Json = dict[str, Any]
 
 DASHBOARDS: dict[str, Json] = {
-    path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted((GENERATED / "grafana").glob("*.json"))
+    path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted((GENERATED / "grafana").rglob("*.json"))
 }
+# Those of one kind of bridge, in a folder of their own.
+BRIDGED = {path.stem for path in (GENERATED / "grafana/Bridges").glob("*.json")}
 
 
 def opened(dashboard: Json) -> Iterator[Json]:

@@ -84,7 +84,7 @@ def main() -> int:
     for major, version in SCHEMAS.items():
         folder = FOLDER / major
         _install(npm, folder, f"@grafana/schema@{version}")
-        for board in sorted((GENERATED / "grafana").glob("*.json")):
+        for board in sorted((GENERATED / "grafana").rglob("*.json")):
             source = typescript(json.loads(board.read_text(encoding="utf-8")), folder)
             (folder / f"{board.stem}.ts").write_text(source, encoding="utf-8")
         (folder / "tsconfig.json").write_text(json.dumps({"compilerOptions": _OPTIONS, "include": ["*.ts"]}))

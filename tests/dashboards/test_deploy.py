@@ -146,7 +146,7 @@ def test_the_data_source_is_the_default_one_at_the_address_of_prometheus() -> No
 def test_grafana_finds_the_boards_and_opens_on_the_overview() -> None:
     (provider,) = PROVIDERS
     boards = mounts("grafana")[provider["options"]["path"]]
-    assert {path.stem for path in boards.glob("*.json")} == set(DASHBOARDS)
+    assert {path.stem for path in boards.rglob("*.json")} == set(DASHBOARDS)
     home = Path(SERVICES["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"])
     assert str(home.parent) == provider["options"]["path"]
     assert home.name == "penstock-overview.json"

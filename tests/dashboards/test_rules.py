@@ -100,6 +100,46 @@ def test_a_paused_exporter_is_not_said_to_stand_still(tmp_path: Path) -> None:
     run_rules(tmp_path, story(paused, promql_expr_test=[firing("PenstockExporterStalled", "ticket", 50, 0)]))
 
 
+@pytest.mark.real
+def test_of_a_bridge_without_an_answer_is_said_that_it_is_blind_and_nothing_else(tmp_path: Path) -> None:
+    of_bridge, of_job = PIPELINE.replace("flights", "flink"), PIPELINE.replace("flights", "pushed-back")
+    build = 'version="1", python_version="3.11", gil="enabled"'
+    world = {
+        f"up{{{TARGET}}}": "1x500",
+        f"penstock_build_info{{{of_bridge}, {build}}}": "1x500",
+        f'penstock_bridged_info{{{of_bridge}, bridge="flink", id="", version=""}}': "1x500",
+        f"penstock_bridge_up{{{of_bridge}}}": "1x30 0x470",
+        f'penstock_condition{{{of_bridge}, condition="failed"}}': "0x30 1x470",
+        # A job is gone with the look that fails.
+        f"penstock_build_info{{{of_job}, {build}}}": "1x30 stale",
+        f'penstock_bridged_info{{{of_job}, bridge="flink", id="ab", version="1.20.1"}}': "1x30 stale",
+    }
+    checks = [
+        check
+        for minute in (35, 60, 400)
+        for check in (firing("PenstockBridgeBlind", "page", minute, 1), others(minute, "PenstockBridgeBlind"))
+    ]
+    run_rules(tmp_path, story(world, promql_expr_test=checks))
+
+
+@pytest.mark.real
+def test_a_job_that_was_cancelled_is_not_down_and_a_bridge_that_is_gone_is(tmp_path: Path) -> None:
+    of_bridge, of_job = PIPELINE.replace("flights", "flink"), PIPELINE.replace("flights", "pushed-back")
+    build = 'version="1", python_version="3.11", gil="enabled"'
+    world = {
+        f"up{{{TARGET}}}": "1x60 0x400",
+        f"penstock_build_info{{{of_bridge}, {build}}}": "1x60 stale",
+        f'penstock_bridged_info{{{of_bridge}, bridge="flink", id="", version="1.20.1"}}': "1x60 stale",
+        f"penstock_bridge_up{{{of_bridge}}}": "1x60 stale",
+        f"penstock_build_info{{{of_job}, {build}}}": "1x30 stale",
+        f'penstock_bridged_info{{{of_job}, bridge="flink", id="ab", version="1.20.1"}}': "1x30 stale",
+    }
+    checks = [
+        firing("PenstockDown", "page", minute, number) for minute, number in ((40, 0), (59, 0), (64, 1), (400, 1))
+    ]
+    run_rules(tmp_path, story(world, promql_expr_test=checks))
+
+
 # What says nothing of an engine, or just that it is away.
 _OF_ENGINES = ("PenstockDown", "PenstockMissing")
 _HEALTHY_MINUTES = 2000

@@ -9,7 +9,10 @@ from tests.dashboards.generated import DASHBOARDS, PANELS, Json, named, opened
 
 BANDED = [(uid, panel) for uid, panel in PANELS if any(t["refId"] == "BAND" for t in panel["targets"])]
 EACH_BANDED = pytest.mark.parametrize(("board", "panel"), BANDED, ids=map(named, BANDED))
-EACH_DASHBOARD = pytest.mark.parametrize("dashboard", DASHBOARDS.values(), ids=DASHBOARDS)
+# Of a Flink job and of a process nothing is throttled.
+NEVER_THROTTLED = {"penstock-flink", "penstock-process"}
+THROTTLED = {uid: dashboard for uid, dashboard in DASHBOARDS.items() if uid not in NEVER_THROTTLED}
+EACH_DASHBOARD = pytest.mark.parametrize("dashboard", THROTTLED.values(), ids=THROTTLED)
 
 TOLD_BY = {"penstock_throttled", "penstock_throttles_total", "penstock_throttle_start_timestamp_seconds"}
 MUST_HAVE_A_BAND = {
@@ -35,6 +38,13 @@ def band(panel: Json) -> dict[str, object]:
 
 def test_the_panels_on_which_it_explains_something_have_a_band() -> None:
     assert {panel["title"] for _, panel in BANDED} >= MUST_HAVE_A_BAND
+
+
+@pytest.mark.parametrize("uid", sorted(NEVER_THROTTLED))
+def test_what_is_never_throttled_is_not_shaded_and_does_not_ask_for_partitions(uid: str) -> None:
+    assert "Throttling" not in {one["name"] for one in DASHBOARDS[uid]["annotations"]["list"]}
+    assert uid not in {board for board, _ in BANDED}
+    assert "partition" not in {variable["name"] for variable in DASHBOARDS[uid]["templating"]["list"]}
 
 
 @EACH_DASHBOARD

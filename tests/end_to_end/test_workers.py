@@ -78,8 +78,13 @@ def disturbed(process: subprocess.Popen[str], chance: random.Random) -> str:
     """Kills workers, and perhaps the parent, at random moments; what was done, in words."""
     done = []
     for _ in range(chance.randint(1, 4)):
+        moment = chance.uniform(0.1, 1.5)
+        if chance.random() < 0.4:
+            # In the middle of their opening, where the order of things between them counts.
+            wait_until(lambda: process.poll() is not None or len(children(process.pid)) == 2)
+            moment = chance.uniform(0, 0.6)
         try:
-            process.wait(chance.uniform(0.1, 1.5))
+            process.wait(moment)
             return " ".join([*done, "end"])
         except subprocess.TimeoutExpired:
             pass
@@ -278,6 +283,27 @@ def went_on(before: dict[tuple[str, str], float], now: dict[tuple[str, str], flo
     return now
 
 
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("step", ["open", "connect", "prepare", "flow"])
+def test_a_worker_may_die_at_any_step_in_which_they_are_brought_together(step: str, when: str, tmp_path: Path) -> None:
+    """None of the others may take a step twice: two engines of one process would write over each other's records."""
+    data = tmp_path / "data"
+    with engine_of("counted_later", data, workers=1) as engine:
+        assert engine.wait(WAIT_SECONDS)
+    # There is much to do for who has opened his partitions, while others have not.
+    with engine_of("dying_at", data, str(tmp_path), step, when, workers=3) as engine:
+        assert engine.wait(WAIT_SECONDS)
+    assert engine.state is EngineState.FINISHED
+    assert sorted(worker.restarts for worker in engine.snapshot().workers) == [0, 0, 1]
+    kinds: Counter[str] = Counter()
+    for number in (1, 2, 3):
+        said = [json.loads(line) for line in (tmp_path / f"out-{number}.ndjson").read_text().splitlines()]
+        positions = [line["position"] for line in said]
+        assert positions == sorted(set(positions)), "each once"
+        kinds.update(line["intent"] for line in said if line["valueType"] != "penstock")
+    assert kinds == {"create": 3000, "receive": 3000, "emitted": 6000}
+
+
 def test_a_worker_that_keeps_dying_stops_the_run_with_the_reason(tmp_path: Path) -> None:
     engine = engine_of("deadly", tmp_path / "data", str(tmp_path), workers=2).start()
     with pytest.raises(TaskFailedError, match=r"worker \d .* ended with exit code 77; it died 5 times in a row"):
@@ -390,7 +416,7 @@ def test_a_throttle_shows_on_the_surfaces_and_obeys_them(workers: int, tmp_path:
         ManagementServer(engine, port=0) as server,
     ):
         url = server.url
-        assert value(url, "penstock_throttled") == [0, 0]
+        assert wait_until(lambda: value(url, "penstock_throttled") == [0, 0])
         engine.pace_exporter("slow", 100)
         assert wait_until(lambda: value(url, "penstock_throttled") == [1, 1])
         assert max(value(url, "penstock_write_rate_limit_records_per_second")) < LIMIT
@@ -403,7 +429,7 @@ def test_a_throttle_shows_on_the_surfaces_and_obeys_them(workers: int, tmp_path:
             json={"write": {"enabled": True, "limit": 300, "throttling": {"enabled": False}}},
         )
         assert posted.status_code == 200, posted.text
-        assert value(url, "penstock_throttled") == [0, 0]
+        assert wait_until(lambda: value(url, "penstock_throttled") == [0, 0])
         assert value(url, "penstock_write_rate_limit_max_records_per_second") == [300, 300]
         assert value(url, "penstock_config_overridden") == [1, 1]
         shown = httpx.get(f"{url}/actuator/flowControl").json()

@@ -18,6 +18,7 @@ PACKAGES = {
     "chromium": "chromium",
     "tmux": "tmux",
     "openssl": "openssl",
+    "curl": "curl",
     "postgres": "postgresql",
     "pgbouncer": "pgbouncer",
     "java": "default-jdk-headless",

@@ -41,7 +41,7 @@ from engine.core.snapshot import (
     VertexSnapshot,
     WorkerSnapshot,
 )
-from exporter.catalogue import GATEWAY_BOUNDS_SECONDS, GATEWAY_CODES
+from exporter.catalogue import GATEWAY_BOUNDS_SECONDS, GATEWAY_CODES, LOOK_ERRORS
 
 STARTED_WALL_NS = 1_700_000_000 * NS_PER_SECOND
 TAKEN_WALL_NS = STARTED_WALL_NS + 90 * NS_PER_SECOND
@@ -338,7 +338,7 @@ def bridge_snapshot() -> EngineSnapshot:
         bridge=BridgeSnapshot(
             is_up=True,
             looks=12,
-            errors={"timeout": 2},
+            errors={**dict.fromkeys(LOOK_ERRORS, 0), "timeout": 2},
             succeeded_wall_ns=TAKEN_WALL_NS,
             look_ns=84_000_000,
             jobs={"running": 1, "failed": 0},

@@ -14,6 +14,7 @@ from engine.exporting.protocol import ExporterContext
 from engine.sources.lines import LineFormat, lines
 from engine.workers.blueprint import Blueprint
 from engine.workers.engine import WorkerEngine
+from engine.workers.worker import Worker
 from tests.support.pipelines import ListSource
 
 ENDLESS = 10**9
@@ -30,6 +31,15 @@ class Counting:
         else:
             context.emit("counted", {"n": record.value["n"], "count": count})
             context.send(f"about {record.value['n'] % 11}", "message", {"n": record.value["n"]})
+
+
+class CountingSlowly(Counting):
+    """Still at it when a worker that died meanwhile is back."""
+
+    def process(self, record: Record, context: ProcessingContext) -> None:
+        if record.intent == "create":
+            threading.Event().wait(0.001)
+        super().process(record, context)
 
 
 class Holding:
@@ -85,15 +95,25 @@ class Numbers(Sequence[dict[str, object]]):
         return {"n": place, "k": self._only or f"key {place % 13}"}
 
 
-def counting(folder: str, count: int = 2000) -> Pipeline:
+def counting(folder: str, count: int = 2000, processor: type[Counting] = Counting) -> Pipeline:
     """Two bounded sources, parallel steps, messages between the partitions."""
     return (
         Pipeline("counting", partitions=3)
         .source("a", ListSource(Numbers(count), batch=9))
         .source("b", ListSource(Numbers(count // 2), batch=4))
         .map("as_is", _same, parallelism=2)
-        .process(Counting, key="k")
+        .process(processor, key="k")
         .export("file", jsonl(Path(folder) / "out.ndjson"))
+    )
+
+
+def counted_later(count: int = 2000) -> Pipeline:
+    """What `counting` reads, in the log and no further."""
+    return (
+        Pipeline("counting", partitions=3)
+        .source("a", ListSource(Numbers(count), batch=9))
+        .source("b", ListSource(Numbers(count // 2), batch=4))
+        .key_by("k")
     )
 
 
@@ -186,6 +206,24 @@ def deadly(folder: str) -> Pipeline:
         .process(Deadly, key="k")
         .export("out", Nowhere)
     )
+
+
+def dying_at(folder: str, step: str, when: str) -> Pipeline:
+    """As `counting`; the first worker that is ordered a step dies `before` it takes it, or `after`, without a word."""
+    order = getattr(Worker, f"order_{step}")
+
+    def ordered(worker: Worker, *arguments: object) -> object:
+        try:
+            (Path(folder) / "died").touch(exist_ok=False)
+        except FileExistsError:
+            return order(worker, *arguments)
+        if when == "after":
+            order(worker, *arguments)
+        os._exit(79)
+
+    # This is a process of its own.
+    setattr(Worker, f"order_{step}", ordered)
+    return counting(folder, processor=CountingSlowly)
 
 
 def slow_to_make(folder: str) -> Pipeline:

@@ -17,8 +17,12 @@ from engine.log.storage import StorageError
 log = logging.getLogger("penstock.log")
 
 # Who waits for Kafka looks so often whether it still should.
-_LOOK_SECONDS = 2.0
+_LOOK_SECONDS = 1.0
 _AGAIN_SECONDS = 0.2
+# What is not aborted by then, the next epoch aborts.
+_ABORT_SECONDS = 2.0
+# The one that is asked who leads may be the one that hangs.
+_ASK_SECONDS = 1.0
 _TIMEOUTS = frozenset(
     {
         KafkaError._TIMED_OUT,
@@ -199,7 +203,7 @@ class Transactions:
                 self._produce(producer, last, told(last.placed))
         except (KafkaException, BufferError) as error:
             raise self._aborted(producer, error_of(error) if isinstance(error, KafkaException) else None) from error
-        self._commit(producer, failed)
+        self._commit(producer, failed, None if last is None else last.topic)
         self.counts["committed"] += 1
         self._cluster.reached()
 
@@ -233,7 +237,7 @@ class Transactions:
         """Its end was never asked for, so nothing of it can become true, whether it can be aborted just now or not."""
         self.counts["aborted"] += 1
         try:
-            producer.abort_transaction(_LOOK_SECONDS)
+            producer.abort_transaction(_ABORT_SECONDS)
         except KafkaException as error:
             kafka = error_of(error)
             # The next epoch does it.
@@ -243,7 +247,7 @@ class Transactions:
             why = why or kafka
         return self.refusal(why)
 
-    def _commit(self, producer: Producer, failed: list[KafkaError]) -> None:
+    def _commit(self, producer: Producer, failed: list[KafkaError], topic: str | None) -> None:
         """Sends what is left and asks for the end: while a message is on its way, or was refused, it was not asked."""
         deadline = time.monotonic() + self._commit_timeout
         while True:
@@ -254,6 +258,7 @@ class Transactions:
                 self._listen(producer)
                 if kafka.retriable():
                     if not self._stopping.is_set() and time.monotonic() < deadline:
+                        self._ask_who_leads(producer, topic)
                         # The same call goes on where it was.
                         continue
                     if len(producer):
@@ -266,6 +271,13 @@ class Transactions:
                 self._let_go()
                 raise OutcomeUnknownError(sentence(kafka), fenced=kafka.code() in _FENCED) from error
             return
+
+    @staticmethod
+    def _ask_who_leads(producer: Producer, topic: str | None) -> None:
+        """Of a broker that hangs, the client learns only by asking that another leads: it would wait for its answer."""
+        if topic is not None:
+            with suppress(KafkaException):
+                producer.list_topics(topic, timeout=_ASK_SECONDS)
 
     def refusal(self, error: KafkaError | None) -> StorageError:
         """In a sentence, with its reason."""

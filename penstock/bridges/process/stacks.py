@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.core.errors import ConfigurationError
+from engine.core.extras import MissingExtraError
 from penstock.bridges.asking import LookError
 from penstock.bridges.process.rules import Frame
 
@@ -36,7 +36,7 @@ class Samples:
 class StackReader:
     """Reads the stacks of one process. One caller at a time; `stop` from any thread.
 
-    Raises `ConfigurationError` where py-spy is not installed.
+    Raises `MissingExtraError` where py-spy is not installed.
     """
 
     def __init__(self, pid: int, rate: int) -> None:
@@ -96,7 +96,7 @@ def _program() -> str:
         found = Path(folder) / "py-spy"
         if found.is_file() and os.access(found, os.X_OK):
             return str(found)
-    raise ConfigurationError("py-spy, which reads the stacks, is not installed; pip install 'penstock[watch]'")
+    raise MissingExtraError("this needs py-spy, which is not installed: pip install 'penstock[watch]'")
 
 
 def _failed(pid: int, said: str) -> LookError:
@@ -108,7 +108,7 @@ def _failed(pid: int, said: str) -> LookError:
             "and in a container with the capability SYS_PTRACE",
         )
     if "no such process" in text or not Path(f"/proc/{pid}").exists():
-        return LookError("gone", f"there is no process {pid}")
+        return LookError("unreachable", f"there is no process {pid}")
     if "python version" in text or "python interpreter" in text or "find a python" in text:
         return LookError("malformed", f"process {pid} is not a Python that py-spy can read")
     last = next((line.strip() for line in reversed(said.splitlines()) if line.strip()), "it says nothing")

@@ -6,26 +6,20 @@ import logging
 import re
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from threading import Event, Lock, Thread
-from types import TracebackType
-from typing import Self
 
 from engine.backpressure.vertices import of_readings
 from engine.backpressure.window import Counts, Verdict
-from engine.core.clock import NS_PER_SECOND, Clock, SystemClock
+from engine.core.clock import NS_PER_SECOND, Clock
 from engine.core.errors import ConfigurationError, SettingError
 from engine.core.identity import stable_id
-from engine.core.rarely import Rarely, and_more
 from engine.core.snapshot import (
     BackPressureSnapshot,
     BlockReason,
-    BridgeSnapshot,
     EdgeSnapshot,
     EngineSnapshot,
-    EngineState,
     Origin,
     RecentTimes,
     SamplerSnapshot,
@@ -35,10 +29,9 @@ from engine.core.snapshot import (
     VertexKind,
     VertexSnapshot,
 )
-from exporter.catalogue import LOOK_ERRORS
 from penstock.bridges.asking import LookError
 from penstock.bridges.blame import Steady, blame
-from penstock.bridges.door import WithoutFlowControl
+from penstock.bridges.bridge import Bridge
 from penstock.bridges.naming import shortened
 from penstock.bridges.process.rules import Rules
 from penstock.bridges.process.stacks import Samples, StackReader
@@ -98,62 +91,32 @@ class _Watched:
         return Counts(busy=seen[Verdict.BUSY], idle=seen[Verdict.IDLE], blocked=seen[Verdict.BLOCKED])
 
 
-class ProcessWatch(WithoutFlowControl):
-    """To the exporter an engine without partitions. `start` and `stop` are for one thread, `look` for one at a time."""
-
-    # Nothing is stored.
-    data_folder = None
+class ProcessWatch(Bridge):
+    """To the exporter an engine without partitions. A look takes as long as the piece of samples that it brings."""
 
     def __init__(self, settings: ProcessSettings, *, clock: Clock | None = None, read: Read | None = None) -> None:
         """`read` gives samples in place of py-spy. Raises `ConfigurationError` where that is not installed."""
+        name = shortened(settings.name or _program_of(settings.pid))
+        origin = Origin(bridge="process", id=str(settings.pid), version="")
+        super().__init__(name, origin, interval_ns=settings.piece_seconds * NS_PER_SECOND, clock=clock, log=log)
         self._settings = settings
         self._reader = StackReader(settings.pid, settings.rate) if read is None else None
         self._read = read or self._reader.read  # type: ignore[union-attr]
-        self._clock = clock or SystemClock()
-        self._name = shortened(settings.name or _program_of(settings.pid))
-        self._rarely = Rarely(self._clock)
         self._steady = Steady()
-        self._errors: Counter[str] = Counter(dict.fromkeys(LOOK_ERRORS, 0))
-        self._looks = 0
-        self._began_wall_ns = self._clock.wall_ns()
-        self._succeeded_wall_ns: int | None = None
         self._threads: dict[str, _Watched] = {}
         self._omitted = 0
-        self._lock = Lock()
-        # Guarded by the lock, and replaced as a whole.
-        self._told = self._snapshot(is_up=None, problem=None, look_ns=None)
-        self._stop = Event()
-        self._thread: Thread | None = None
 
-    # -- life ---
+    @property
+    def shown(self) -> str:
+        return f"process {self._settings.pid}"
 
-    def start(self) -> Self:
-        assert self._thread is None, "started once"
-        self._thread = Thread(target=self._run, name="penstock-watch", daemon=True)
-        self._thread.start()
-        return self
-
-    def stop(self) -> None:
-        """Looks no more. May be repeated."""
-        self._stop.set()
+    def _interrupt(self) -> None:
         if self._reader is not None:
             self._reader.stop()
-        if self._thread is not None:
-            self._thread.join()
 
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            if not self.look():
-                # Not at once again: what is gone does not come back soon.
-                self._stop.wait(self._settings.piece_seconds)
+    def _pause_ns(self, took_ns: int) -> int:
+        """None behind a piece; what is gone does not come back soon."""
+        return max(0, self._interval_ns - took_ns)
 
     def check(self) -> None:
         """One short look, for who wants to know before anything is opened. Raises `ConfigurationError`."""
@@ -163,10 +126,6 @@ class ProcessWatch(WithoutFlowControl):
             raise ConfigurationError(str(error)) from None
 
     # -- as an engine ---
-
-    def snapshot(self) -> EngineSnapshot:
-        with self._lock:
-            return self._told
 
     def look_at_back_pressure(self, vertex_id: str) -> VertexBackPressure:
         for vertex in self.snapshot().back_pressure:
@@ -181,33 +140,12 @@ class ProcessWatch(WithoutFlowControl):
 
     # -- looking ---
 
-    def look(self) -> bool:
-        """Takes one piece, and says whether there was one. Never raises: what went wrong is told by the snapshot."""
-        began_ns = self._clock.monotonic_ns()
-        self._looks += 1
-        try:
-            samples = self._read(self._settings.piece_seconds)
-        except LookError as error:
-            if not self._stop.is_set():
-                self._failed(error)
-            return False
-        look_ns = self._clock.monotonic_ns() - began_ns
-        self._succeeded_wall_ns = self._clock.wall_ns()
-        self._take(samples)
-        told = self._snapshot(is_up=True, problem=None, look_ns=look_ns)
-        with self._lock:
-            self._told = told
-        return True
+    def _look(self) -> str:
+        self._take(self._read(self._settings.piece_seconds))
+        return f"a Python with {len(self._threads)} threads"
 
-    def _failed(self, error: LookError) -> None:
-        self._errors["unreachable" if error.is_gone else error.reason] += 1
-        count = self._rarely.more()
-        if count is not None:
-            log.warning("%s; nothing is shown of it%s", error, and_more(count))
+    def _forget(self) -> None:
         self._threads, self._steady = {}, Steady()
-        told = self._snapshot(is_up=False, problem=str(error), look_ns=None)
-        with self._lock:
-            self._told = told
 
     def _take(self, samples: Sequence[Samples]) -> None:
         seen: dict[str, Counter[Verdict]] = {}
@@ -217,7 +155,6 @@ class ProcessWatch(WithoutFlowControl):
             names[one.thread_id] = one.thread
         # A thread that is not seen any more has ended.
         threads = {key: thread for key, thread in self._threads.items() if key in seen}
-        elapsed_ns = self._settings.piece_seconds * NS_PER_SECOND
         self._omitted = 0
         for key, verdicts in seen.items():
             if key not in threads:
@@ -225,7 +162,7 @@ class ProcessWatch(WithoutFlowControl):
                     self._omitted += 1
                     continue
                 threads[key] = self._new(task_of(names[key]), threads)
-            threads[key].take(verdicts, elapsed_ns)
+            threads[key].take(verdicts, self._interval_ns)
         self._threads = threads
 
     def _new(self, task: str, threads: dict[str, _Watched]) -> _Watched:
@@ -234,8 +171,8 @@ class ProcessWatch(WithoutFlowControl):
         number = next(n for n in range(len(taken) + 1) if n not in taken)
         return _Watched(task, number, self._clock.wall_ns())
 
-    def _snapshot(self, *, is_up: bool | None, problem: str | None, look_ns: int | None) -> EngineSnapshot:
-        wall_ns = self._clock.wall_ns()
+    def _filled(self, bare: EngineSnapshot) -> EngineSnapshot:
+        wall_ns = bare.taken_wall_ns
         by_task: dict[str, list[_Watched]] = {}
         for thread in self._threads.values():
             by_task.setdefault(thread.task, []).append(thread)
@@ -262,18 +199,12 @@ class ProcessWatch(WithoutFlowControl):
         }
         found = blame(vertices, edges, readings)
         culprit = self._steady.after(found.culprit) if edges else None
-        states = {None: EngineState.STARTING, True: EngineState.RUNNING, False: EngineState.FAILED}
-        return EngineSnapshot(
-            pipeline=self._name,
-            job_id=stable_id("process", self._name),
-            state=states[is_up],
-            failure=problem,
-            started_wall_ns=self._began_wall_ns,
-            taken_wall_ns=wall_ns,
-            taken_monotonic_ns=self._clock.monotonic_ns(),
+        assert bare.bridge is not None, "a bridge's own"
+        samples = self._settings.piece_seconds * self._settings.rate
+        return replace(
+            bare,
             vertices=vertices,
             edges=edges,
-            partitions=(),
             tasks=tuple(
                 _task(vertex, thread, readings[vertex.vertex_id].get(thread.number))
                 for vertex in vertices
@@ -287,24 +218,15 @@ class ProcessWatch(WithoutFlowControl):
             ),
             sampler=SamplerSnapshot(
                 mode="continuous",
-                num_samples=_PIECES * self._settings.piece_seconds * self._settings.rate,
+                num_samples=_PIECES * samples,
                 delay_between_samples_ns=NS_PER_SECOND // self._settings.rate,
-                refresh_interval_ns=self._settings.piece_seconds * NS_PER_SECOND,
-                ticks=self._looks * self._settings.piece_seconds * self._settings.rate,
+                refresh_interval_ns=self._interval_ns,
+                ticks=self._looks * samples,
                 missed=0,
                 lateness_ns=0,
                 lateness_max_ns=0,
             ),
-            origin=Origin(bridge="process", id=str(self._settings.pid), version=""),
-            bridge=BridgeSnapshot(
-                is_up=is_up,
-                looks=self._looks,
-                errors=dict(self._errors),
-                succeeded_wall_ns=self._succeeded_wall_ns,
-                look_ns=look_ns,
-                jobs={},
-                omitted=self._omitted,
-            ),
+            bridge=replace(bare.bridge, omitted=self._omitted),
             waits=found.waits if edges else None,
         )
 

@@ -10,23 +10,19 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from threading import Event, Lock, Thread
-from types import TracebackType
-from typing import Any, Self
+from dataclasses import dataclass, field, replace
+from threading import Lock
+from typing import Any
 
-from engine.core.clock import NS_PER_SECOND, Clock, SystemClock
+from engine.core.clock import NS_PER_SECOND, Clock
 from engine.core.condition import paused
 from engine.core.errors import ConfigurationError, PenstockError, SettingError
 from engine.core.identity import stable_id
-from engine.core.rarely import Rarely, and_more
 from engine.core.secrets import Secrets
 from engine.core.snapshot import (
     BlockReason,
-    BridgeSnapshot,
     Culprit,
     EngineSnapshot,
-    EngineState,
     ExporterState,
     Origin,
     Outcome,
@@ -37,9 +33,9 @@ from engine.core.snapshot import (
 )
 from engine.flow.overrides import Override
 from engine.flow.settings import FlowControlSettings, ThrottlingSettings, WriteLimitSettings
-from exporter.catalogue import FLOW_CONTROL_TASK, LOOK_ERRORS
+from exporter.catalogue import FLOW_CONTROL_TASK
 from penstock.bridges.asking import HttpSource, LookError
-from penstock.bridges.door import WithoutFlowControl
+from penstock.bridges.bridge import Bridge
 from penstock.bridges.zeebe_http.partition import LEADER, At, ZeebePartition, seconds_of
 from penstock.bridges.zeebe_http.series import Series, read_series
 
@@ -69,40 +65,31 @@ class ZeebeSettings:
             raise SettingError("interval", "must be at least 1s", f"{self.interval_ns / NS_PER_SECOND:g}s")
 
 
-class ZeebeBridge(WithoutFlowControl):
-    """To the exporter an engine with partitions, record exporters and limits. `look` is for one thread at a time.
+class ZeebeBridge(Bridge):
+    """To the exporter an engine with partitions, record exporters and limits.
 
     A change of limits is made on all partitions at once, as the endpoint does it; after its time the bridge brings back
     what was in force before. If the bridge ends first, it brings that back on its way.
     """
 
-    # Nothing is stored.
-    data_folder = None
-
     def __init__(
         self, settings: ZeebeSettings, *, clock: Clock | None = None, requests: Sequence[Request] | None = None
     ) -> None:
         """`requests` ask each broker in place of HTTP. Raises `ConfigurationError` for an address that is none."""
-        self._settings = settings
-        self._clock = clock or SystemClock()
+        origin = Origin(bridge="zeebe", id="", version="")
+        super().__init__(settings.name, origin, interval_ns=settings.interval_ns, clock=clock, log=log)
         self._sources = [HttpSource(url) for url in settings.urls]
         self._requests: Sequence[Request] = requests or [source.request for source in self._sources]
-        self._rarely = Rarely(self._clock)
-        self._errors: Counter[str] = Counter(dict.fromkeys(LOOK_ERRORS, 0))
-        self._looks = 0
-        self._began_wall_ns = self._clock.wall_ns()
-        self._succeeded_wall_ns: int | None = None
+        # By the looking thread alone: what is remembered of each partition, and how the last look found them.
         self._partitions: dict[int, ZeebePartition] = {}
-        self._lock = Lock()
-        # Guarded by the lock, and replaced as a whole.
+        self._seen: tuple[PartitionSnapshot, ...] = ()
+        # Held by whoever changes limits.
+        self._changing = Lock()
+        # Under the bridge's lock, and replaced as a whole.
         self._limits: Mapping[int, FlowControlSettings] = {}
         self._before: FlowControlSettings | None = None
         self._override: Override | None = None
         self._until_ns: int | None = None
-        self._told = self._snapshot((), is_up=None, look_ns=None, problem=None)
-        self._changing = Lock()
-        self._stop = Event()
-        self._thread: Thread | None = None
 
     @property
     def shown(self) -> str:
@@ -113,21 +100,14 @@ class ZeebeBridge(WithoutFlowControl):
         """What stands in the addresses and nobody may see."""
         return Secrets.together(source.secrets for source in self._sources)
 
-    # -- life ---
+    def _interrupt(self) -> None:
+        # A change that is under way is not cut.
+        with self._changing:
+            for source in self._sources:
+                source.abort()
 
-    def start(self) -> Self:
-        assert self._thread is None, "started once"
-        self._thread = Thread(target=self._run, name="penstock-bridge", daemon=True)
-        self._thread.start()
-        return self
-
-    def stop(self) -> None:
-        """Looks no more, and brings back limits whose time is not over. May be repeated."""
-        if self._stop.is_set():
-            return
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join()
+    def _ended(self) -> None:
+        """Brings back limits whose time is not over."""
         if self._until_ns is not None:
             try:
                 self.revert_flow_control()
@@ -136,24 +116,7 @@ class ZeebeBridge(WithoutFlowControl):
         for source in self._sources:
             source.close()
 
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            self.look()
-            self._stop.wait(self._settings.interval_ns / NS_PER_SECOND)
-
     # -- as an engine ---
-
-    def snapshot(self) -> EngineSnapshot:
-        with self._lock:
-            return self._told
 
     def look_at_back_pressure(self, vertex_id: str) -> VertexBackPressure:
         raise ConfigurationError(f"there is no back pressure of {vertex_id!r}: Zeebe does not say it")
@@ -220,35 +183,23 @@ class ZeebeBridge(WithoutFlowControl):
 
     # -- looking ---
 
-    def look(self) -> None:
-        """One look at everything. Never raises: what went wrong is told by the snapshot."""
-        began_ns = self._clock.monotonic_ns()
-        self._looks += 1
+    def _look(self) -> str:
         self._revert_in_time()
-        try:
-            brokers = self._brokers()
-            limits = _limits(json.loads(self._any("GET", LIMITS_PATH, None)))
-        except LookError as error:
-            self._failed(error)
-            return
-        except (ValueError, RecursionError, TypeError, KeyError, AttributeError, ConfigurationError):
-            self._failed(LookError("malformed", f"{self.shown} answers with no limits; are these management ports?"))
-            return
+        brokers = self._brokers()
+        limits = self._limits_said()
         at = At(self._clock.wall_ns(), self._clock.monotonic_ns())
         leaders = _leaders(brokers)
         self._partitions = {n: self._partitions.get(n) or ZeebePartition(n) for n in sorted(leaders)}
         overridden = self._override is not None
-        partitions = tuple(
+        self._seen = tuple(
             self._partitions[number].look(
                 series, None if number not in limits else limits[number].write, at, overridden=overridden
             )
             for number, series in sorted(leaders.items())
         )
-        self._succeeded_wall_ns = at.wall_ns
-        told = self._snapshot(partitions, is_up=True, look_ns=at.monotonic_ns - began_ns, problem=None, limits=limits)
         with self._lock:
-            self._told = told
             self._limits = limits
+        return f"Zeebe with {len(self._seen)} partitions"
 
     def _revert_in_time(self) -> None:
         if self._until_ns is not None and self._clock.monotonic_ns() >= self._until_ns:
@@ -258,18 +209,27 @@ class ZeebeBridge(WithoutFlowControl):
             except PenstockError as error:
                 log.error("%s; it is tried again", error)
 
+    def _limits_said(self) -> dict[int, FlowControlSettings]:
+        try:
+            return _limits(json.loads(self._any("GET", LIMITS_PATH, None)))
+        except (ValueError, RecursionError, TypeError, KeyError, AttributeError, ConfigurationError):
+            raise LookError("malformed", f"{self.shown} answers with no limits; are these management ports?") from None
+
     def _brokers(self) -> list[Series]:
         """Of all that answer. Raises `LookError` where none does."""
         found: list[Series] = []
-        last: LookError | None = None
+        failed: list[LookError] = []
         for ask in self._requests:
             try:
                 found.append(read_series(ask("GET", METRICS_PATH, None).decode(errors="replace")))
             except LookError as error:
-                self._errors[_counted(error)] += 1
-                last = error
-        if last is not None and not found:
-            raise last
+                failed.append(error)
+        # The one that is raised is counted by who takes it.
+        raised = None if found else failed.pop()
+        for missed in failed:
+            self._missed(missed)
+        if raised is not None:
+            raise raised
         return found
 
     def _any(self, method: str, path: str, body: bytes | None) -> bytes:
@@ -282,67 +242,27 @@ class ZeebeBridge(WithoutFlowControl):
                 last = error
         raise last
 
-    def _failed(self, error: LookError) -> None:
-        if _counted(error) in ("malformed", "status"):
-            self._errors[_counted(error)] += 1
-        count = self._rarely.more()
-        if count is not None:
-            log.warning("%s; nothing is shown of it until it does%s", error, and_more(count))
-        told = self._snapshot((), is_up=False, look_ns=None, problem=str(error))
-        with self._lock:
-            self._told = told
-
-    def _snapshot(
-        self,
-        partitions: tuple[PartitionSnapshot, ...],
-        *,
-        is_up: bool | None,
-        look_ns: int | None,
-        problem: str | None,
-        limits: Mapping[int, FlowControlSettings] | None = None,
-    ) -> EngineSnapshot:
-        name = self._settings.name
+    def _filled(self, bare: EngineSnapshot) -> EngineSnapshot:
+        name, partitions = self._name, self._seen
         exporters = list(dict.fromkeys(e.exporter for partition in partitions for e in partition.exporters))
         kinds = dict.fromkeys(exporters, VertexKind.EXPORTER)
         if partitions:
             kinds = {PROCESSOR: VertexKind.PROCESSOR, **kinds}
         culprit = _culprit(name, partitions)
-        states = {None: EngineState.STARTING, True: EngineState.RUNNING, False: EngineState.FAILED}
-        return EngineSnapshot(
-            pipeline=name,
-            job_id=stable_id("zeebe", name),
-            state=states[is_up],
-            failure=problem,
-            started_wall_ns=self._began_wall_ns,
-            taken_wall_ns=self._clock.wall_ns(),
-            taken_monotonic_ns=self._clock.monotonic_ns(),
+        assert bare.bridge is not None, "a bridge's own"
+        return replace(
+            bare,
             vertices=tuple(
                 VertexSnapshot(
                     vertex_id=stable_id("zeebe", name, task), task=task, kind=kind, parallelism=len(partitions)
                 )
                 for task, kind in kinds.items()
             ),
-            edges=(),
             partitions=partitions,
-            tasks=(),
             bottleneck=None if culprit is None else culprit.task,
             culprit=culprit,
-            origin=Origin(bridge="zeebe", id="", version=""),
-            bridge=BridgeSnapshot(
-                is_up=is_up,
-                looks=self._looks,
-                errors=dict(self._errors),
-                succeeded_wall_ns=self._succeeded_wall_ns,
-                look_ns=look_ns,
-                jobs={},
-                omitted=0,
-                drifted=None if limits is None else len({str(one) for one in limits.values()}) > 1,
-            ),
+            bridge=replace(bare.bridge, drifted=len({str(one) for one in self.flow_settings().values()}) > 1),
         )
-
-
-def _counted(error: LookError) -> str:
-    return "status" if error.is_gone else error.reason
 
 
 def _leaders(brokers: Sequence[Series]) -> dict[int, Series]:

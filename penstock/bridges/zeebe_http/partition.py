@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from engine.core.clock import NS_PER_SECOND
@@ -54,6 +53,8 @@ class ZeebePartition:
     def __init__(self, number: int) -> None:
         self.number = number
         self._committed: deque[tuple[int, int]] = deque(maxlen=_COMMITTED_MAX)
+        # Of each exporter where it was at the last look, and how far it has come since the first.
+        self._came: dict[str, tuple[int, int]] = {}
         self._looked_ns: int | None = None
         self._throttled_ns = 0
         self._throttles = 0
@@ -67,7 +68,8 @@ class ZeebePartition:
         written = int(committed or 0)
         if committed is not None and (not self._committed or self._committed[-1][1] < written):
             self._committed.append((at.wall_ns, written))
-        exporters = tuple(self._exporter(series, exporter, written, at) for exporter in self._exporters(series))
+        names = self._exporters(series)
+        exporters = tuple(self._exporter(series, one, written, at, alone=len(names) == 1) for one in names)
         acknowledged = [exporter.acknowledged_position for exporter in exporters]
         lowest = min(acknowledged, default=None)
         flow = self._flow(series, write, at, overridden=overridden)
@@ -100,20 +102,19 @@ class ZeebePartition:
         found = series.of("zeebe_exporter_last_updated_exported_position", partition=str(self.number))
         return sorted({labels.get("exporter") or labels.get("exporterId") or "exporter" for labels, _ in found})
 
-    def _exporter(self, series: Series, exporter: str, written: int, at: At) -> ExporterSnapshot:
+    def _exporter(self, series: Series, exporter: str, written: int, at: At, *, alone: bool) -> ExporterSnapshot:
         position = int(self._of_exporter(series, "zeebe_exporter_last_updated_exported_position", exporter) or 0)
         # The state is of the partition in some versions, and of each exporter in others.
         state = self._of_exporter(series, "zeebe_exporter_state", exporter)
-        exported = [value for labels, value in self._events(series) if labels.get("action") == "exported"]
-        skipped = [value for labels, value in self._events(series) if labels.get("action") == "skipped"]
+        exported, skipped = self._events(series) if alone else (self._come(exporter, position), 0)
         return ExporterSnapshot(
             exporter=exporter,
             state=_STATES.get(int(state or 0), ExporterState.EXPORTING),
             acknowledged_position=position,
             backlog_records=max(0, written - position),
             oldest_unexported_wall_ns=self._written_at(position, written, at),
-            exported_records=int(sum(exported)),
-            skipped_records=int(sum(skipped)),
+            exported_records=exported,
+            skipped_records=skipped,
             errors=0,
             retries=0,
             last_error=None,
@@ -122,8 +123,21 @@ class ZeebePartition:
             ),
         )
 
-    def _events(self, series: Series) -> list[tuple[Mapping[str, str], float]]:
-        return list(series.of("zeebe_exporter_events_total", partition=str(self.number)))
+    def _events(self, series: Series) -> tuple[int, int]:
+        """Exported and skipped, of all exporters together: whose they are is not said."""
+        found = list(series.of("zeebe_exporter_events_total", partition=str(self.number)))
+        exported, skipped = (
+            sum(value for labels, value in found if labels.get("action") == action)
+            for action in ("exported", "skipped")
+        )
+        return int(exported), int(skipped)
+
+    def _come(self, exporter: str, position: int) -> int:
+        """By how many records since the first look; what it skipped is among them."""
+        before, come = self._came.get(exporter, (position, 0))
+        come += max(0, position - before)
+        self._came[exporter] = (position, come)
+        return come
 
     def _of_exporter(self, series: Series, name: str, exporter: str) -> float | None:
         found = list(series.of(name, partition=str(self.number)))

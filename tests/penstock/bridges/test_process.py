@@ -202,7 +202,7 @@ def test_a_thread_that_ended_is_gone_and_its_number_free(process: Process, watch
 
 def test_a_process_that_is_gone_is_not_shown_and_says_why(process: Process, watch: ProcessWatch) -> None:
     watch.look()
-    process.error = LookError("gone", "there is no process 4711")
+    process.error = LookError("unreachable", "there is no process 4711")
     assert not watch.look()
     told = watch.snapshot()
     assert (told.tasks, told.state, told.failure) == ((), EngineState.FAILED, "there is no process 4711")

@@ -110,6 +110,20 @@ def test_the_age_of_the_backlog_is_known_once_the_bridge_has_seen_its_oldest_rec
     assert partition(bridge).oldest_unexported_wall_ns == clock.wall_ns()
 
 
+def test_of_several_exporters_the_one_that_stands_still_has_exported_nothing(
+    cluster: Cluster, bridge: ZeebeBridge
+) -> None:
+    assert [e.exported_records for e in partition(bridge).exporters] == [880]
+    cluster.partitions[1].exporters = {"elasticsearch": 900, "opensearch": 400}
+    bridge.look()
+    cluster.partitions[1].exporters = {"elasticsearch": 950, "opensearch": 400}
+    bridge.look()
+    assert {e.exporter: e.exported_records for e in partition(bridge).exporters} == {
+        "elasticsearch": 50,
+        "opensearch": 0,
+    }
+
+
 @pytest.mark.parametrize(("state", "said"), [(1, ExporterState.PAUSED), (2, ExporterState.PAUSED)])
 def test_a_paused_exporter_is_named_before_all_else(
     cluster: Cluster, bridge: ZeebeBridge, state: int, said: ExporterState

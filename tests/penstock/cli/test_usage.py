@@ -1,11 +1,15 @@
 """What the command says when it is asked for help, or asked wrongly."""
 
+import os
 import platform
+import re
+import shutil
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import click
 import pytest
 
 import penstock
@@ -37,12 +41,45 @@ def test_help_names_the_commands_and_the_exit_codes(call: Call, arguments: list[
         assert word in out
 
 
-def test_each_command_explains_itself(call: Call) -> None:
-    for name in commands.commands:
-        code, out, _ = call(name, "--help")
-        assert code == 0
-        assert out.startswith(f"Usage: penstock {name}")
-        assert len(out.splitlines()) > 3
+def every_command(group: click.Group = commands, *above: str) -> Iterator[tuple[str, ...]]:
+    """Their words, groups included."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        yield (*above, name)
+        command = group.get_command(context, name)
+        if isinstance(command, click.Group):
+            yield from every_command(command, *above, name)
+
+
+COMMANDS = [*every_command()]
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_each_command_explains_itself(call: Call, words: tuple[str, ...]) -> None:
+    code, out, _ = call(*words, "--help")
+    assert code == 0
+    assert out.startswith(f"Usage: penstock {' '.join(words)}")
+    assert len(out.splitlines()) > 3
+
+
+@pytest.mark.parametrize("words", [(), *COMMANDS], ids=lambda words: " ".join(words) or "penstock")
+def test_help_cuts_no_sentence_and_fits_a_terminal_of_eighty_columns(
+    call: Call, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "get_terminal_size", lambda *_: os.terminal_size((80, 24)))
+    _, out, _ = call(*words, "--help")
+    for line in out.splitlines():
+        assert len(line) <= 80
+        # `KEY=VALUE...` and `[ARGS]...` are how more of the same are written.
+        assert not re.search(r"[a-z,]\.\.\.$", line), line
+
+
+@pytest.mark.parametrize("name", list(commands.list_commands(click.Context(commands))))
+def test_the_help_says_of_each_command_what_its_own_help_begins_with(name: str) -> None:
+    context = click.Context(commands)
+    command = commands.get_command(context, name)
+    assert command is not None
+    assert commands.sentence(context, name) == command.get_short_help_str(limit=1_000)
 
 
 def test_the_version_is_that_of_the_package_on_this_python_and_says_whether_its_threads_take_turns(call: Call) -> None:
