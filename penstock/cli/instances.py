@@ -21,7 +21,7 @@ def instances() -> None:
 @url_option
 @click.option("--json", "as_json", is_flag=True, help="The answer of the management port as it is.")
 def ls(url: str, as_json: bool) -> None:
-    """Show the instances, and which of them has each partition since when."""
+    """Show who is there, and who has which partition."""
     answer = ManagementClient(url).get(PATH)
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode())
