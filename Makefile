@@ -11,7 +11,7 @@ PIP   := $(BIN)/python -m pip install --disable-pip-version-check $(shell [ -t 2
 ARGS  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install check lint types imports generated generate test test-quick reference helm format lock docs demo crash crash-workers crash-kafka chaos-kafka flink grafana-schemas follow soak bench clean
+.PHONY: help install check lint types imports generated generate test test-quick reference helm format lock docs demo crash crash-workers crash-kafka crash-instances chaos-kafka flink grafana-schemas follow soak bench clean
 
 help: ## say what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -130,6 +130,9 @@ follow: install ## 200 kills of who follows a log while it is rotated in eight w
 
 crash-kafka: install ## twenty rounds of kill -9 over a log in Kafka, each time on another machine (CRASH_ROUNDS, TEST_SEED)
 	CRASH_ROUNDS=$${CRASH_ROUNDS:-20} $(BIN)/python -m pytest -s tests/end_to_end/test_kafka.py -k killed_twice $(ARGS)
+
+crash-instances: install ## twenty rounds each of kill -9, rolling restart, pause and join of instances over Kafka (CRASH_ROUNDS, TEST_SEED)
+	CRASH_ROUNDS=$${CRASH_ROUNDS:-20} $(BIN)/python -m pytest -s tests/end_to_end/test_kafka_instances.py $(ARGS)
 
 chaos-kafka: install ## brokers of a cluster of three are killed and hang while a log is written
 	KAFKA_CHAOS=1 $(BIN)/python -m pytest -s tests/end_to_end/test_kafka_brokers.py $(ARGS)

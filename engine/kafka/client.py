@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import re
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -36,6 +37,10 @@ _PATIENCE: dict[str, Any] = {
 
 # A broker that waits so long for copies says so, and is asked again: sooner than the client takes it for dead.
 _COPIES_MS = 2_500
+
+# Who leads a partition is not known yet, or not any more.
+_MOVING = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
+_MOVING_SECONDS = 0.1
 
 # Who wants to know why something failed waits no longer than this.
 _ASK_SECONDS = 2.0
@@ -171,6 +176,31 @@ class Cluster:
         )
         return consumer
 
+    def member(
+        self, group: str, *, instance: str | None, session_ns: int, protocol: Literal["classic", "consumer"]
+    ) -> Consumer:
+        """One of a group, for who wants to know what is whose and reads nothing. With `instance` it may come back."""
+        settings: dict[str, Any] = {
+            "group.id": group,
+            "group.protocol": protocol,
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            # Its partitions are paused, but where they would begin is asked for all the same.
+            "auto.offset.reset": "latest",
+            "queued.min.messages": 1,
+            "queued.max.messages.kbytes": 1 << 10,
+            "max.poll.interval.ms": max(300_000, session_ns // NS_PER_MS),
+        }
+        if instance is not None:
+            settings["group.instance.id"] = instance
+        if protocol == "classic":
+            session_ms = session_ns // NS_PER_MS
+            settings["partition.assignment.strategy"] = "cooperative-sticky"
+            settings["session.timeout.ms"] = session_ms
+            settings["heartbeat.interval.ms"] = max(100, min(3_000, session_ms // 3))
+        consumer: Consumer = self._made(Consumer, **settings)
+        return consumer
+
     def admin(self) -> AdminClient:
         admin: AdminClient = self._made(AdminClient)
         return admin
@@ -185,9 +215,22 @@ def _telling(seen: Seen | None) -> dict[str, Any]:
 def low_and_high(
     consumer: Consumer, topic: str, partition: int, *, timeout_ns: int = 10 * NS_PER_SECOND
 ) -> tuple[int, int]:
-    """The first offset that is there, and the one behind the last. Raises `KafkaException`."""
-    low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout_ns / NS_PER_SECOND)
-    return int(low), int(high)
+    """The first offset that is there, and the one behind the last. Raises `KafkaException`.
+
+    Of a partition that has just been made, or moves, the leader is waited for.
+    """
+    end = time.monotonic() + timeout_ns / NS_PER_SECOND
+    while True:
+        try:
+            low, high = consumer.get_watermark_offsets(
+                TopicPartition(topic, partition), max(0.1, end - time.monotonic())
+            )
+        except KafkaException as error:
+            if error_of(error).code() not in _MOVING or time.monotonic() >= end:
+                raise
+            time.sleep(_MOVING_SECONDS)
+            continue
+        return int(low), int(high)
 
 
 def copies_in_sync(cluster: Cluster, topic: str, partition: int) -> int | None:

@@ -111,6 +111,7 @@ class KafkaLogStorage:
             cluster,
             topics.transactional_id(partition),
             self._name,
+            topic=topics.state,
             timeout_ns=settings.transaction_timeout_ns,
             commit_timeout_ns=settings.commit_timeout_ns,
         )
@@ -430,7 +431,9 @@ class KafkaLogStorage:
 
     def _ask(self, error: OutcomeUnknownError) -> None:
         """Whether another instance has the partition: if not, Kafka aborted a transaction that took too long."""
-        while not self._transactions.wait(_RIVAL_SECONDS):
+        while True:
+            if self._transactions.wait(_RIVAL_SECONDS):
+                raise StorageError("fenced", f"{self._name}: the right to write is gone, and the log is being closed")
             try:
                 self._look_for_head()
                 break
