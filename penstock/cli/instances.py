@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import click
-import msgspec
 
+from penstock.cli.groups import Group
+from penstock.cli.json_output import echo_json
 from penstock.cli.management_client import ManagementClient, url_option
 
 PATH = "/api/instances"
 
 
-@click.group()
+@click.group(cls=Group)
 def instances() -> None:
     """Look at the instances that share a running pipeline."""
 
@@ -24,7 +25,7 @@ def ls(url: str, as_json: bool) -> None:
     """Show who is there, and who has which partition."""
     answer = ManagementClient(url).get(PATH)
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode())
+        echo_json(answer)
         return
     from penstock.cli.flow_control_table import console
     from penstock.cli.instances_table import table
