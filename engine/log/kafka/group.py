@@ -115,10 +115,10 @@ class Group:
                 "(data.kafka.instance)"
             )
         elif error.code() in _NOT_ALLOWED:
-            why = (
-                f"group {self._name}: Kafka does not allow it: {sentence(error)}; give the user of data.kafka the "
-                f"right Read on group {self._name}"
-            )
+            is_group = error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED
+            what = f"group {self._name}" if is_group else f"topic {self._topic}"
+            right = f"give the user of data.kafka the right Read on {what}"
+            why = f"{what}: Kafka does not allow it: {sentence(error)}; {right}"
         elif error.code() in _EXPELLED or error.fatal():
             why = f"group {self._name}: {sentence(error)}"
         else:
