@@ -159,8 +159,8 @@ class Group:
     def _lost(self, consumer: Consumer, found: list[TopicPartition]) -> None:
         numbers = _numbers(found)
         log.warning(
-            "the group has given partition %s to others: this instance was not heard for too long",
-            ", ".join(map(str, numbers)) or "-",
+            "this instance was not heard for too long, or Kafka does not answer: partition %s may belong to others by now",
+            ", ".join(map(str, numbers)) or "–",
         )
         assert self._owner is not None, "it was started"
         self._owner.lost(numbers)
