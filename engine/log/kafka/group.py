@@ -159,7 +159,8 @@ class Group:
     def _lost(self, consumer: Consumer, found: list[TopicPartition]) -> None:
         numbers = _numbers(found)
         log.warning(
-            "this instance was not heard for too long, or Kafka does not answer: partition %s may belong to others by now",
+            "this instance was not heard for too long, or Kafka does not answer: partition %s may belong to others by "
+            "now",
             ", ".join(map(str, numbers)) or "–",
         )
         assert self._owner is not None, "it was started"
