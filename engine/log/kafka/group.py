@@ -17,6 +17,7 @@ _POLL_SECONDS = 0.2
 _CLOSE_SECONDS = 15.0
 # What no waiting mends.
 _EXPELLED = frozenset({KafkaError.FENCED_INSTANCE_ID, KafkaError._FATAL, KafkaError.UNSUPPORTED_VERSION})
+_FENCED_BY_NAME = "Static consumer fenced"
 _NOT_ALLOWED = frozenset({KafkaError.GROUP_AUTHORIZATION_FAILED, KafkaError.TOPIC_AUTHORIZATION_FAILED})
 
 
@@ -109,7 +110,8 @@ class Group:
     def _heard(self, error: KafkaError) -> bool:
         """False where this is the end of it."""
         assert self._owner is not None, "it was started"
-        if error.code() == KafkaError.FENCED_INSTANCE_ID:
+        # Told as something fatal, the client says by its text alone what it was.
+        if error.code() == KafkaError.FENCED_INSTANCE_ID or _FENCED_BY_NAME in error.str():
             why = (
                 f"another process calls itself instance {self._instance}: each needs a name of its own "
                 "(data.kafka.instance)"
