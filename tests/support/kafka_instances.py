@@ -242,8 +242,8 @@ data:
   storage: kafka
   path: data
   retainedRecords: 100000000
-  kafka: {{bootstrapServers: "{self.servers}", topicPrefix: {self.prefix}, replicationFactor: {COPIES}, allowUnsafe: true,
-          sessionTimeout: {SESSION_SECONDS}s{instance}}}
+  kafka: {{bootstrapServers: "{self.servers}", topicPrefix: {self.prefix}, replicationFactor: {COPIES},
+          allowUnsafe: true, sessionTimeout: {SESSION_SECONDS}s{instance}}}
 {self._settings}"""
 
     def start(self, name: str) -> Instance:
