@@ -56,6 +56,7 @@ def _without(panel: Panel, *titles: str) -> Table:
 
 
 _looks = select("penstock_bridge_last_look_seconds")
+_errors = select("penstock_bridge_errors_total")
 _waits = select("penstock_held_back_by")
 _BY_PIPELINE = Look(colour=Colour.FIRST, shades=True)
 
@@ -92,8 +93,9 @@ _NOT_GIVEN = TimeSeries(
     healthy="0.",
     otherwise="what stands on one of them alone is unknown until the next look.",
     queries=(
+        Query(expression=total(rate(_errors), "pipeline"), legend="{{pipeline}} all", look=_BY_PIPELINE),
         Query(
-            expression=total(rate(select("penstock_bridge_errors_total")), "pipeline", "reason").above("0"),
+            expression=total(rate(_errors), "pipeline", "reason").above("0"),
             legend="{{pipeline}} {{reason}}",
             look=Look(colour=Colour.BAD, shades=True),
         ),
@@ -191,16 +193,17 @@ _DRIFT = Stat(
     words={0: Word("all alike", Colour.GOOD), 1: Word("they differ", Colour.LOW)},
     steps=(Step(None, Colour.GOOD),),
     no_value="none known",
-    width=4,
+    width=6,
     height=4,
 )
 
 
-def _of_tasks(uid: BoardUid) -> tuple[Panel, ...]:
-    """What holds up whom, at a glance."""
+def _of_tasks(uid: BoardUid, *, tile: int) -> tuple[Panel, ...]:
+    """What holds up whom, at a glance; tiles are as wide as there is to say in one."""
     return (
-        *_of(overview.BOARD, 11, to=uid, width=6),
-        *_of(back_pressure.BOARD, 11, 12, 13, 15, 16, to=uid),
+        *_of(overview.BOARD, 11, to=uid, width=tile),
+        *_of(back_pressure.BOARD, 11, 12, 13, to=uid, width=tile),
+        *_of(back_pressure.BOARD, 15, 16, to=uid),
     )
 
 
@@ -210,7 +213,7 @@ FLINK = Board(
     answers="Which task of which job of a Flink cluster holds up the others.",
     bridge="flink",
     rows=(
-        Row(id=10, title=None, panels=_of_tasks(BoardUid.FLINK)),
+        Row(id=10, title=None, panels=_of_tasks(BoardUid.FLINK, tile=12)),
         Row(
             id=20,
             title="Since when",
@@ -220,7 +223,11 @@ FLINK = Board(
         Row(
             id=40,
             title="Subtasks and records",
-            panels=(_SKEW, *_unshaded(_of(back_pressure.BOARD, 35, 33, to=BoardUid.FLINK))),
+            panels=(
+                _SKEW,
+                *_of(back_pressure.BOARD, 35, to=BoardUid.FLINK),
+                *_unshaded(_of(back_pressure.BOARD, 33, to=BoardUid.FLINK, width=24)),
+            ),
         ),
         Row(id=50, title="The bridge itself", panels=(*_LOOKS, _JOBS, _LEFT_OUT)),
     ),
@@ -232,7 +239,7 @@ PROCESS = Board(
     answers="Which thread of a Python process that is watched from outside holds up the others.",
     bridge="process",
     rows=(
-        Row(id=10, title=None, panels=_of_tasks(BoardUid.PROCESS)),
+        Row(id=10, title=None, panels=_of_tasks(BoardUid.PROCESS, tile=6)),
         Row(
             id=30,
             title="Threads",
@@ -263,9 +270,9 @@ ZEEBE = Board(
             title="Limits",
             panels=(
                 _DRIFT,
-                *_of(flow_control.BOARD, 13, 15, 16, to=BoardUid.ZEEBE),
+                *_of(flow_control.BOARD, 13, 15, 16, to=BoardUid.ZEEBE, width=6),
                 *(replace(_without(p, "Factor"), height=6) for p in _of(flow_control.BOARD, 22, to=BoardUid.ZEEBE)),
-                *_of(flow_control.BOARD, 41, 43, 44, 51, to=BoardUid.ZEEBE),
+                *_of(flow_control.BOARD, 41, 43, 44, 51, to=BoardUid.ZEEBE, width=12),
             ),
         ),
         Row(
@@ -273,7 +280,9 @@ ZEEBE = Board(
             title="Exporters",
             panels=(
                 *(_without(p, "Errors", "Retries") for p in _of(exporting.BOARD, 18, to=BoardUid.ZEEBE)),
-                *_of(exporting.BOARD, 16, 21, 22, 23, to=BoardUid.ZEEBE),
+                *_of(exporting.BOARD, 16, to=BoardUid.ZEEBE, width=24),
+                *_of(exporting.BOARD, 21, 22, to=BoardUid.ZEEBE, width=12),
+                *_of(exporting.BOARD, 23, to=BoardUid.ZEEBE, width=24),
             ),
         ),
         Row(id=50, title="The bridge itself", panels=_LOOKS),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -36,6 +37,10 @@ _PATIENCE: dict[str, Any] = {
 
 # A broker that waits so long for copies says so, and is asked again: sooner than the client takes it for dead.
 _COPIES_MS = 2_500
+
+# Who leads a partition is not known yet, or not any more.
+_MOVING = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
+_MOVING_SECONDS = 0.1
 
 # Who wants to know why something failed waits no longer than this.
 _ASK_SECONDS = 2.0
@@ -210,9 +215,22 @@ def _telling(seen: Seen | None) -> dict[str, Any]:
 def low_and_high(
     consumer: Consumer, topic: str, partition: int, *, timeout_ns: int = 10 * NS_PER_SECOND
 ) -> tuple[int, int]:
-    """The first offset that is there, and the one behind the last. Raises `KafkaException`."""
-    low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout_ns / NS_PER_SECOND)
-    return int(low), int(high)
+    """The first offset that is there, and the one behind the last. Raises `KafkaException`.
+
+    Of a partition that has just been made, or moves, the leader is waited for.
+    """
+    end = time.monotonic() + timeout_ns / NS_PER_SECOND
+    while True:
+        try:
+            low, high = consumer.get_watermark_offsets(
+                TopicPartition(topic, partition), max(0.1, end - time.monotonic())
+            )
+        except KafkaException as error:
+            if error_of(error).code() not in _MOVING or time.monotonic() >= end:
+                raise
+            time.sleep(_MOVING_SECONDS)
+            continue
+        return int(low), int(high)
 
 
 def copies_in_sync(cluster: Cluster, topic: str, partition: int) -> int | None:

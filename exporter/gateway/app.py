@@ -14,7 +14,16 @@ from urllib.parse import parse_qsl
 
 from starlette.types import Message, Receive, Scope, Send
 
-from exporter.door import Caller, IntakeDoor, Refusal, SharedIntakeDoor, WriteFailedError, Written, WrongRecordError
+from exporter.door import (
+    Caller,
+    IntakeDoor,
+    Refusal,
+    SharedIntakeDoor,
+    SystemClock,
+    WriteFailedError,
+    Written,
+    WrongRecordError,
+)
 from exporter.gateway import answers
 from exporter.gateway.answers import Answer
 from exporter.gateway.body import BodyMemory, Disconnected, RefusedBody
@@ -28,6 +37,7 @@ from exporter.gateway.parsing import (
     read_json,
     read_lines,
 )
+from exporter.gateway.reservations import Reservations
 from exporter.gateway.settings import GatewaySettings
 from exporter.gateway.tally import Tally
 from exporter.gateway.turns import Turns
@@ -68,6 +78,7 @@ class GatewayApp:
         self._tally = tally
         self._path = settings.context_path + ROUTE
         self._reservations = settings.context_path + RESERVATIONS
+        self._reserved = Reservations(settings.bodies_bytes_max, SystemClock())
         # Never less than one body.
         at_once = max(settings.body_bytes_max, min(settings.bodies_bytes_max, _PARSED_BYTES_MAX))
         self._turns = Turns(at_once)
@@ -138,7 +149,7 @@ class GatewayApp:
                 raise _refusal(403, "web pages may not write records")
             elif name == b"authorization":
                 head.authorization = value.decode("latin-1")
-            elif name == _FORWARDED:
+            elif name == _FORWARDED and self._shared is not None:
                 head.is_forwarded = True
         if head.is_lines is None and not head.token:
             raise _refusal(415, "the body must be application/json or application/x-ndjson, in UTF-8")
@@ -196,16 +207,21 @@ class GatewayApp:
         shared = self._shared
         if shared is None:
             return self._engine.write(self._values(body, head), partition=head.partition)
-        if head.token and head.gives_back:
+        if head.token:
+            self._reserved.ended(head.token)
+            if not head.gives_back:
+                return shared.write_reserved(head.token)
             shared.give_back(head.token)
             return None
-        if head.token:
-            return shared.write_reserved(head.token)
         caller = Caller(authorization=head.authorization, is_instance=head.is_forwarded)
-        values = self._values(body, head)
-        if head.reserves:
-            return shared.reserve_for(values, caller)
-        return shared.write_for(values, head.partition, caller)
+        if not head.reserves:
+            return shared.write_for(self._values(body, head), head.partition, caller)
+        if not self._reserved.have_room(len(body)):
+            raise WriteFailedError("other instances have too much admitted here and not written yet", passing=True)
+        token = shared.reserve_for(self._values(body, head), caller)
+        if isinstance(token, str):
+            self._reserved.begun(token, len(body))
+        return token
 
     def _values(self, body: bytes, head: _Head) -> Values:
         records_max = self._settings.records_max

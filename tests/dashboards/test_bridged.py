@@ -65,7 +65,7 @@ def process(clock: ManualClock, start: int) -> Looks:
             Samples("14", "write", _WORKS, 20),
         ]
 
-    settings = ProcessSettings(pid=1, name="app", graph=(("read", "parse", "write"),))
+    settings = ProcessSettings(pid=1, name="app", piece_seconds=EVERY_SECONDS, graph=(("read", "parse", "write"),))
     watch = ProcessWatch(settings, clock=clock, read=read)
     found: Looks = {}
     for n in range(LOOKS):

@@ -20,6 +20,7 @@ from tests.support.programs import program
 NOT_RUN = {
     "docker": "needs a container engine; tests/dashboards/test_deploy.py holds the files against what they promise",
     "systemctl": "needs systemd; tests/penstock/test_deploy.py has systemd look at the unit",
+    "helm": "needs a cluster; tests/penstock/test_helm.py renders the chart",
     "useradd": "changes the machine",
     "install -d /etc/penstock": "changes the machine",
     "cp deploy/systemd": "changes the machine",
@@ -49,6 +50,8 @@ def commands_of(block: Block) -> Iterator[str]:
             yield command.removeprefix(prompt).replace("\0", "\\\n")
 
 
+# Its commands need one another.
+TOGETHER = {"docs/first-pipeline.md": "tests/docs/test_first_pipeline.py goes through all of it"}
 COMMANDS = [(block, command) for block in blocks("sh", "console") for command in commands_of(block)]
 
 
@@ -68,7 +71,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     [
         pytest.param(block, command, id=f"{block} {command.splitlines()[0]}")
         for block, command in COMMANDS
-        if reason(command) is None
+        if reason(command) is None and block.page not in TOGETHER
     ],
 )
 def test_a_command_of_the_manual_does_what_it_says(stage: Stage, block: Block, command: str) -> None:

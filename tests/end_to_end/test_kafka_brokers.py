@@ -28,27 +28,30 @@ ALL = (1, 2, 3)
 
 
 class Writer:
-    """Writes one small unit after the other, and notes how long the longest took."""
+    """Writes one small unit after the other, and notes how long the longest took, with all that was refused of it."""
 
     def __init__(self, log: PartitionLog) -> None:
         self._log = log
         self._stopping = Event()
         self._thread = Thread(target=self._run, daemon=True)
         self.written = 0
+        self.refused = 0
         self.longest_seconds = 0.0
         self._thread.start()
 
     def _run(self) -> None:
+        started = time.monotonic()
         while not self._stopping.is_set():
-            started = time.monotonic()
             value = self.written
             record = Record(RecordType.COMMAND, "t", "create", "k", value)
             try:
                 self._log.append(Unit(source=WriteSource.USER_COMMAND, records=[record], state={"n": b"%d" % value}))
             except AppendError:
+                self.refused += 1
                 continue
             self.longest_seconds = max(self.longest_seconds, time.monotonic() - started)
             self.written += 1
+            started = time.monotonic()
 
     def goes_on(self, seconds: float) -> bool:
         """Whether some more are written within the time."""
@@ -110,7 +113,10 @@ def test_nothing_is_lost_or_doubled_when(what: str, tmp_path: Path) -> None:
         assert writer.goes_on(120)
         writer.stop()
         log.close()
-        print(f"{what}: {writer.written} written, the longest took {writer.longest_seconds:.1f} s")
+        print(
+            f"{what}: {writer.written} written, {writer.refused} refused, the longest took "
+            f"{writer.longest_seconds:.1f} s"
+        )
         print(f"transactions {storage.transactions.counts}, fenced {storage.fenced}")
         logs.lose_cache()
         again = logs.storage()

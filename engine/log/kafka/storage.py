@@ -111,6 +111,7 @@ class KafkaLogStorage:
             cluster,
             topics.transactional_id(partition),
             self._name,
+            topic=topics.state,
             timeout_ns=settings.transaction_timeout_ns,
             commit_timeout_ns=settings.commit_timeout_ns,
         )

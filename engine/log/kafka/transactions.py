@@ -85,7 +85,10 @@ class OutcomeUnknownError(Exception):
 
 
 class Transactions:
-    """One transaction at a time, by the thread that has the partition's lead. `stop` may be called by any."""
+    """One transaction at a time, by the thread that has the partition's lead. `stop` may be called by any.
+
+    `topic` is one of those that are written.
+    """
 
     def __init__(
         self,
@@ -93,12 +96,14 @@ class Transactions:
         transactional_id: str,
         name: str,
         *,
+        topic: str,
         timeout_ns: int,
         commit_timeout_ns: int,
     ) -> None:
         self._cluster = cluster
         self._id = transactional_id
         self._name = name
+        self._topic = topic
         self._timeout_ns = timeout_ns
         self._commit_timeout = commit_timeout_ns / NS_PER_SECOND
         self._producer: Producer | None = None
@@ -203,7 +208,7 @@ class Transactions:
                 self._produce(producer, last, told(last.placed))
         except (KafkaException, BufferError) as error:
             raise self._aborted(producer, error_of(error) if isinstance(error, KafkaException) else None) from error
-        self._commit(producer, failed, None if last is None else last.topic)
+        self._commit(producer, failed)
         self.counts["committed"] += 1
         self._cluster.reached()
 
@@ -247,7 +252,7 @@ class Transactions:
             why = why or kafka
         return self.refusal(why)
 
-    def _commit(self, producer: Producer, failed: list[KafkaError], topic: str | None) -> None:
+    def _commit(self, producer: Producer, failed: list[KafkaError]) -> None:
         """Sends what is left and asks for the end: while a message is on its way, or was refused, it was not asked."""
         deadline = time.monotonic() + self._commit_timeout
         while True:
@@ -258,7 +263,7 @@ class Transactions:
                 self._listen(producer)
                 if kafka.retriable():
                     if not self._stopping.is_set() and time.monotonic() < deadline:
-                        self._ask_who_leads(producer, topic)
+                        self._ask_who_leads(producer)
                         # The same call goes on where it was.
                         continue
                     if len(producer):
@@ -272,12 +277,10 @@ class Transactions:
                 raise OutcomeUnknownError(sentence(kafka), fenced=kafka.code() in _FENCED) from error
             return
 
-    @staticmethod
-    def _ask_who_leads(producer: Producer, topic: str | None) -> None:
+    def _ask_who_leads(self, producer: Producer) -> None:
         """Of a broker that hangs, the client learns only by asking that another leads: it would wait for its answer."""
-        if topic is not None:
-            with suppress(KafkaException):
-                producer.list_topics(topic, timeout=_ASK_SECONDS)
+        with suppress(KafkaException):
+            producer.list_topics(self._topic, timeout=_ASK_SECONDS)
 
     def refusal(self, error: KafkaError | None) -> StorageError:
         """In a sentence, with its reason."""

@@ -105,6 +105,8 @@ class ProcessWatch(Bridge):
         self._steady = Steady()
         self._threads: dict[str, _Watched] = {}
         self._omitted = 0
+        # When the last piece was there; None where it was not.
+        self._looked_ns: int | None = None
 
     @property
     def shown(self) -> str:
@@ -141,13 +143,19 @@ class ProcessWatch(Bridge):
     # -- looking ---
 
     def _look(self) -> str:
-        self._take(self._read(self._settings.piece_seconds))
+        samples = self._read(self._settings.piece_seconds)
+        now_ns = self._clock.monotonic_ns()
+        # What passes between two pieces is taken to be as they are, so that a thread's times add up to the time.
+        elapsed_ns = 0 if self._looked_ns is None else now_ns - self._looked_ns
+        self._looked_ns = now_ns
+        self._take(samples, min(max(self._interval_ns, elapsed_ns), 2 * self._interval_ns))
         return f"a Python with {len(self._threads)} threads"
 
     def _forget(self) -> None:
         self._threads, self._steady = {}, Steady()
+        self._looked_ns = None
 
-    def _take(self, samples: Sequence[Samples]) -> None:
+    def _take(self, samples: Sequence[Samples], elapsed_ns: int) -> None:
         seen: dict[str, Counter[Verdict]] = {}
         names: dict[str, str] = {}
         for one in samples:
@@ -162,7 +170,7 @@ class ProcessWatch(Bridge):
                     self._omitted += 1
                     continue
                 threads[key] = self._new(task_of(names[key]), threads)
-            threads[key].take(verdicts, self._interval_ns)
+            threads[key].take(verdicts, elapsed_ns)
         self._threads = threads
 
     def _new(self, task: str, threads: dict[str, _Watched]) -> _Watched:

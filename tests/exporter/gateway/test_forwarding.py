@@ -12,11 +12,13 @@ from typing import Any
 import httpx
 import pytest
 
+from engine.core.clock import ManualClock
 from engine.core.identity import partition_of
 from engine.core.snapshot import PartitionState
 from engine.flow.settings import FlowControlSettings, WriteLimitSettings
 from engine.instances.engine import InstanceEngine
 from engine.runtime.pipeline import Pipeline
+from exporter.gateway.reservations import Reservations
 from exporter.gateway.server import GatewayServer
 from exporter.gateway.settings import GatewaySettings
 from tests.support.instances import World
@@ -134,6 +136,30 @@ def test_what_was_admitted_and_is_never_written_is_given_back(house: House) -> N
     gone = httpx.post(f"{url}/{token}")
     assert gone.status_code == 503
     assert "was given back" in gone.json()["detail"]
+
+
+def test_what_is_admitted_for_others_is_bounded_by_the_bytes_of_its_bodies() -> None:
+    clock = ManualClock()
+    reserved = Reservations(1000, clock)
+    assert reserved.have_room(5000), "alone it may be as large as a body may be"
+    reserved.begun("a", 600)
+    assert reserved.have_room(400)
+    assert not reserved.have_room(401)
+    reserved.begun("b", 400)
+    reserved.ended("a")
+    assert reserved.have_room(600)
+    assert not reserved.have_room(601)
+    clock.advance(7)
+    assert reserved.have_room(1000), "nobody ended it, and the engine gave it back"
+
+
+def test_who_reserves_and_never_writes_is_told_to_come_again_and_takes_no_more_memory(house: House) -> None:
+    url = f"http://127.0.0.1:{house.gateways[1].port}/v1/reservations"
+    body = json.dumps([{"key": key_of(2), "text": "x" * 3_900_000}])
+    answers = [httpx.post(url, content=body, headers=JSON) for _ in range(9)]
+    assert [answer.status_code for answer in answers] == [200] * 8 + [503]
+    assert answers[-1].headers["retry-after"]
+    assert "not written yet" in answers[-1].json()["detail"]
 
 
 def test_an_owner_that_does_not_answer_is_no_loss_of_what_goes_elsewhere(house: House) -> None:

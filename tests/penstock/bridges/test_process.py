@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from engine.backpressure.window import Verdict
-from engine.core.clock import ManualClock
+from engine.core.clock import NS_PER_SECOND, ManualClock
 from engine.core.errors import ConfigurationError, SettingError
 from engine.core.snapshot import BlockReason, EngineState
 from penstock.bridges.asking import LookError
@@ -187,6 +187,21 @@ def test_a_ratio_rests_on_the_last_half_minute(process: Process, watch: ProcessW
     (task,) = watch.snapshot().tasks
     assert task.back_pressure is not None
     assert task.back_pressure.ratio == 0
+
+
+def test_the_times_of_a_thread_add_up_to_the_time_that_passes(process: Process) -> None:
+    clock = ManualClock()
+    watch = ProcessWatch(ProcessSettings(pid=os.getpid(), name="app"), clock=clock, read=process.read)
+    watch.look()
+    # py-spy takes a while to begin.
+    clock.advance(5.5)
+    watch.look()
+    # After a stall nobody knows.
+    clock.advance(60)
+    watch.look()
+    reader = next(task for task in watch.snapshot().tasks if task.task == "read")
+    assert reader.busy_ns is not None
+    assert reader.busy_ns + reader.back_pressured_ns[BlockReason.BUFFER] == (5 + 5.5 + 10) * NS_PER_SECOND
 
 
 def test_a_thread_that_ended_is_gone_and_its_number_free(process: Process, watch: ProcessWatch) -> None:
