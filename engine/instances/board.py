@@ -57,13 +57,7 @@ class HaltRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Follower(Protocol):
-    """Who acts on what is told; called in order, on the thread that reads."""
-
-    def owner_told(self, partition: int, row: OwnerRow | None) -> None: ...
-
-    def override_told(self, partition: int, override: Override | None) -> None: ...
-
-    def pause_told(self, exporter: str, pause: Pause | None) -> None: ...
+    """Who acts at once on what is told, on the thread that reads."""
 
     def halt_told(self, partition: int, row: HaltRow | None) -> None: ...
 
@@ -113,17 +107,14 @@ class Board:
                 owner = _row(value, OwnerRow)
                 with self._changed:
                     _put(self._owners, int(name), owner)
-                self._follower.owner_told(int(name), owner)
             case "override":
                 override = _row(value, Override)
                 with self._changed:
                     _put(self._overrides, int(name), override)
-                self._follower.override_told(int(name), override)
             case "pause":
                 pause = _row(value, Pause)
                 with self._changed:
                     _put(self._pauses, name, pause)
-                self._follower.pause_told(name, pause)
             case "halt":
                 halt = _row(value, HaltRow)
                 with self._changed:
@@ -134,7 +125,7 @@ class Board:
 
     @property
     def read_to(self) -> int:
-        """Up to where all is told, and acted on."""
+        """Up to where all is told."""
         return self._read_to
 
     # -- looking ---

@@ -134,7 +134,7 @@ class InstanceEngine:
         self._roster = Roster(
             self._clock,
             self._lease,
-            changed=self._tell_news,
+            changed=self._tell_moved,
             stopped_by=self._stopped_by,
             handover_ns=_HANDOVER_NS if kafka is None else kafka.handover_timeout_ns,
             patience_ns=_SESSION_NS if kafka is None else kafka.session_timeout_ns,
@@ -157,7 +157,11 @@ class InstanceEngine:
         self._gateway_url = self._management_url = ""
         self._graph: tuple[tuple[VertexSnapshot, ...], tuple[EdgeSnapshot, ...]] = ((), ())
         self._configuring = threading.Lock()
-        self._enforcing = threading.Lock()
+        # Up to where what others said is in force here, and what tells the thread that sees to it.
+        self._applied = -1
+        self._to_enforce = threading.Event()
+        self._has_to_end = threading.Event()
+        self._enforcer = threading.Thread(target=self._keep_enforcing, name="penstock-by-hand", daemon=True)
         self._paces: dict[str, float | None] = {}
         self._troubles = Rarely(self._clock)
         self._known: dict[str, InstanceRow] = {}
@@ -187,6 +191,7 @@ class InstanceEngine:
             self._graph = self._drawn()
             self._control.start(self._told)
             self._board.caught_up()
+            self._enforcer.start()
             self._pulse()
             self._intake.open()
             if self._membership is not None:
@@ -324,6 +329,11 @@ class InstanceEngine:
 
     # -- supervision ---
 
+    def _tell_moved(self) -> None:
+        """Something was opened or closed, or somebody has said something."""
+        self._to_enforce.set()
+        self._tell_news()
+
     def _tell_news(self) -> None:
         with self._wake:
             self._news = True
@@ -345,7 +355,6 @@ class InstanceEngine:
                     if self._stop_requested or self._failure is not None:
                         self._state = EngineState.STOPPING
                         return
-                self._enforce()
                 self._pulse()
                 self._intake.give_back_late()
         except BaseException as error:
@@ -378,7 +387,7 @@ class InstanceEngine:
             gateway=self._gateway_url,
             management=self._management_url,
             configuration=self._configuration,
-            applied=self._board.read_to,
+            applied=self._applied,
         )
 
     def _say_what_is_here(self) -> None:
@@ -415,6 +424,8 @@ class InstanceEngine:
 
     def _close_all(self) -> None:
         self._last_words = self.snapshot()
+        self._has_to_end.set()
+        self._to_enforce.set()
         self._intake.close(_INTAKE_CLOSE_NS)
         try:
             if self._membership is not None:
@@ -436,24 +447,28 @@ class InstanceEngine:
     def _told(self, key: str, value: bytes | None, place: int) -> None:
         self._board.told(key, value, place)
         if not key.startswith("instance/"):
-            # How far this one is, is told soon: somebody may wait for it.
-            self._tell_news()
+            self._tell_moved()
 
-    def owner_told(self, partition: int, row: OwnerRow | None) -> None:
-        """Looked at when it is asked for."""
-
-    def override_told(self, partition: int, override: Override | None) -> None:
-        self._enforce()
-
-    def pause_told(self, exporter: str, pause: Pause | None) -> None:
-        self._enforce()
+    def _keep_enforcing(self) -> None:
+        """On a thread of its own: a partition whose log does not answer holds up neither what others say nor our own
+        word that we are here."""
+        while not self._has_to_end.is_set():
+            self._to_enforce.wait(_PULSE_SECONDS)
+            self._to_enforce.clear()
+            try:
+                self._enforce()
+            except Exception:
+                log.exception("what was set by hand is not in force on all partitions here; it is tried again")
 
     def _enforce(self) -> None:
         """What was set by hand is in force on all partitions that are open here, those just opened included."""
-        with self._enforcing:
-            overrides, pauses = self._board.overrides(), self._board.pauses()
-            for tenant in self._roster.tenants():
-                tenant.enforce(overrides.get(tenant.number), pauses)
+        place = self._board.read_to
+        overrides, pauses = self._board.overrides(), self._board.pauses()
+        for tenant in self._roster.tenants():
+            tenant.enforce(overrides.get(tenant.number), pauses)
+        if place > self._applied:
+            self._applied = place
+            self._tell_news()
 
     def halt_told(self, partition: int, row: HaltRow | None) -> None:
         if row is None:
