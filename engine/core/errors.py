@@ -39,6 +39,10 @@ class DataFolderError(PenstockError):
     """The data folder cannot be used: unwritable, in use by another process, or of another format."""
 
 
+class NewerFormatError(DataFolderError):
+    """A newer Penstock wrote it: this one can do nothing with it, and had better leave it to others."""
+
+
 class LogCorruptedError(PenstockError):
     """A committed batch does not match its checksum; the partition stops with the position."""
 

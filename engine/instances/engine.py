@@ -136,6 +136,7 @@ class InstanceEngine:
             self._lease,
             changed=self._tell_moved,
             stopped_by=self._stopped_by,
+            unfit=self._fail,
             handover_ns=_HANDOVER_NS if kafka is None else kafka.handover_timeout_ns,
             patience_ns=_SESSION_NS if kafka is None else kafka.session_timeout_ns,
         )

@@ -10,7 +10,7 @@ from dataclasses import replace
 from threading import Lock
 
 from engine.core.clock import NS_PER_SECOND, Clock
-from engine.core.errors import TaskFailedError
+from engine.core.errors import NewerFormatError, TaskFailedError
 from engine.core.snapshot import ClosedSnapshot, EngineSnapshot, FlowSnapshot, PartitionSnapshot
 from engine.flow.episodes import Episode
 from engine.flow.events import LimitChanged
@@ -43,15 +43,18 @@ class Roster:
         *,
         changed: Callable[[], None],
         stopped_by: Callable[[int, BaseException, int | None], None],
+        unfit: Callable[[str], None],
         handover_ns: int,
         patience_ns: int,
     ) -> None:
-        """`changed`: something was opened or closed; `stopped_by`: a task failed whose policy is to stop it all."""
+        """`changed`: something was opened or closed; `stopped_by`: a task failed whose policy is to stop it all;
+        `unfit`: this version can do nothing with a partition that others can open."""
         self.here = PartitionsHere()
         self._clock = clock
         self._lease = lease
         self._changed = changed
         self._stopped_by = stopped_by
+        self._unfit = unfit
         self._handover_seconds = handover_ns / NS_PER_SECOND
         self._patience_ns = patience_ns
         self._lock = Lock()
@@ -160,6 +163,8 @@ class Roster:
         self._changed()
 
     def failed(self, number: int, failure: BaseException, position: int | None) -> None:
+        if isinstance(failure, NewerFormatError):
+            self._unfit(str(failure))
         # Of the failures of a task those are its policy's that it says itself.
         if isinstance(failure, TaskFailedError) and isinstance(failure.__cause__, TaskFailedError):
             self._stopped_by(number, failure.__cause__, position)

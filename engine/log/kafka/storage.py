@@ -15,7 +15,7 @@ from typing import NamedTuple
 import msgspec
 
 from engine.core.clock import NS_PER_SECOND
-from engine.core.errors import DataFolderError
+from engine.core.errors import DataFolderError, NewerFormatError
 from engine.core.measures import Histogram
 from engine.core.snapshot import ClusterSnapshot
 from engine.core.unit import Recovered, Unit
@@ -232,7 +232,7 @@ class KafkaLogStorage:
         if head is None:
             return
         if head.format > rows.FORMAT:
-            raise DataFolderError(
+            raise NewerFormatError(
                 f"{self._name} was written by a newer Penstock (format {head.format}), this one reads {rows.FORMAT}; "
                 "use the version that wrote it"
             )

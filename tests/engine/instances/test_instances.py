@@ -9,13 +9,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from engine.core.errors import TaskFailedError, WriteFailedError
+from engine.core.errors import NewerFormatError, TaskFailedError, WriteFailedError
 from engine.core.records import Record
 from engine.core.snapshot import EngineState, PartitionState
 from engine.flow.gate import Refusal
 from engine.flow.settings import FlowControlSettings, WriteLimitSettings
 from engine.instances.engine import InstanceEngine
 from engine.log.codec import decode_batch
+from engine.log.storage import LogStorage
 from engine.processing.protocol import ProcessingContext
 from engine.runtime.intake import Written
 from engine.runtime.pipeline import Pipeline
@@ -246,3 +247,16 @@ def test_an_instance_without_partitions_shows_the_same_graph_as_one_that_has_som
     assert b.snapshot().edges == a.snapshot().edges
     seen = b.look_at_back_pressure(b.snapshot().vertices[0].vertex_id)
     assert (seen.subtasks, seen.problem) == ({}, "no partition is open here")
+
+
+def test_an_instance_that_is_too_old_for_a_partition_leaves_it_to_others(world: World) -> None:
+    a = world.instance("a")
+
+    def too_new(number: int) -> LogStorage:
+        raise NewerFormatError(f"partition {number} was written by a newer Penstock")
+
+    a._storage = too_new
+    a.given([1])
+    with pytest.raises(TaskFailedError, match="written by a newer Penstock"):
+        a.wait(10)
+    assert a.state is EngineState.FAILED
