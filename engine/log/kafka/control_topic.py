@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -29,6 +30,7 @@ class ControlTopic:
         self._cluster = cluster
         self._topic = topic
         self._refused = refused
+        self._patience_seconds = timeout_ns / NS_PER_SECOND
         self._stopping = threading.Event()
         self._reader = TopicReader(
             cluster, topic, 0, timeout_ns=timeout_ns, gives_up=self._stopping.is_set, fetch_wait_ms=200
@@ -42,11 +44,17 @@ class ControlTopic:
 
     def start(self, told: Told) -> None:
         self._told = told
-        try:
-            for messages in self._reader.all_from(0):
-                self._tell(messages)
-        except (StorageError, OffsetGoneError) as error:
-            raise PenstockError(f"topic {self._topic} cannot be read: {error}") from error
+        deadline = time.monotonic() + self._patience_seconds
+        while True:
+            try:
+                for messages in self._reader.all_from(self._next):
+                    self._tell(messages)
+                break
+            except (StorageError, OffsetGoneError) as error:
+                # One that was made just now is not known to all brokers yet.
+                if time.monotonic() >= deadline:
+                    raise PenstockError(f"topic {self._topic} cannot be read: {error}") from error
+                self._stopping.wait(_AGAIN_SECONDS)
         self._thread.start()
 
     def _tell(self, messages: list[Any]) -> None:
