@@ -166,7 +166,7 @@ class SharedIntake:
                     written = forward.write_reserved(part.url, token, caller)
                     self.forwarded["accepted"] += len(part.indexes)
                 else:
-                    written = self._local.write_reserved(token)
+                    written = self._here_reserved(token)
             except WriteFailedError as error:
                 failed = error
                 if part.url is not None:
@@ -194,7 +194,13 @@ class SharedIntake:
                 assert part.url is not None, "who has a token is another instance"
                 self.forward.give_back(part.url, token, caller)
             else:
-                self._local.give_back(token)
+                self._return(token)
+
+    def _here_reserved(self, reserved: Reserved) -> Written:
+        try:
+            return self._local.write_reserved(reserved)
+        except KeyError as error:
+            raise _left(error) from error
 
     # -- for another instance that writes to several ---
 
@@ -216,10 +222,7 @@ class SharedIntake:
         return token
 
     def write_reserved(self, token: str) -> Written:
-        try:
-            return self._local.write_reserved(self._taken(token))
-        except KeyError as error:
-            raise _left(error) from error
+        return self._here_reserved(self._taken(token))
 
     def give_back(self, token: str) -> None:
         with self._lock:

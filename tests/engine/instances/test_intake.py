@@ -1,0 +1,64 @@
+"""What becomes of records whose partition leaves between being admitted and being written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engine.core.errors import WriteFailedError
+from engine.core.identity import partition_of
+from engine.instances.engine import InstanceEngine
+from engine.instances.intake import Caller
+from engine.runtime.pipeline import Pipeline
+from tests.support.instances import World
+from tests.support.waiting import wait_until
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path, lambda: Pipeline("shared", partitions=2).key_by("key"))
+    yield made
+    made.close()
+
+
+def key_of(number: int) -> str:
+    return next(key for key in map(str, range(100)) if partition_of(key, 2) == number)
+
+
+def open_at(engine: InstanceEngine, number: int) -> None:
+    engine.given([number])
+    assert wait_until(lambda: engine._board.owner(number) is not None)
+
+
+def test_what_was_admitted_for_others_is_refused_for_a_moment_once_the_partition_has_left(world: World) -> None:
+    a = world.instance("a")
+    open_at(a, 1)
+    token = a.reserve_for([{"key": key_of(1)}], Caller(is_instance=True))
+    assert isinstance(token, str)
+    a.taken([1])
+    with pytest.raises(WriteFailedError, match="partition 1 has just left") as failed:
+        a.write_reserved(token)
+    assert (failed.value.passing, failed.value.after_seconds, failed.value.written) == (True, 1, {})
+    # Nor does it hurt to give back what has left.
+    a.give_back(token)
+
+
+def test_of_records_for_two_instances_those_that_were_written_are_named_when_the_others_partition_leaves(
+    world: World,
+) -> None:
+    a, b = world.instance("a"), world.instance("b")
+    open_at(a, 1)
+    open_at(b, 2)
+    write_reserved = world.forward.write_reserved
+
+    def slow(url: str, token: str, caller: Caller) -> object:
+        a._roster.here.remove(1, 0)
+        return write_reserved(url, token, caller)
+
+    world.forward.write_reserved = slow  # type: ignore[method-assign, assignment]
+    with pytest.raises(WriteFailedError, match="partition 1 has just left") as failed:
+        a.write([{"key": key_of(2)}, {"key": key_of(1)}])
+    assert failed.value.passing
+    assert {index: place.partition for index, place in failed.value.written.items()} == {0: 2}
