@@ -66,7 +66,8 @@ from engine.runtime.data_folder import DataFolder
 from engine.runtime.front import key_text
 from engine.runtime.intake import Intake, Written
 from engine.runtime.merging import merged, vertex_of_all
-from engine.runtime.wiring import check
+from engine.runtime.share import Share
+from engine.runtime.wiring import Wiring, check
 from engine.sources.protocol import partition_fed_by
 from engine.writing.reject_folder import RejectFolder
 
@@ -183,6 +184,7 @@ class InstanceEngine:
         try:
             if self.pipeline.observer is not None:
                 self._observer = self.pipeline.observer(self.pipeline.name)
+            self._graph = self._drawn()
             self._control.start(self._told)
             self._board.caught_up()
             self._pulse()
@@ -221,6 +223,12 @@ class InstanceEngine:
         self._storage = kafka.storage
         self._control = kafka.control(ControlError)
         self._membership = kafka.membership(lambda: self._roster.owned)
+
+    def _drawn(self) -> tuple[tuple[VertexSnapshot, ...], tuple[EdgeSnapshot, ...]]:
+        """The graph of the pipeline, which is the same whatever belongs here: what would run over no partition."""
+        nothing = Share(partitions=(), sources=(), lanes=self.pipeline.partitions, is_closed=True)
+        wired = Wiring(self.pipeline, nothing, {}, {}, self._folder, self._options, self._clock, _nobody_fails).build()
+        return tuple(wired.vertices), tuple(wired.edges)
 
     def _await_joined(self) -> None:
         with self._wake:
@@ -462,8 +470,6 @@ class InstanceEngine:
         """Everything an outsider may see of this instance, at this moment."""
         known, closed = self._roster.seen()
         running = [partition.partition for seen in known for partition in seen.partitions]
-        if known:
-            self._graph = (known[0].vertices, known[0].edges)
         whole = EngineSnapshot(
             pipeline=self.pipeline.name,
             job_id=stable_id(self.pipeline.name),
@@ -715,6 +721,10 @@ class InstanceEngine:
     def _check_exporter(self, name: str) -> None:
         if all(exporter.name != name for exporter in self.pipeline.exporters):
             raise ConfigurationError(f"there is no exporter {name!r}")
+
+
+def _nobody_fails(_task: str, error: BaseException) -> None:
+    raise AssertionError("nothing runs that could") from error
 
 
 def _short_id() -> str:

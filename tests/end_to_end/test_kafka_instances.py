@@ -17,7 +17,14 @@ from time import monotonic
 import pytest
 
 from tests.support.kafka_broker import kafka_cluster, why_not
-from tests.support.kafka_instances import PARTITIONS, SESSION_SECONDS, SharedPipeline, running_in, told_of
+from tests.support.kafka_instances import (
+    PARTITIONS,
+    SESSION_SECONDS,
+    Instance,
+    SharedPipeline,
+    running_in,
+    told_of,
+)
 from tests.support.waiting import wait_until
 
 SEED = int(os.environ.get("TEST_SEED", random.SystemRandom().randrange(10**6)))
@@ -144,6 +151,22 @@ def test_instances_that_join_one_by_one_take_partitions_over_under_load(
             one.said[-2000:] for one in pipeline.instances.values()
         ]
         settle(pipeline)
+
+
+def test_of_two_processes_of_one_name_the_first_ends_and_says_so(broker: str, tmp_path: Path) -> None:
+    pipeline = SharedPipeline(broker, tmp_path, static=True)
+    try:
+        first = pipeline.start("a")
+        assert wait_until(lambda: first.is_ready, 60), first.said[-2000:]
+        second = Instance("b", tmp_path / "b", pipeline.document("a"))
+        pipeline.instances["b"] = second
+        second.start()
+        assert first.process is not None
+        assert first.process.wait(60) == 1
+        assert "another process calls itself instance a: each needs a name of its own" in first.said
+        assert wait_until(lambda: len(second.running()) == PARTITIONS, 60), second.said[-2000:]
+    finally:
+        pipeline.close()
 
 
 timed = pytest.mark.skipif(

@@ -31,6 +31,8 @@ from tests.support.waiting import wait_until
 ROOT = Path(__file__).parents[2]
 PARTITIONS = 4
 SESSION_SECONDS = 6
+# Of each topic: as many as the broker has nodes.
+COPIES = int(os.environ.get("TEST_KAFKA_COPIES", "1"))
 
 
 class Instance:
@@ -219,7 +221,7 @@ class SharedPipeline:
         self._cluster = Cluster(KafkaConnection(bootstrap_servers=servers))
         # Its answers come only as long as it is held.
         admin = self._cluster.admin()
-        admin.create_topics([NewTopic(self.topic, PARTITIONS, 1)])[self.topic].result(20)
+        admin.create_topics([NewTopic(self.topic, PARTITIONS, COPIES)])[self.topic].result(20)
         self.instances: dict[str, Instance] = {}
         self.sent = 0
         self._sending = threading.Event()
@@ -240,8 +242,8 @@ data:
   storage: kafka
   path: data
   retainedRecords: 100000000
-  kafka: {{bootstrapServers: "{self.servers}", topicPrefix: {self.prefix}, replicationFactor: 1, allowUnsafe: true,
-          sessionTimeout: {SESSION_SECONDS}s{instance}}}
+  kafka: {{bootstrapServers: "{self.servers}", topicPrefix: {self.prefix}, replicationFactor: {COPIES},
+          allowUnsafe: true, sessionTimeout: {SESSION_SECONDS}s{instance}}}
 {self._settings}"""
 
     def start(self, name: str) -> Instance:

@@ -17,6 +17,7 @@ _POLL_SECONDS = 0.2
 _CLOSE_SECONDS = 15.0
 # What no waiting mends.
 _EXPELLED = frozenset({KafkaError.FENCED_INSTANCE_ID, KafkaError._FATAL, KafkaError.UNSUPPORTED_VERSION})
+_FENCED_BY_NAME = "Static consumer fenced"
 _NOT_ALLOWED = frozenset({KafkaError.GROUP_AUTHORIZATION_FAILED, KafkaError.TOPIC_AUTHORIZATION_FAILED})
 
 
@@ -109,16 +110,17 @@ class Group:
     def _heard(self, error: KafkaError) -> bool:
         """False where this is the end of it."""
         assert self._owner is not None, "it was started"
-        if error.code() == KafkaError.FENCED_INSTANCE_ID:
+        # Told as something fatal, the client says by its text alone what it was.
+        if error.code() == KafkaError.FENCED_INSTANCE_ID or _FENCED_BY_NAME in error.str():
             why = (
                 f"another process calls itself instance {self._instance}: each needs a name of its own "
                 "(data.kafka.instance)"
             )
         elif error.code() in _NOT_ALLOWED:
-            why = (
-                f"group {self._name}: Kafka does not allow it: {sentence(error)}; give the user of data.kafka the "
-                f"right Read on group {self._name}"
-            )
+            is_group = error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED
+            what = f"group {self._name}" if is_group else f"topic {self._topic}"
+            right = f"give the user of data.kafka the right Read on {what}"
+            why = f"{what}: Kafka does not allow it: {sentence(error)}; {right}"
         elif error.code() in _EXPELLED or error.fatal():
             why = f"group {self._name}: {sentence(error)}"
         else:
@@ -159,8 +161,9 @@ class Group:
     def _lost(self, consumer: Consumer, found: list[TopicPartition]) -> None:
         numbers = _numbers(found)
         log.warning(
-            "the group has given partition %s to others: this instance was not heard for too long",
-            ", ".join(map(str, numbers)) or "-",
+            "this instance was not heard for too long, or Kafka does not answer: partition %s may belong to others by "
+            "now",
+            ", ".join(map(str, numbers)) or "–",
         )
         assert self._owner is not None, "it was started"
         self._owner.lost(numbers)

@@ -7,9 +7,11 @@ import re
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
+from engine.backpressure.doubt import Doubt
 from engine.backpressure.vertices import of_readings
 from engine.backpressure.window import Counts, Verdict
 from engine.core.clock import NS_PER_SECOND, Clock
@@ -33,6 +35,7 @@ from penstock.bridges.asking import LookError
 from penstock.bridges.blame import Steady, blame
 from penstock.bridges.bridge import Bridge
 from penstock.bridges.naming import shortened
+from penstock.bridges.process.clocks import Clocks, read_clocks
 from penstock.bridges.process.rules import Rules
 from penstock.bridges.process.stacks import Samples, StackReader
 
@@ -78,13 +81,33 @@ class _Watched:
         self.pieces: deque[Counter[Verdict]] = deque(maxlen=_PIECES)
         self.ns: Counter[Verdict] = Counter()
         self.last = Verdict.IDLE
+        # On a machine with more to do than it can, py-spy is given a core when the thread leaves one, and sees too much
+        # waiting. A piece lies between two looks at the clocks.
+        self._doubt = Doubt(_PIECES + 1)
+
+    def ran(self, at_ns: int, ran_ns: tuple[int, int] | None) -> None:
+        """How long it has been on a core, and wanted to be, at the beginning or the end of a piece."""
+        self._doubt.looked(at_ns, ran_ns, lost=False)
 
     def take(self, seen: Counter[Verdict], elapsed_ns: int) -> None:
-        total = seen.total()
         self.pieces.append(seen)
-        for verdict in Verdict:
-            self.ns[verdict] += elapsed_ns * seen[verdict] // total
+        kept = self._doubt.kept(self.counts())
+        waited_ns = {
+            verdict: round(elapsed_ns * kept * seen[verdict] / seen.total())
+            for verdict in (Verdict.BLOCKED, Verdict.IDLE)
+        }
+        self.ns.update({**waited_ns, Verdict.BUSY: elapsed_ns - sum(waited_ns.values())})
         self.last = seen.most_common(1)[0][0]
+
+    @property
+    def unsure(self) -> str | None:
+        """Why its ratios are unknown, one sentence; None while they are good enough."""
+        return self._doubt.reason(self.counts())
+
+    def reading(self, wall_ns: int | None) -> BackPressureSnapshot | None:
+        """The ratios of its last pieces; None while they are not sure."""
+        counts = self.counts()
+        return None if self.unsure else counts.reading(wall_ns, waiting_kept=self._doubt.kept(counts))
 
     def counts(self) -> Counts:
         seen: Counter[Verdict] = sum(self.pieces, Counter())
@@ -94,14 +117,25 @@ class _Watched:
 class ProcessWatch(Bridge):
     """To the exporter an engine without partitions. A look takes as long as the piece of samples that it brings."""
 
-    def __init__(self, settings: ProcessSettings, *, clock: Clock | None = None, read: Read | None = None) -> None:
-        """`read` gives samples in place of py-spy. Raises `ConfigurationError` where that is not installed."""
+    def __init__(
+        self,
+        settings: ProcessSettings,
+        *,
+        clock: Clock | None = None,
+        read: Read | None = None,
+        clocks: Callable[[], Clocks] | None = None,
+    ) -> None:
+        """`read` gives samples in place of py-spy, `clocks` those of the threads in place of the system.
+
+        Raises `ConfigurationError` where py-spy is not installed.
+        """
         name = shortened(settings.name or _program_of(settings.pid))
         origin = Origin(bridge="process", id=str(settings.pid), version="")
         super().__init__(name, origin, interval_ns=settings.piece_seconds * NS_PER_SECOND, clock=clock, log=log)
         self._settings = settings
         self._reader = StackReader(settings.pid, settings.rate) if read is None else None
         self._read = read or self._reader.read  # type: ignore[union-attr]
+        self._clocks = clocks or partial(read_clocks, settings.pid)
         self._steady = Steady()
         self._threads: dict[str, _Watched] = {}
         self._omitted = 0
@@ -143,19 +177,23 @@ class ProcessWatch(Bridge):
     # -- looking ---
 
     def _look(self) -> str:
+        before = (self._clock.monotonic_ns(), self._clocks())
         samples = self._read(self._settings.piece_seconds)
-        now_ns = self._clock.monotonic_ns()
+        now_ns, now = self._clock.monotonic_ns(), self._clocks()
         # What passes between two pieces is taken to be as they are, so that a thread's times add up to the time.
         elapsed_ns = 0 if self._looked_ns is None else now_ns - self._looked_ns
         self._looked_ns = now_ns
-        self._take(samples, min(max(self._interval_ns, elapsed_ns), 2 * self._interval_ns))
+        self._take(samples, min(max(self._interval_ns, elapsed_ns), 2 * self._interval_ns), before, (now_ns, now))
         return f"a Python with {len(self._threads)} threads"
 
     def _forget(self) -> None:
         self._threads, self._steady = {}, Steady()
         self._looked_ns = None
 
-    def _take(self, samples: Sequence[Samples], elapsed_ns: int) -> None:
+    def _take(
+        self, samples: Sequence[Samples], elapsed_ns: int, before: tuple[int, Clocks], now: tuple[int, Clocks]
+    ) -> None:
+        """Samples, the time that they stand for, and the clocks of all threads in front of them and behind."""
         seen: dict[str, Counter[Verdict]] = {}
         names: dict[str, str] = {}
         for one in samples:
@@ -170,6 +208,8 @@ class ProcessWatch(Bridge):
                     self._omitted += 1
                     continue
                 threads[key] = self._new(task_of(names[key]), threads)
+                threads[key].ran(before[0], before[1].get(key))
+            threads[key].ran(now[0], now[1].get(key))
             threads[key].take(verdicts, elapsed_ns)
         self._threads = threads
 
@@ -201,7 +241,7 @@ class ProcessWatch(Bridge):
             self._id(task): {
                 thread.number: reading
                 for thread in sorted(threads, key=lambda thread: thread.number)
-                if (reading := thread.counts().reading(wall_ns)) is not None
+                if (reading := thread.reading(wall_ns)) is not None
             }
             for task, threads in by_task.items()
         }
@@ -221,7 +261,13 @@ class ProcessWatch(Bridge):
             bottleneck=None if culprit is None else culprit.task,
             culprit=culprit,
             back_pressure=tuple(
-                of_readings(vertex.vertex_id, readings[vertex.vertex_id], is_fresh=True, sampled_wall_ns=wall_ns)
+                of_readings(
+                    vertex.vertex_id,
+                    readings[vertex.vertex_id],
+                    is_fresh=True,
+                    sampled_wall_ns=wall_ns,
+                    problem=next((why for thread in by_task[vertex.task] if (why := thread.unsure)), None),
+                )
                 for vertex in vertices
             ),
             sampler=SamplerSnapshot(
@@ -264,7 +310,7 @@ def task_of(thread: str) -> str:
 
 
 def _task(vertex: VertexSnapshot, thread: _Watched, reading: BackPressureSnapshot | None) -> TaskSnapshot:
-    counts = thread.counts()
+    is_unsure = thread.unsure is not None
     states = {Verdict.BLOCKED: BlockReason.BUFFER.value, Verdict.BUSY: "busy", Verdict.IDLE: "idle"}
     return TaskSnapshot(
         task=vertex.task,
@@ -274,9 +320,9 @@ def _task(vertex: VertexSnapshot, thread: _Watched, reading: BackPressureSnapsho
         status=TaskStatus.RUNNING,
         started_wall_ns=thread.started_wall_ns,
         ended_wall_ns=None,
-        busy_ns=thread.ns[Verdict.BUSY],
-        idle_ns=thread.ns[Verdict.IDLE],
-        back_pressured_ns={BlockReason.BUFFER: thread.ns[Verdict.BLOCKED]},
+        busy_ns=None if is_unsure else thread.ns[Verdict.BUSY],
+        idle_ns=None if is_unsure else thread.ns[Verdict.IDLE],
+        back_pressured_ns={} if is_unsure else {BlockReason.BUFFER: thread.ns[Verdict.BLOCKED]},
         longest_blocked_ns=None,
         state=states[thread.last],
         # Records are nobody's business but the program's.
@@ -287,12 +333,12 @@ def _task(vertex: VertexSnapshot, thread: _Watched, reading: BackPressureSnapsho
         buffers=None,
         back_pressure=reading,
         recent=None
-        if not counts.samples
+        if reading is None
         else RecentTimes(
-            span_ns=counts.samples,
-            busy_ns=counts.busy,
-            idle_ns=counts.idle,
-            back_pressured_ns={BlockReason.BUFFER: counts.blocked},
+            span_ns=NS_PER_SECOND,
+            busy_ns=round(NS_PER_SECOND * (reading.busy_ratio or 0)),
+            idle_ns=round(NS_PER_SECOND * (reading.idle_ratio or 0)),
+            back_pressured_ns={BlockReason.BUFFER: round(NS_PER_SECOND * reading.ratio)},
             blocked_by_channel_ns=(),
             records_in=0,
             records_out=0,

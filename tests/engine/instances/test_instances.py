@@ -236,3 +236,13 @@ def test_durations_that_are_told_for_all_partitions_together_never_fall_when_one
     assert appends() >= before
     give(a, 2)
     assert appends() >= before
+
+
+def test_an_instance_without_partitions_shows_the_same_graph_as_one_that_has_some(world: World) -> None:
+    a, b = world.instance("a"), world.instance("b")
+    give(a, 1)
+    assert b.snapshot().partitions == ()
+    assert b.snapshot().vertices == a._roster.tenants()[0].snapshot().vertices
+    assert b.snapshot().edges == a.snapshot().edges
+    seen = b.look_at_back_pressure(b.snapshot().vertices[0].vertex_id)
+    assert (seen.subtasks, seen.problem) == ({}, "no partition is open here")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -12,9 +13,11 @@ from engine.core.clock import NS_PER_SECOND, ManualClock
 from engine.core.errors import ConfigurationError, SettingError
 from engine.core.snapshot import BlockReason, EngineState
 from penstock.bridges.asking import LookError
+from penstock.bridges.process.clocks import read_clocks
 from penstock.bridges.process.rules import Frame, Rules
 from penstock.bridges.process.stacks import Samples, read_raw
 from penstock.bridges.process.watcher import ProcessSettings, ProcessWatch, task_of
+from tests.support.waiting import wait_until
 
 WAIT = "Condition.wait (threading.py:320)"
 ITEM, WORKER = "_WorkItem.run (concurrent/futures/thread.py:58)", "_worker (concurrent/futures/thread.py:83)"
@@ -202,6 +205,54 @@ def test_the_times_of_a_thread_add_up_to_the_time_that_passes(process: Process) 
     reader = next(task for task in watch.snapshot().tasks if task.task == "read")
     assert reader.busy_ns is not None
     assert reader.busy_ns + reader.back_pressured_ns[BlockReason.BUFFER] == (5 + 5.5 + 10) * NS_PER_SECOND
+
+
+@pytest.mark.parametrize(
+    ("on_core", "in_front", "ratio"),
+    [(0.02, 0.0, 0.6), (0.5, 0.0, 0.5), (0.5, 0.08, 0.46), (0.5, 0.3, None)],
+)
+def test_who_was_on_a_core_did_not_wait_however_often_it_was_seen_so(
+    on_core: float, in_front: float, ratio: float | None
+) -> None:
+    clock = ManualClock()
+    ran_ns = [0, 0]
+
+    def read(seconds: int) -> list[Samples]:
+        clock.advance(seconds)
+        ran_ns[0] += round(on_core * seconds * NS_PER_SECOND)
+        ran_ns[1] += round((on_core + in_front) * seconds * NS_PER_SECOND)
+        return [Samples("11", "read", HELD, 60), Samples("11", "read", WORKS, 40)]
+
+    watch = ProcessWatch(
+        ProcessSettings(pid=1, name="app"),
+        clock=clock,
+        read=read,
+        clocks=lambda: {"11": (ran_ns[0], ran_ns[1])},
+    )
+    for _ in range(8):
+        watch.look()
+    told = watch.snapshot()
+    (task,) = told.tasks
+    if ratio is None:
+        assert (task.back_pressure, task.recent, task.busy_ns, told.back_pressure[0].level) == (None, None, None, None)
+        assert told.back_pressure[0].problem is not None
+        assert "waited too long for a core" in told.back_pressure[0].problem
+        return
+    assert task.back_pressure is not None
+    assert task.back_pressure.ratio == pytest.approx(ratio)
+    assert task.back_pressure.busy_ratio == pytest.approx(1 - ratio)
+    # Of forty seconds.
+    assert task.back_pressured_ns[BlockReason.BUFFER] == pytest.approx(40 * NS_PER_SECOND * ratio, rel=0.001)
+
+
+def test_the_clocks_of_a_processes_threads_go_on_while_it_computes() -> None:
+    before = read_clocks(os.getpid())
+    if not before:
+        pytest.skip("the system does not say how long threads ran")
+    me = str(threading.get_native_id())
+    assert wait_until(lambda: read_clocks(os.getpid())[me][0] > before[me][0])
+    assert all(ran <= wanted for ran, wanted in before.values())
+    assert read_clocks(2**22 + 1) == {}
 
 
 def test_a_thread_that_ended_is_gone_and_its_number_free(process: Process, watch: ProcessWatch) -> None:
