@@ -92,9 +92,12 @@ test: install ## the tests; as root on Debian it installs the programs that they
 	@.ci/programs
 	$(BIN)/python -m pytest $(ARGS)
 
-test-quick: install ## the tests that need no other program and start no process, two at a time
-	$(BIN)/python -m pytest -n 2 -m "not real" --ignore tests/end_to_end --ignore tests/simulation \
-	  --deselect tests/engine/log/kafka $(ARGS)
+# Folders and files whose tests start processes of their own.
+STARTING := end_to_end simulation docs engine/workers engine/instances engine/log/kafka engine/log/local/test_killed.py \
+            penstock/demo penstock/cli/test_run.py penstock/cli/test_new.py penstock/test_extras.py penstock/test_import.py
+
+test-quick: install ## the tests that need no other program and start no process, two at a time, with fewer examples of each property
+	HYPOTHESIS_PROFILE=quick $(BIN)/python -m pytest -n 2 -m "not real" $(addprefix --ignore tests/,$(STARTING)) $(ARGS)
 
 reference: .reference/classes ## fetch and compile the libraries that the limiters are compared with (Java 17, Maven)
 

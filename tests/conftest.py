@@ -15,7 +15,9 @@ from tests.support.programs import MISSING
 
 # How long an example takes is the machine's affair, which has others to serve; what hangs is ended by pytest-timeout.
 settings.register_profile("penstock", deadline=None)
-settings.load_profile("penstock")
+# Fewer examples, for who waits (make test-quick).
+settings.register_profile("quick", settings.get_profile("penstock"), max_examples=20)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "penstock"))
 
 
 @pytest.fixture(autouse=True)
