@@ -11,7 +11,7 @@ PIP   := $(BIN)/python -m pip install --disable-pip-version-check $(shell [ -t 2
 ARGS  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install check lint types imports generated generate test test-quick reference format lock docs demo crash crash-workers crash-kafka chaos-kafka flink grafana-schemas follow soak bench clean
+.PHONY: help install check lint types imports generated generate test test-quick reference helm format lock docs demo crash crash-workers crash-kafka crash-instances chaos-kafka flink grafana-schemas follow soak bench clean
 
 help: ## say what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -85,6 +85,7 @@ generated: install ## generated files are what their sources say
 
 generate: install ## write the generated files anew
 	$(BIN)/python -m exporter.catalogue.docs
+	$(BIN)/python -m tests.docs.test_site
 	$(BIN)/penstock dashboards build
 
 test: install ## the tests; as root on Debian it installs the programs that they need, else those tests are skipped
@@ -102,6 +103,13 @@ reference: .reference/classes ## fetch and compile the libraries that the limite
 	  -DoutputDirectory=$(CURDIR)/.reference/lib -DincludeScope=runtime
 	javac -cp '.reference/lib/*' -d $@ $(filter %.java,$^)
 	@touch $@
+
+# Fetched and built with Go, once. The schemas are as large as all other tools together, so they are no part of these.
+.helm/helm:
+	GOBIN=$(CURDIR)/.helm go install helm.sh/helm/v3/cmd/helm@v3.22.0
+
+helm: install .helm/helm ## fetch Helm and the schemas of Kubernetes, which deploy/ is held against (Go)
+	$(PIP) 'kubernetes-validate>=1.37,<2'
 
 format: install ## put the format right
 	$(BIN)/ruff check --fix .
@@ -123,6 +131,9 @@ follow: install ## 200 kills of who follows a log while it is rotated in eight w
 crash-kafka: install ## twenty rounds of kill -9 over a log in Kafka, each time on another machine (CRASH_ROUNDS, TEST_SEED)
 	CRASH_ROUNDS=$${CRASH_ROUNDS:-20} $(BIN)/python -m pytest -s tests/end_to_end/test_kafka.py -k killed_twice $(ARGS)
 
+crash-instances: install ## twenty rounds each of kill -9, rolling restart, pause and join of instances over Kafka (CRASH_ROUNDS, TEST_SEED)
+	CRASH_ROUNDS=$${CRASH_ROUNDS:-20} $(BIN)/python -m pytest -s tests/end_to_end/test_kafka_instances.py $(ARGS)
+
 chaos-kafka: install ## brokers of a cluster of three are killed and hang while a log is written
 	KAFKA_CHAOS=1 $(BIN)/python -m pytest -s tests/end_to_end/test_kafka_brokers.py $(ARGS)
 
@@ -140,6 +151,6 @@ bench: install ## every goal against its limit or peer (ARGS="--quick", "--only 
 	$(BIN)/python -m benchmarks $(ARGS)
 
 clean: ## remove what was made
-	rm -rf $(VENV) .reference .grafana .pythons .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist build *.egg-info
+	rm -rf $(VENV) .reference .helm .grafana .pythons .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist build *.egg-info
 	rm -rf examples/*/data examples/*/out
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -51,6 +51,7 @@ from engine.core.measures import AGE_BOUNDS_SECONDS, LATENCY_BOUNDS_SECONDS, His
 from engine.core.readiness import check_ready, check_running
 from engine.core.secrets import Secrets, named_address, shown_address
 from engine.core.snapshot import EngineSnapshot, GatewaySnapshot, Outcome, VertexBackPressure
+from engine.instances.intake import Caller, Forward
 
 __all__ = [
     # what the exporter asks of an engine
@@ -62,8 +63,10 @@ __all__ = [
     "FlameDoor",
     "FlameGraph",
     "FlameNode",
+    "InstancesDoor",
     "IntakeDoor",
     "RejectsDoor",
+    "SharedIntakeDoor",
     "Episode",
     "Override",
     "RequestLimiterState",
@@ -75,6 +78,8 @@ __all__ = [
     "Mark",
     "ProcessedBatch",
     # records from outside
+    "Caller",
+    "Forward",
     "Outcome",
     "Place",
     "Refusal",
@@ -251,6 +256,44 @@ def snapshots_of(source: SnapshotSource) -> tuple[EngineSnapshot, ...]:
     if isinstance(source, EnginesDoor):
         return tuple(engine.snapshot() for engine in source.engines())
     return (source.snapshot(),)
+
+
+@runtime_checkable
+class InstancesDoor(Protocol):
+    """An engine of which others share the pipeline."""
+
+    def reopen(self, partition: int) -> None:
+        """Lets one that has failed or stands still try again, wherever it is. Raises `ConfigurationError`."""
+        ...
+
+    def reached_at(self, *, gateway: str | None = None, management: str | None = None) -> None:
+        """Where the others, and people, reach the ports of this one."""
+        ...
+
+
+@runtime_checkable
+class SharedIntakeDoor(Protocol):
+    """An engine of which others share the pipeline, as the gateway knows it; see `IntakeDoor`."""
+
+    def write_for(self, values: Sequence[Any], partition: int | None, caller: Caller) -> Written | Refusal:
+        """As `write`; what belongs to others is handed on in the name of the one who brings it."""
+        ...
+
+    def reserve_for(self, values: Sequence[Any], caller: Caller) -> str | Refusal:
+        """Admits values for another instance, and writes nothing yet: a token for the two below."""
+        ...
+
+    def write_reserved(self, token: str) -> Written: ...
+
+    def give_back(self, token: str) -> None: ...
+
+    def forward_by(self, forward: Forward) -> None:
+        """How records get to the others."""
+        ...
+
+    def reached_at(self, *, gateway: str | None = None, management: str | None = None) -> None:
+        """Where the others reach the ports of this one."""
+        ...
 
 
 class IntakeDoor(Protocol):

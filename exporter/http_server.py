@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import re
 import socket
 from collections.abc import Callable
 from threading import Event
@@ -94,6 +95,13 @@ def url_of(host: str, port: int, scheme: str = "http") -> str:
     """How a client on this machine reaches a port."""
     name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"{scheme}://{f'[{name}]' if ':' in name else name}:{port}"
+
+
+def reached_by_others(url: str, host: str) -> str:
+    """The same for a client on another machine, where the port is open to these: by the name of this one."""
+    if host not in ("0.0.0.0", "::"):
+        return url
+    return re.sub(r"//(\[::1\]|127\.0\.0\.1):", f"//{socket.gethostname()}:", url)
 
 
 def _why(error: OSError, host: str, port: int) -> str:

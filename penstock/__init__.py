@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from engine.exporting.protocol import LaterExporter, Safe
     from engine.exporting.retry import RetryPolicy
     from engine.exporting.rotation import Rotation
+    from engine.instances.engine import InstanceEngine
     from engine.sources.generator import generator
     from engine.sources.lines import lines
     from engine.workers.blueprint import Blueprint
@@ -87,7 +88,7 @@ _PACKAGES = _found("engine", "exporter", "dashboards")
 __all__ = [
     # a pipeline and what it is made of
     "Pipeline", "lines", "generator", "RecordFilter", "serve", "gateway", "Engine", "EngineOptions",
-    "WorkerEngine", "Blueprint",
+    "WorkerEngine", "Blueprint", "InstanceEngine",
     "jsonl", "postgres", "elasticsearch", "http",
     # back pressure
     "BackPressureSettings", "BackPressureMode", "watch", "Watch",
@@ -120,6 +121,7 @@ _HOMES = {
     "RetryLaterError": "engine.core.errors",
     "WorkerEngine": "engine.workers.engine",
     "Blueprint": "engine.workers.blueprint",
+    "InstanceEngine": "engine.instances.engine",
     "serve": "penstock.serving",
     "gateway": "penstock.serving",
     "watch": "penstock.watching",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from engine.instances.engine import InstanceEngine
     from engine.runtime.engine import Engine
     from engine.workers.engine import WorkerEngine
     from exporter.web_config import Access
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def serve(
-    engine: Engine | WorkerEngine | FlinkBridge,
+    engine: Engine | WorkerEngine | InstanceEngine | FlinkBridge,
     port: int = 9600,
     *,
     host: str = "127.0.0.1",
@@ -44,7 +45,7 @@ def serve(
 
 @contextmanager
 def gateway(
-    engine: Engine | WorkerEngine,
+    engine: Engine | WorkerEngine | InstanceEngine,
     port: int = 8600,
     *,
     host: str = "127.0.0.1",

@@ -208,6 +208,26 @@ CLUSTER = Group(
             drill_down=("pipeline", "partition"),
         ),
         Alert(
+            name="PenstockPartitionWithoutOwner",
+            expression=largest_without(_select("penstock_partitions_without_owner"), "instance").above("0"),
+            severity=Severity.PAGE,
+            summary="{{ $value | humanize }} partitions of {{ $labels.pipeline }} have no owner",
+            description="No instance of {{ $labels.pipeline }} has had {{ $value | humanize }} of its partitions open "
+            "for a minute: what is meant for them waits in its topic, callers see status 503.",
+            board=BoardUid.FLOW_CONTROL,
+            for_="1m",
+        ),
+        Alert(
+            name="PenstockInstancesDiffer",
+            expression=largest_without(_select("penstock_instances_differing"), "instance").above("0"),
+            severity=Severity.TICKET,
+            summary="Instances of {{ $labels.pipeline }} do not run the same configuration",
+            description="For half an hour instances of {{ $labels.pipeline }} have run different configurations: what "
+            "becomes of a record depends on which of them has its partition.",
+            board=BoardUid.FLOW_CONTROL,
+            for_="30m",
+        ),
+        Alert(
             name="PenstockRestoreLong",
             expression=largest_without(_select("penstock_restore_remaining_rows"), "instance").above("0"),
             severity=Severity.TICKET,

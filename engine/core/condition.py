@@ -10,12 +10,13 @@ from enum import StrEnum
 from engine.core.clock import NS_PER_SECOND
 from engine.core.pause import Pause
 from engine.core.snapshot import (
+    ClosedSnapshot,
     EngineSnapshot,
     EngineState,
     ExporterSnapshot,
     ExporterState,
-    OpeningSnapshot,
     PartitionSnapshot,
+    PartitionState,
 )
 
 # A refusal this long ago is still how things are now: who was refused has not come again yet.
@@ -93,12 +94,14 @@ def _found(snapshot: EngineSnapshot) -> Iterator[Finding]:
         case EngineState.FINISHED:
             yield Finding(Condition.STOPPING, "the run is over")
         case EngineState.STARTING:
-            opening = snapshot.opening
-            yield Finding(Condition.STARTING, "the engine is starting" if opening is None else _opening(opening))
+            if not snapshot.closed:
+                yield Finding(Condition.STARTING, "the engine is starting")
         case EngineState.RUNNING:
             away = [worker for worker in snapshot.workers if not worker.is_up]
             for worker in away:
                 yield Finding(Condition.STARTING, f"worker {worker.worker} is away and is started again")
+    for closed in snapshot.closed:
+        yield _of_closed(closed)
     for partition in snapshot.partitions:
         yield from _of_partition(partition, snapshot)
     yield from _of_exporters(snapshot)
@@ -106,21 +109,32 @@ def _found(snapshot: EngineSnapshot) -> Iterator[Finding]:
         yield Finding(Condition.BACK_PRESSURED, snapshot.culprit.text)
 
 
-def _opening(opening: OpeningSnapshot) -> str:
-    """`partition 1 is being opened: 1,204,332 rows are still to be read, in about 24 s`."""
-    cluster = opening.cluster
+def _of_closed(closed: ClosedSnapshot) -> Finding:
+    why = "" if closed.why is None else f": {closed.why}"
+    match closed.state:
+        case PartitionState.FAILED:
+            return Finding(Condition.FAILED, f"partition {closed.partition} has failed{why}")
+        case PartitionState.CLOSING:
+            return Finding(Condition.STARTING, f"partition {closed.partition} is being closed{why}")
+        case _:
+            return Finding(Condition.STARTING, f"partition {closed.partition} is being opened{_left(closed) or why}")
+
+
+def _left(closed: ClosedSnapshot) -> str:
+    """`: 1,204,332 rows are still to be read, in about 24 s`."""
+    cluster = closed.cluster
     if cluster is None or not cluster.restore_remaining_rows:
-        return f"partition {opening.partition} is being opened"
+        return ""
     left, read = cluster.restore_remaining_rows, cluster.restored_rows
     about = f", in about {left * cluster.restore_seconds / read:.0f} s" if read else ""
-    return f"partition {opening.partition} is being opened: {left:,} rows are still to be read{about}"
+    return f": {left:,} rows are still to be read{about}"
 
 
 def _of_partition(partition: PartitionSnapshot, snapshot: EngineSnapshot) -> Iterator[Finding]:
     number, flow = partition.partition, partition.flow
-    if partition.state is EngineState.FAILED:
+    if partition.state is PartitionState.FAILED:
         yield Finding(Condition.FAILED, f"partition {number} has failed")
-    elif partition.state is EngineState.STARTING and snapshot.state is EngineState.RUNNING:
+    elif partition.state is PartitionState.OPENING and snapshot.state is EngineState.RUNNING:
         yield Finding(Condition.STARTING, f"partition {number} is opening")
     if partition.lacks_room:
         free = "" if partition.disk_free_bytes is None else f": {partition.disk_free_bytes // 1_000_000} MB are free"

@@ -82,9 +82,17 @@ class WriteFailedError(PenstockError):
     """
 
     def __init__(
-        self, why: str, *, passing: bool, too_large: bool = False, written: Mapping[int, Place] | None = None
+        self,
+        why: str,
+        *,
+        passing: bool,
+        too_large: bool = False,
+        written: Mapping[int, Place] | None = None,
+        after_seconds: int | None = None,
     ) -> None:
         super().__init__(why)
+        # When it is worth trying again, where that is known.
+        self.after_seconds = after_seconds
         # Whether it passes by itself: the engine starts or ends, a worker or the log's cluster is away. Otherwise the
         # log has no room, is broken, or will never take so much at once.
         self.passing = passing

@@ -62,6 +62,23 @@ class EngineState(StrEnum):
     FAILED = "failed"
 
 
+class PartitionState(StrEnum):
+    """Where a partition is in its life here, whoever decides that: a local run, the parent of workers, a group.
+
+    What runs elsewhere has no state here.
+    """
+
+    # Waits for the right to write, and for those who had it to be done.
+    OPENING = "opening"
+    # Reads its state.
+    RESTORING = "restoring"
+    RUNNING = "running"
+    # Gives back what it has.
+    CLOSING = "closing"
+    # Stands still, until somebody lets it try again.
+    FAILED = "failed"
+
+
 class VertexKind(StrEnum):
     """What a vertex of the job graph does."""
 
@@ -379,7 +396,7 @@ class PartitionSnapshot:
     """One partition: its log, its gate, its exporters, read under one lock."""
 
     partition: int
-    state: EngineState
+    state: PartitionState
     last_written_position: int
     last_processed_position: int | None
     lowest_acknowledged_position: int | None
@@ -412,11 +429,17 @@ class PartitionSnapshot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OpeningSnapshot:
-    """A partition that is being opened, and how far its state is read where it is read from a cluster."""
+class ClosedSnapshot:
+    """A partition that belongs here and is not open: it is on its way, or it has failed."""
 
     partition: int
-    cluster: ClusterSnapshot | None
+    state: PartitionState
+    # None before anybody has asked the cluster, and where there is none.
+    cluster: ClusterSnapshot | None = None
+    # Since when it is in this state; None where that is not known.
+    since_wall_ns: int | None = None
+    # Why it stands still, or what is tried again, in one sentence.
+    why: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -451,6 +474,46 @@ class WorkerSnapshot:
     partitions: tuple[int, ...]
     # How often it was started again.
     restarts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceSnapshot:
+    """One instance of a pipeline that several share, by its own word of a few seconds ago."""
+
+    name: str
+    is_me: bool
+    since_wall_ns: int
+    version: str
+    # Where others reach its ports; empty where it has none.
+    gateway: str
+    management: str
+    # Those it has open, rising, and since when each.
+    partitions: Mapping[int, int]
+    # The parts of its configuration that are not as here.
+    differs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstancesSnapshot:
+    """All instances of a pipeline, as this one knows them, and what belongs to it."""
+
+    me: str
+    # How many partitions there are in all.
+    partitions: int
+    # By name.
+    instances: tuple[InstanceSnapshot, ...]
+    # Open here or on the way to it, rising.
+    owned: tuple[int, ...]
+    # Nobody who is there has them open, rising.
+    without_owner: tuple[int, ...]
+    # Those that nobody opens until somebody says so, and why.
+    halted: Mapping[int, str]
+    # Partitions that came to this instance and left it, by how: joined, left, lost.
+    moves: Mapping[str, int]
+    # Records that this instance handed on to others, by outcome: accepted, refused, failed.
+    forwarded: Mapping[str, int]
+    # A short hash of what this instance runs.
+    configuration: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -540,7 +603,16 @@ class EngineSnapshot:
     bridge: BridgeSnapshot | None = None
     # Task and the one that it waits for, for each that is held back; where nobody follows that, None.
     waits: tuple[tuple[str, str], ...] | None = None
-    # One at a time, at the start.
-    opening: OpeningSnapshot | None = None
+    # The partitions that belong here and are not open yet, or any more.
+    closed: tuple[ClosedSnapshot, ...] = ()
+    # None where nobody shares the pipeline.
+    instances: InstancesSnapshot | None = None
+    # What partitions counted that are not here any more: their durations go on counting, all else went with them.
+    departed: tuple[PartitionSnapshot, ...] = ()
     # Facts of the build and configuration, for the info metric.
     info: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def belonging(self) -> tuple[PartitionSnapshot | ClosedSnapshot, ...]:
+        """All partitions that belong here, open or not."""
+        return (*self.partitions, *self.closed)

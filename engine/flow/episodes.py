@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 EPISODES_KEPT = 500
@@ -21,6 +22,11 @@ class Episode:
     reason: str
     # Measured on monotonic time, so that a jump of the wall clock does not change it.
     throttled_ns: int
+
+
+def by_start(episodes: Iterable[Episode]) -> tuple[Episode, ...]:
+    """Those of several partitions in one order."""
+    return tuple(sorted(episodes, key=lambda episode: (episode.start_wall_ns, episode.partition)))
 
 
 class EpisodeLog:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from engine.flow.episodes import Episode
@@ -21,6 +22,11 @@ class LimitChanged:
     factor: float | None
     exporting_rate_per_second: float | None
     reason: str
+
+
+def by_time(changes: Iterable[LimitChanged]) -> tuple[LimitChanged, ...]:
+    """Those of several partitions, oldest first."""
+    return tuple(sorted(changes, key=lambda change: change.wall_ns))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -375,6 +375,15 @@ class FlowControl:
             self._serve_waiting()
             return events
 
+    def go_on_from(self, lowest_acknowledged: int, exporting_rate_per_second: float) -> None:
+        """Takes over what the last owner of the partition measured; before the first tick."""
+        with self._lock:
+            self._write.go_on_from(lowest_acknowledged, exporting_rate_per_second, self._now_ns())
+
+    def exporting_rate_per_second(self) -> float | None:
+        with self._lock:
+            return self._write.exporting_rate_per_second(self._now_ns())
+
     def next_tick_ns(self) -> int:
         """Monotonic time at which `tick` wants to be called next."""
         with self._lock:

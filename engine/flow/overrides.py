@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from engine.core.clock import Clock
@@ -17,6 +18,17 @@ class Override:
     # When the configured settings come back by themselves; None: when somebody brings them back.
     until_wall_ns: int | None = None
     by: str | None = None
+
+
+def set_by_hand(
+    settings: Mapping[int, FlowControlSettings], *, wall_ns: int, ttl_ns: int | None, by: str | None
+) -> dict[int, Override]:
+    """By partition: from now on, until `ttl_ns` have passed."""
+    until_ns = None if ttl_ns is None else wall_ns + ttl_ns
+    return {
+        number: Override(settings=wanted, since_wall_ns=wall_ns, until_wall_ns=until_ns, by=by)
+        for number, wanted in settings.items()
+    }
 
 
 class SettingsInForce:

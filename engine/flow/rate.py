@@ -48,6 +48,14 @@ class RateMeasurement:
         while len(points) > 1 and points[1][0] <= now_ns - self._window_ns:
             points.popleft()
 
+    def go_on_from(self, position: int, per_second: float, now_ns: int) -> None:
+        """Takes over what somebody else measured: as if the position had moved that fast for a whole window."""
+        before = position - round(per_second * self._window_ns / NS_PER_SECOND)
+        self._points.clear()
+        self._points.append((now_ns - self._window_ns, before))
+        self._current = (now_ns, position)
+        self._observations = 2
+
     def per_second(self, now_ns: int) -> float | None:
         """The mean rate over the window that ends now; None while there are fewer than two observations."""
         if self._current is None or self._observations < 2:

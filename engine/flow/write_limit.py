@@ -110,6 +110,10 @@ class WriteLimit:
             return []
         return self._decide(now_ns, self.decision)
 
+    def go_on_from(self, lowest_acknowledged: int, exporting_rate_per_second: float, now_ns: int) -> None:
+        """Takes over what the last owner of the partition measured."""
+        self._exported.go_on_from(lowest_acknowledged, exporting_rate_per_second, now_ns)
+
     def configure(self, settings: WriteLimitSettings | None, now_ns: int) -> list[FlowEvent]:
         """Applies new settings on the positions of the last tick; the limiter's permits and ramp-up stay."""
         old, new = self._settings, settings or WriteLimitSettings()

@@ -7,7 +7,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -174,6 +174,31 @@ class Cluster:
                 "check.crcs": False,
             },
         )
+        return consumer
+
+    def member(
+        self, group: str, *, instance: str | None, session_ns: int, protocol: Literal["classic", "consumer"]
+    ) -> Consumer:
+        """One of a group, for who wants to know what is whose and reads nothing. With `instance` it may come back."""
+        settings: dict[str, Any] = {
+            "group.id": group,
+            "group.protocol": protocol,
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            # Its partitions are paused, but where they would begin is asked for all the same.
+            "auto.offset.reset": "latest",
+            "queued.min.messages": 1,
+            "queued.max.messages.kbytes": 1 << 10,
+            "max.poll.interval.ms": max(300_000, session_ns // NS_PER_MS),
+        }
+        if instance is not None:
+            settings["group.instance.id"] = instance
+        if protocol == "classic":
+            session_ms = session_ns // NS_PER_MS
+            settings["partition.assignment.strategy"] = "cooperative-sticky"
+            settings["session.timeout.ms"] = session_ms
+            settings["heartbeat.interval.ms"] = max(100, min(3_000, session_ms // 3))
+        consumer: Consumer = self._made(Consumer, **settings)
         return consumer
 
     def admin(self) -> AdminClient:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from engine.core.clock import NS_PER_MS, NS_PER_SECOND
 from engine.core.errors import ConfigurationError, SettingError
@@ -21,8 +22,11 @@ _OURS = {
     "enable.auto.commit": "how far a source is read is stored with its records",
     "enable.auto.offset.store": "how far a source is read is stored with its records",
     "auto.offset.reset": "records that are gone must be told, not skipped",
-    "group.id": "nobody shares a partition by a group",
-    "partition.assignment.strategy": "nobody shares a partition by a group",
+    "group.id": "it follows data.kafka.topicPrefix",
+    "partition.assignment.strategy": "partitions must stay where they are while others move",
+    "group.instance.id": "it is data.kafka.instance",
+    "group.protocol": "it is data.kafka.groupProtocol",
+    "session.timeout.ms": "it is data.kafka.sessionTimeout",
     "enable.partition.eof": "the end of a partition must be seen",
     "transaction.timeout.ms": "it is data.kafka.transactionTimeout",
     "message.timeout.ms": "it follows data.kafka.transactionTimeout",
@@ -68,8 +72,16 @@ class KafkaLogSettings:
     min_insync_replicas: int = 2
     # Whether fewer copies than these are taken all the same.
     allow_unsafe: bool = False
-    # What others are told of who has a partition; None is the name of the machine.
+    # What others call this one, which stays over a restart: so do its partitions. None: a name for one run.
     instance: str | None = None
+    # Where others reach this one's gateway; None: where it listens, by the name of the machine.
+    advertised_url: str | None = None
+    # An instance that was not heard for so long has lost its partitions; the broker's say with `consumer`.
+    session_timeout_ns: int = 10 * NS_PER_SECOND
+    # Who deals the partitions: the group's leader, or the broker (KIP-848).
+    group_protocol: Literal["classic", "consumer"] = "classic"
+    # How long a partition that is given back may take to be closed; then its new owner fences it.
+    handover_timeout_ns: int = 3 * NS_PER_SECOND
     # What was begun and is not finished is aborted by the broker after so long.
     transaction_timeout_ns: int = 30 * NS_PER_SECOND
     commit_timeout_ns: int = 30 * NS_PER_SECOND
@@ -96,9 +108,14 @@ class KafkaLogSettings:
             ("commitTimeout", self.commit_timeout_ns, NS_PER_SECOND),
             ("commitLinger", self.commit_linger_ns, 0),
             ("startTimeout", self.start_timeout_ns, 0),
+            ("sessionTimeout", self.session_timeout_ns, NS_PER_SECOND),
+            ("handoverTimeout", self.handover_timeout_ns, 0),
         ):
             if ns < least_ns:
                 raise SettingError(name, f"must be {least_ns // NS_PER_SECOND}s or longer", f"{ns / NS_PER_SECOND:g}s")
+
+        if self.advertised_url is not None and not re.match(r"https?://[^/]", self.advertised_url):
+            raise SettingError("advertisedUrl", "must begin with http:// or https://", repr(self.advertised_url))
 
     def prefix(self, pipeline: str) -> str:
         """What the topics of this pipeline begin with: what was said, or its name, spelled as a topic may be."""

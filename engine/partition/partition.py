@@ -14,7 +14,7 @@ from engine.core.errors import AppendError, PartitionLostError
 from engine.core.measures import AGE_BOUNDS_SECONDS, Histogram
 from engine.core.record_batch import RecordBatch
 from engine.core.records import ENGINE_VALUE_TYPE, Record, RecordType, WriteSource, decode_record
-from engine.core.snapshot import EngineState, PartitionSnapshot
+from engine.core.snapshot import PartitionSnapshot, PartitionState
 from engine.core.unit import Acknowledgement, Arrival, Message, ProgressBySource, Recovered, SourceProgress, Unit
 from engine.flow.gate import FlowControl, Permit, Refusal
 from engine.flow.overrides import Override, SettingsInForce
@@ -24,6 +24,7 @@ from engine.log.storage import Inbox, LogStorage, StorageError
 from engine.partition.always_allowed import NOTHING, AlwaysAllowed
 from engine.partition.exporter_cells import ExporterCell
 from engine.partition.flow_journal import FlowJournal
+from engine.partition.flow_memory import FlowMemory
 from engine.partition.gate_keeper import GateKeeper
 from engine.partition.in_hand import RecordInHand
 from engine.partition.positions import Blocked, Positions
@@ -101,6 +102,7 @@ class Partition:
         self._old_records = OldRecords(
             Retention(retained_records), self._recovered.oldest_position, self._log.delete_before
         )
+        self._flow_memory = FlowMemory(self.gate, clock, self._riders.passed, is_kept=self._log.pace.is_remote)
         # Where the messages of a committed unit go; set when the partition is wired.
         self.on_messages: Callable[[Sequence[Message]], None] = lambda _: None
         # Whether everything that was sent to this partition is in its log; set when the inbox is wired.
@@ -145,6 +147,14 @@ class Partition:
         self.write_internal("opened", {"partition": self.number, "lastPosition": self._recovered.last_position})
         self._opened_wall_ns = self._clock.wall_ns()
         self._keeper.opened()
+        if self._flow_memory.recall(self._recovered.progress, self._written_and_lowest()[1]):
+            # Not at full speed until the first tick.
+            self._keeper.tick()
+
+    @property
+    def opened_wall_ns(self) -> int | None:
+        """Since when it runs here; None while it is being opened."""
+        return self._opened_wall_ns
 
     def stop(self) -> None:
         """Frees everyone who waits here, with `StoppedError`."""
@@ -162,11 +172,15 @@ class Partition:
         self._failed = fail
         return fail
 
-    def close(self) -> None:
-        """Stores what is still riding, then closes the log; call when all tasks have ended."""
+    def close(self, *, stores_riders: bool = True) -> None:
+        """Stores what is still riding, then closes the log; call when all tasks have ended.
+
+        Who has lost the right to write stores nothing.
+        """
         self._upkeep.end()
         try:
-            self.flush_riders()
+            if stores_riders:
+                self.flush_riders()
         except Exception as error:
             # They are stored later or counted again; what is written stays whole.
             log.warning("partition %d: positions were not stored at the end: %s", self.number, error)
@@ -388,7 +402,7 @@ class Partition:
         return self._positions.is_stopping
 
     @property
-    def state(self) -> EngineState:
+    def state(self) -> PartitionState:
         return self._positions.state
 
     def wake(self) -> None:
@@ -442,6 +456,7 @@ class Partition:
 
     def _look_after(self) -> None:
         self._log.attend()
+        self._flow_memory.store()
         try:
             self.flush_riders(older_than_ns=self._log.pace.riders_wait_ns)
             self.retain()

@@ -8,7 +8,7 @@ from threading import Condition, Lock
 
 from engine.core.clock import NS_PER_SECOND, Clock
 from engine.core.errors import StoppedError
-from engine.core.snapshot import BlockReason, EngineState, FlowSnapshot
+from engine.core.snapshot import BlockReason, FlowSnapshot, PartitionState
 from engine.core.unit import Acknowledgement, ProgressBySource, Recovered, Unit
 from engine.partition.command_times import CommandTimes
 from engine.partition.exporter_cells import ExporterCells
@@ -64,7 +64,7 @@ class Positions:
         # As it is stored, which is later than it is known; retention goes by it.
         self._stored_processed: int | None = recovered.processed_position if has_processor else None
         self._disk_space = DiskSpace.ENOUGH
-        self.state = EngineState.RUNNING
+        self.state = PartitionState.RUNNING
         # Whether `stop` was called; a partition that failed goes on until then.
         self._is_stopped = False
 
@@ -80,7 +80,7 @@ class Positions:
 
     @property
     def is_stopping(self) -> bool:
-        return self.state is not EngineState.RUNNING
+        return self.state is not PartitionState.RUNNING
 
     @property
     def source_progress(self) -> ProgressBySource:
@@ -197,14 +197,14 @@ class Positions:
 
     def fail(self) -> None:
         with self._changed:
-            self.state = EngineState.FAILED
+            self.state = PartitionState.FAILED
 
     def stop(self) -> None:
         """Frees everyone who waits here."""
         with self._changed:
             self._is_stopped = True
-            if self.state is not EngineState.FAILED:
-                self.state = EngineState.STOPPING
+            if self.state is not PartitionState.FAILED:
+                self.state = PartitionState.CLOSING
             self._changed.notify_all()
 
     # -- waiting ---
@@ -233,7 +233,7 @@ class Positions:
     def wait_for_outbox(self, records_max: int, timeout_ns: int) -> bool:
         """Waits until fewer than `records_max` messages are on their way."""
         with self._changed:
-            if self._outbox_records >= records_max and self.state is EngineState.RUNNING:
+            if self._outbox_records >= records_max and self.state is PartitionState.RUNNING:
                 self._changed.wait(timeout_ns / NS_PER_SECOND)
             return self._outbox_records < records_max
 

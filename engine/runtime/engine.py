@@ -26,15 +26,14 @@ from engine.core.snapshot import (
     EngineSnapshot,
     EngineState,
     GatewaySnapshot,
-    OpeningSnapshot,
     VertexBackPressure,
     VertexKind,
 )
 from engine.exporting.task import ExportingTask
-from engine.flow.episodes import Episode
-from engine.flow.events import LimitChanged
+from engine.flow.episodes import Episode, by_start
+from engine.flow.events import LimitChanged, by_time
 from engine.flow.gate import Refusal
-from engine.flow.overrides import Override
+from engine.flow.overrides import Override, set_by_hand
 from engine.flow.request.limit import RequestLimiterState
 from engine.flow.settings import FlowControlSettings
 from engine.flow.waiter import Waiter
@@ -49,6 +48,7 @@ from engine.runtime.ending import IN_FRONT, Ending
 from engine.runtime.front import key_text
 from engine.runtime.intake import Intake, Written
 from engine.runtime.kafka_log import KafkaLog, open_kafka_log
+from engine.runtime.opening import Opening
 from engine.runtime.override_file import OverrideFile
 from engine.runtime.pause_file import PauseFile
 from engine.runtime.replaying import Replayer
@@ -113,7 +113,7 @@ class Engine:
         self._rejects = RejectFolder(self._folder.rejects)
         self._replayer: Replayer | None = None
         self._partitions: dict[int, Partition] = {}
-        self._opening: tuple[int, LogStorage] | None = None
+        self._opening: Opening | None = None
         self._wired = Wired()
         key = None if pipeline.key is None else key_text(pipeline.key)
         self._intake = Intake(self._partitions, pipeline.partitions, key, pipeline.value_type)
@@ -136,6 +136,8 @@ class Engine:
         self._drain = True
         # The tasks in front of the log, while the end of a run is awaited that ends by itself.
         self._awaited: Sequence[Subtask] = ()
+        # Whether the partitions may still be written to; without it nothing is stored at their end.
+        self._has_right = True
         self._ended = threading.Event()
         self._started_wall_ns = self._clock.wall_ns()
 
@@ -146,8 +148,7 @@ class Engine:
         self._claim_folder()
         try:
             self._open_partitions()
-            if self.pipeline.observer is not None:
-                self._observer = self.pipeline.observer(self.pipeline.name)
+            self._observer = self._made_observer()
             self._wired = Wiring(
                 self.pipeline,
                 self._share,
@@ -246,7 +247,8 @@ class Engine:
     def state(self) -> EngineState:
         return self._state
 
-    # A worker process, which runs a share of the pipeline, does these in its own way.
+    # Who runs a share of the pipeline, a worker process or an instance with one of its partitions, does these its own
+    # way.
 
     def _claim_folder(self) -> None:
         options = self._options
@@ -257,6 +259,15 @@ class Engine:
             except BaseException:
                 self._folder.close()
                 raise
+
+    def _release_folder(self) -> None:
+        self._folder.close()
+
+    def _made_observer(self) -> BatchObserver | None:
+        return None if self.pipeline.observer is None else self.pipeline.observer(self.pipeline.name)
+
+    def _close_observer(self, observer: BatchObserver) -> None:
+        observer.close()
 
     def _kept_overrides(self) -> Mapping[int, Override]:
         """What was set by hand before and goes on."""
@@ -291,7 +302,7 @@ class Engine:
         kept = self._kept_overrides()
         for number in self._share.partitions:
             storage = self._storage(number)
-            self._opening = (number, storage)
+            self._opening = Opening(number, storage)
             self._partitions[number] = Partition(
                 number,
                 storage,
@@ -404,11 +415,11 @@ class Engine:
             self._ticker.stop()
         try:
             for partition in self._partitions.values():
-                partition.close()
-            self._folder.close()
+                partition.close(stores_riders=self._has_right)
+            self._release_folder()
         finally:
             if self._observer is not None:
-                self._observer.close()
+                self._close_observer(self._observer)
 
     # -- the door ---
 
@@ -439,15 +450,9 @@ class Engine:
             gateway=None if self._gateway is None else self._gateway(),
             rejects=self._rejects.counts(),
             has_gil=has_gil(),
-            opening=self._opening_seen() if is_starting else None,
+            closed=() if (opening := self._opening) is None else (opening.seen(),),
         )
         return snapshot if is_starting or self._monitor is None else self._monitor.completed(snapshot)
-
-    def _opening_seen(self) -> OpeningSnapshot | None:
-        if (opening := self._opening) is None:
-            return None
-        number, storage = opening
-        return OpeningSnapshot(partition=number, cluster=storage.cluster())
 
     def look_at_back_pressure(self, vertex_id: str) -> VertexBackPressure:
         """The back pressure of one vertex; on demand, being looked at is what starts a measurement."""
@@ -506,15 +511,8 @@ class Engine:
 
         Raises `ConfigurationError`, or `NotReadyError` unless it runs, and changes none.
         """
-        now_ns = self._clock.wall_ns()
-        until_ns = None if ttl_ns is None else now_ns + ttl_ns
-        self._override(
-            {
-                number: Override(settings=wanted, since_wall_ns=now_ns, until_wall_ns=until_ns, by=by)
-                for number, wanted in settings.items()
-            },
-            by=by,
-        )
+        overrides = set_by_hand(settings, wall_ns=self._clock.wall_ns(), ttl_ns=ttl_ns, by=by)
+        self._override(overrides, by=by)
 
     def revert_flow_control(self, partitions: Iterable[int] | None = None, *, by: str | None = None) -> None:
         """Brings the configured limits back, on all partitions or those named. Raises as `apply_flow_control`."""
@@ -536,12 +534,12 @@ class Engine:
         """The throttling episodes of all partitions by their start; those that still run have no end."""
         check_ready(self._state)
         episodes = (episode for partition in self._partitions.values() for episode in partition.gate.episodes())
-        return tuple(sorted(episodes, key=lambda episode: (episode.start_wall_ns, episode.partition)))
+        return by_start(episodes)
 
     def limit_changes(self) -> tuple[LimitChanged, ...]:
         """The last changes of the write limits of all partitions with their reasons, oldest first."""
         changes = (change for partition in self._partitions.values() for change in partition.gate.limit_changes())
-        return tuple(sorted(changes, key=lambda change: change.wall_ns))
+        return by_time(changes)
 
     def pause_exporter(self, name: str, *, paused: bool, soft: bool = False, by: str | None = None) -> None:
         """Holds a record exporter where it is, or lets it go on; over restarts, too.

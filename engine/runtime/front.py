@@ -80,6 +80,9 @@ class Front:
         # One task hands on all buffers of a source.
         self._in_order = all(step.parallelism == 1 for step in pipeline.steps)
         self._own_sources = [source for source in pipeline.sources if source.name in share.sources]
+        # Those whose records come here, from wherever they are read; and where what is read here may go.
+        self._feeding = self._own_sources if share.is_closed else pipeline.sources
+        self._targets = share.partitions if share.is_closed else tuple(range(1, pipeline.partitions + 1))
 
         self._source_vertices = {s.name: self._vertex(s.name, VertexKind.SOURCE, 1) for s in pipeline.sources}
         self._step_vertices = [
@@ -145,9 +148,7 @@ class Front:
         leads to these.
         """
         stored = {
-            name: places
-            for source in self._pipeline.sources
-            for name, places in _stored_with_splits(source, progress).items()
+            name: places for source in self._feeding for name, places in _stored_with_splits(source, progress).items()
         }
         if self._options.storage != "memory":
             self._take_back_rejects(stored)
@@ -155,10 +156,9 @@ class Front:
         pools_before = {subtask: subtask.pool for subtask in self.subtasks}
         self._make_writers(stored)
         gates: list[Gate] = [
-            self.gates[number] if number in self.gates else elsewhere[number]
-            for number in range(1, self._pipeline.partitions + 1)
+            self.gates[number] if number in self.gates else elsewhere[number] for number in self._targets
         ]
-        first_channel = 0
+        first_channel = self._targets[0] - 1
         producers = [len(self._own_sources), *(step.parallelism for step in self._pipeline.steps)]
         for index in reversed(range(len(self._pipeline.steps))):
             step = self._pipeline.steps[index]
@@ -183,7 +183,7 @@ class Front:
     def _take_back_rejects(self, stored: Mapping[str, Mapping[int, SourceProgress]]) -> None:
         """What was set aside behind the places from which the sources go on comes again."""
         folder = RejectFolder(self._folder.rejects)
-        restartable = {source.name for source in self._pipeline.sources if can_restart(source.source)}
+        restartable = {source.name for source in self._feeding if can_restart(source.source)}
         begins = {name: min(place.offset for place in places.values()) for name, places in stored.items()}
 
         def is_read_again(entry: Mapping[str, Any]) -> bool:
@@ -244,8 +244,9 @@ class Front:
 
     def _make_writers(self, stored: Mapping[str, Mapping[int, SourceProgress]]) -> None:
         pipeline = self._pipeline
-        # Of all processes.
-        producers = pipeline.steps[-1].parallelism * self._share.lanes if pipeline.steps else len(pipeline.sources)
+        # Of all processes that send here.
+        lanes = 1 if self._share.is_closed else self._share.lanes
+        producers = pipeline.steps[-1].parallelism * lanes if pipeline.steps else len(self._feeding)
         for number, subtask in self._writers.items():
             gate = self.gates[number] = InputGate(subtask.timer)
             writer = LogWriterTask(

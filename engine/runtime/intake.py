@@ -138,7 +138,7 @@ class Intake:
 
     def _units(self, values: Sequence[Any], partition: int | None) -> tuple[dict[int, Unit], list[int]]:
         """A unit for each partition in question, lowest first, and each value's partition."""
-        if partition is not None and partition not in self._partitions:
+        if partition is not None and not 1 <= partition <= self._count:
             raise WrongRecordError(None, f"there is no partition {partition}; there are 1 to {self._count}")
         if partition is None and self._key is None and self._count > 1:
             raise WrongRecordError(None, "the pipeline has no key that says where a record goes; name a partition")

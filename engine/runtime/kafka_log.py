@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,8 @@ from engine.runtime.data_folder import DataFolder
 
 if TYPE_CHECKING:
     from engine.kafka.client import Cluster
+    from engine.log.kafka.control_topic import ControlTopic
+    from engine.log.kafka.group import Group
     from engine.log.kafka.inbox import Sent
     from engine.log.kafka.inspection import KafkaInspection
     from engine.log.kafka.storage import KafkaLogStorage
@@ -39,7 +41,9 @@ class KafkaLog:
         settings: KafkaLogSettings,
         folder: DataFolder,
         sent: Sent,
+        instance: str,
     ) -> None:
+        self._instance = instance
         self._cluster = cluster
         self._topics = topics
         self._topic_ids = topic_ids
@@ -58,14 +62,47 @@ class KafkaLog:
             self._folder.partition_path(partition) / "cache.db",
             self._settings,
             topic_ids=self._topic_ids,
-            instance=self._settings.instance or socket.gethostname(),
+            instance=self._instance,
             sent=self._sent,
         )
         return storage
 
+    # -- where instances share the log ---
 
-def open_kafka_log(settings: KafkaLogSettings | None, pipeline: str, partitions: int, folder: DataFolder) -> KafkaLog:
-    """Looks at the topics, makes them where it may. Raises `ConfigurationError` and `DataFolderError`."""
+    def membership(self, owned: Callable[[], Collection[int]]) -> Group:
+        """A place in the group; `owned` are the partitions that this one has been given."""
+        from engine.log.kafka.group import Group
+
+        return Group(
+            self._cluster,
+            self._topics,
+            owned,
+            instance=self._settings.instance,
+            session_ns=self._settings.session_timeout_ns,
+            protocol=self._settings.group_protocol,
+        )
+
+    def control(self, refused: Callable[[str], Exception]) -> ControlTopic:
+        """What the instances tell each other; `refused` makes the error of what cannot be told."""
+        from engine.log.kafka.control_topic import ControlTopic
+
+        return ControlTopic(
+            self._cluster, self._topics.control, timeout_ns=self._settings.commit_timeout_ns, refused=refused
+        )
+
+
+def open_kafka_log(
+    settings: KafkaLogSettings | None,
+    pipeline: str,
+    partitions: int,
+    folder: DataFolder,
+    *,
+    shared_by: str | None = None,
+) -> KafkaLog:
+    """Looks at the topics, makes them where it may. Raises `ConfigurationError` and `DataFolderError`.
+
+    `shared_by` is the name of an instance of several; then there is a topic for these too.
+    """
     assert settings is not None, "options are checked"
     needs_client()
     from engine.kafka.client import Cluster
@@ -83,6 +120,8 @@ def open_kafka_log(settings: KafkaLogSettings | None, pipeline: str, partitions:
             cluster_id = checks.cluster_id()
             folder.belongs_to(cluster_id, settings.connection.bootstrap_servers)
             ids = checks.prepare()
+            if shared_by is not None:
+                checks.prepare_control()
             break
         except UnreachableError as error:
             if time.monotonic() >= deadline:
@@ -93,7 +132,8 @@ def open_kafka_log(settings: KafkaLogSettings | None, pipeline: str, partitions:
             time.sleep(_AGAIN_SECONDS)
     for warning in checks.warnings:
         log.warning("%s", warning)
-    return KafkaLog(cluster, topics, ids, settings, folder, Sent())
+    name = shared_by or settings.instance or socket.gethostname()
+    return KafkaLog(cluster, topics, ids, settings, folder, Sent(), name)
 
 
 def check_kafka_log(settings: KafkaLogSettings, pipeline: str, partitions: int) -> tuple[str, ...]:

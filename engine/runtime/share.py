@@ -19,6 +19,8 @@ class Share:
     sources: tuple[str, ...]
     lane: int = 0
     lanes: int = 1
+    # Whether its sources bring records to its own partitions alone, and nobody else does: no key says where they go.
+    is_closed: bool = False
 
 
 def deal(partitions: int, sources: Sequence[str], processes: int) -> list[Share]:

@@ -84,6 +84,11 @@ class KafkaPartition:
         self._passed = 0
         self._end_seen = 0
 
+    @property
+    def feeds(self) -> int:
+        """Where instances share the pipeline: the partition of the log that stands beside this one."""
+        return self._partition + 1
+
     def describe(self) -> str:
         return f"partition {self._partition} of topic {self._topic} at {self._connection.bootstrap_servers}"
 

@@ -131,6 +131,11 @@ def is_of_this_machine(source: Source) -> bool:
     return bool(getattr(source, "of_this_machine", False))
 
 
+def partition_fed_by(source: Source) -> int | None:
+    """The partition that `source` belongs to where each has one of its own; None for one that is read once for all."""
+    return getattr(source, "feeds", None)
+
+
 def is_prompt(source: Source) -> bool:
     """Whether `read` of `source` never waits for values."""
     return bool(getattr(source, "prompt", False))

@@ -20,20 +20,20 @@ from engine.core.pause import Pause
 from engine.core.rarely import Rarely, and_more
 from engine.core.readiness import check_ready, check_running, check_takes_records
 from engine.core.snapshot import EngineSnapshot, EngineState, GatewaySnapshot, VertexBackPressure
-from engine.flow.episodes import Episode
-from engine.flow.events import LimitChanged
+from engine.flow.episodes import Episode, by_start
+from engine.flow.events import LimitChanged, by_time
 from engine.flow.gate import Refusal
-from engine.flow.overrides import Override
+from engine.flow.overrides import Override, set_by_hand
 from engine.flow.request.limit import RequestLimiterState
 from engine.flow.settings import FlowControlSettings
 from engine.options import EngineOptions
 from engine.runtime.data_folder import DataFolder
 from engine.runtime.intake import Written
+from engine.runtime.merging import merged
 from engine.runtime.replaying import ReplayStanding
 from engine.workers.blueprint import Blueprint, Outline
 from engine.workers.by_hand import ByHand
 from engine.workers.crew import Crew, GivenUpError
-from engine.workers.merging import merged
 from engine.workers.part import PartOrder, PartReport
 from engine.workers.process import WorkerLost
 from engine.workers.roll_call import RollCall
@@ -435,15 +435,8 @@ class WorkerEngine:
         Raises `ConfigurationError`, or `NotReadyError` unless it runs and all the partitions' workers are there, and
         changes none. It is one too when a worker dies or is silent meanwhile; that one has them when it is back.
         """
-        now_ns = self._clock.wall_ns()
-        until_ns = None if ttl_ns is None else now_ns + ttl_ns
-        self._override(
-            {
-                number: Override(settings=wanted, since_wall_ns=now_ns, until_wall_ns=until_ns, by=by)
-                for number, wanted in settings.items()
-            },
-            by=by,
-        )
+        overrides = set_by_hand(settings, wall_ns=self._clock.wall_ns(), ttl_ns=ttl_ns, by=by)
+        self._override(overrides, by=by)
 
     def revert_flow_control(self, partitions: Iterable[int] | None = None, *, by: str | None = None) -> None:
         """Brings the configured limits back, on all partitions or those named. Raises as `apply_flow_control`."""
@@ -468,13 +461,13 @@ class WorkerEngine:
         check_ready(self._state)
         self._roll_call.take_histories()
         episodes = (episode for seat in self._crew.seats for episode in seat.episodes)
-        return tuple(sorted(episodes, key=lambda episode: (episode.start_wall_ns, episode.partition)))
+        return by_start(episodes)
 
     def limit_changes(self) -> tuple[LimitChanged, ...]:
         """The last changes of the write limits of all partitions with their reasons, oldest first."""
         self._roll_call.take_histories()
         changes = (change for seat in self._crew.seats for change in seat.limit_changes)
-        return tuple(sorted(changes, key=lambda change: change.wall_ns))
+        return by_time(changes)
 
     def pause_exporter(self, name: str, *, paused: bool, soft: bool = False, by: str | None = None) -> None:
         """As `Engine.pause_exporter`."""

@@ -12,8 +12,8 @@ from engine.core.records import WriteSource
 from engine.core.snapshot import EngineSnapshot, Outcome, PartitionSnapshot, WorkerSnapshot
 from engine.flow.episodes import Episode
 from engine.flow.events import LimitChanged
+from engine.runtime.counters import CounterBook
 from engine.runtime.share import Share
-from engine.workers.counters import CounterBook
 from engine.workers.process import WorkerLost, WorkerProcess
 from engine.workers.restarts import Restarts
 

@@ -70,6 +70,7 @@ _TITLES = MappingProxyType(
         "sources": "Sources",
         "gateway": "The gateway",
         "kafka": "The log in a Kafka cluster",
+        "instances": "Several instances",
         "bridges": "Bridges to other engines",
         "scrape": "The exporter itself",
     }

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from engine.core.snapshot import EngineSnapshot, EngineState
+from engine.core.snapshot import EngineSnapshot, EngineState, PartitionState
 from exporter.catalogue.labels import (
     CONDITION,
     ENGINE_STATE,
     KIND,
     PARTITION,
+    PARTITION_STATE,
     PIPELINE,
     SPAN_OUTCOME,
     TASK,
@@ -33,8 +34,8 @@ def _conditions(snapshot: EngineSnapshot) -> Iterable[Sample]:
 
 
 def _partition_state(snapshot: EngineSnapshot) -> Iterable[Sample]:
-    for partition in snapshot.partitions:
-        for state in EngineState:
+    for partition in snapshot.belonging:
+        for state in PartitionState:
             yield (snapshot.pipeline, str(partition.partition), state), int(partition.state is state)
 
 
@@ -88,8 +89,9 @@ PARTITION_STATES: Metric[EngineSnapshot] = Metric(
     name="penstock_partition_state",
     kind=Kind.STATE_SET,
     unit=Unit.NONE,
-    labels=(PIPELINE, PARTITION, ENGINE_STATE),
-    help="1 for the state the partition is in, 0 for the others; a damaged log leaves its partition failed.",
+    labels=(PIPELINE, PARTITION, PARTITION_STATE),
+    help="1 for the state the partition is in here, 0 for the others: opening, restoring (its state is read), running, "
+    "closing, failed. A partition that runs elsewhere has none.",
     combine=Combine.OWNER,
     read=_partition_state,
 )

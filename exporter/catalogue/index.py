@@ -8,7 +8,19 @@ from types import MappingProxyType
 from typing import Any
 
 from engine.core.snapshot import EngineSnapshot
-from exporter.catalogue import bridges, engine, exporting, flow_control, gateway, kafka, log, scrape, sources, tasks
+from exporter.catalogue import (
+    bridges,
+    engine,
+    exporting,
+    flow_control,
+    gateway,
+    instances,
+    kafka,
+    log,
+    scrape,
+    sources,
+    tasks,
+)
 from exporter.catalogue.metric import Metric
 from exporter.catalogue.scrape import ScrapeSnapshot
 
@@ -23,6 +35,7 @@ ENGINE_METRICS: Mapping[str, tuple[Metric[EngineSnapshot], ...]] = MappingProxyT
         "sources": sources.METRICS,
         "gateway": gateway.METRICS,
         "kafka": kafka.METRICS,
+        "instances": instances.METRICS,
         "bridges": bridges.METRICS,
     }
 )

@@ -28,8 +28,7 @@ def _commit_duration(snapshot: EngineSnapshot) -> Iterable[Sample]:
 
 
 def _restore_remaining(snapshot: EngineSnapshot) -> Iterable[Sample]:
-    opening = () if snapshot.opening is None else (snapshot.opening,)
-    for partition in (*snapshot.partitions, *opening):
+    for partition in snapshot.belonging:
         if partition.cluster is not None:
             yield (snapshot.pipeline, str(partition.partition)), partition.cluster.restore_remaining_rows
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.core.snapshot import BlockReason, EngineState, ExporterState, Outcome, VertexKind
+from engine.core.snapshot import BlockReason, EngineState, ExporterState, Outcome, PartitionState, VertexKind
 from exporter.catalogue.metric import Label
 from exporter.door import Condition, WriteSource
 
@@ -17,7 +17,18 @@ FLOW_CONTROL_TASK = "flow-control"
 # Whom to blame in another engine when no task of it can be: the network, or something behind its last task.
 OUTSIDE_TASK = "outside"
 
-COLLECTORS = ("engine", "flow_control", "log", "exporting", "tasks", "sources", "gateway", "kafka", "bridges")
+COLLECTORS = (
+    "engine",
+    "flow_control",
+    "log",
+    "exporting",
+    "tasks",
+    "sources",
+    "gateway",
+    "kafka",
+    "instances",
+    "bridges",
+)
 
 PIPELINE = Label(name="pipeline", bound="configuration: the name of the pipeline")
 PARTITION = Label(name="partition", bound="configuration: `partitions`, numbered from 1")
@@ -39,6 +50,7 @@ ACTION = Label(name="action", bound="closed", values=("exported", "skipped"))
 EXPORTER_STATE = Label(name="state", bound="closed", values=tuple(ExporterState))
 CONDITION = Label(name="condition", bound="closed", values=tuple(Condition))
 ENGINE_STATE = Label(name="state", bound="closed", values=tuple(EngineState))
+PARTITION_STATE = Label(name="state", bound="closed", values=tuple(PartitionState))
 KIND = Label(name="kind", bound="closed", values=tuple(VertexKind))
 PUSH_OUTCOMES = ("success", "failure", "skipped")
 SPAN_OUTCOMES = ("success", "failure", "dropped")
@@ -52,6 +64,9 @@ COLLECTOR = Label(name="collector", bound="closed", values=COLLECTORS)
 BROKER = Label(name="broker", bound="the cluster: the numbers of its brokers")
 TRANSACTION_OUTCOME = Label(name="outcome", bound="closed", values=("committed", "aborted", "unknown"))
 FENCED_REASON = Label(name="reason", bound="closed", values=("taken_over", "timeout"))
+REBALANCE_REASON = Label(name="reason", bound="closed", values=("joined", "left", "lost"))
+FORWARD_OUTCOME = Label(name="outcome", bound="closed", values=("accepted", "refused", "failed"))
+CONFIGURATION_HASH = Label(name="hash", bound="the configuration: one value a run")
 REJECTION_REASON = Label(name="reason", bound="the engine: its short list of ways to reject, never a text")
 FAILURE_REASON = Label(name="reason", bound="the engine: its short list of ways to fail, never a text")
 

@@ -74,7 +74,7 @@ def over_partitions(value: Callable[[PartitionSnapshot], HistogramSnapshot]) -> 
     """One histogram for the pipeline: those of its partitions added up."""
 
     def read(snapshot: EngineSnapshot) -> Iterable[Sample]:
-        histograms = [value(partition) for partition in snapshot.partitions]
+        histograms = [value(partition) for partition in (*snapshot.partitions, *snapshot.departed)]
         if histograms:
             yield (snapshot.pipeline,), reduce(added, histograms)
 

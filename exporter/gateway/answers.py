@@ -37,6 +37,16 @@ def positions(written: Written) -> Answer:
     return Answer(200, _encode(_Positions(written.places)), _POSITIONS_HEADERS, len(written.places))
 
 
+def reserved(token: str) -> Answer:
+    """200: admitted for a few seconds, for another instance."""
+    return Answer(200, _encode({"reservation": token}), _POSITIONS_HEADERS)
+
+
+def given_back() -> Answer:
+    """200: nothing of it is held any more."""
+    return Answer(200, b"{}", _POSITIONS_HEADERS)
+
+
 def problem(
     status: int, detail: str, *, headers: Mapping[str, str] | None = None, more: Mapping[str, object] | None = None
 ) -> Answer:
@@ -82,5 +92,5 @@ def failed(error: WriteFailedError) -> Answer:
     ]
     if error.too_large:
         return replace(problem(413, str(error), more={"written": written}), records=len(written))
-    status, seconds = (503, _PASSING_SECONDS) if error.passing else (507, _NO_ROOM_SECONDS)
+    status, seconds = (503, error.after_seconds or _PASSING_SECONDS) if error.passing else (507, _NO_ROOM_SECONDS)
     return replace(come_back(status, str(error), seconds, {"written": written}), records=len(written))

@@ -8,15 +8,26 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from urllib.parse import parse_qsl
 
 from starlette.types import Message, Receive, Scope, Send
 
-from exporter.door import IntakeDoor, Refusal, WriteFailedError, WrongRecordError
+from exporter.door import (
+    Caller,
+    IntakeDoor,
+    Refusal,
+    SharedIntakeDoor,
+    SystemClock,
+    WriteFailedError,
+    Written,
+    WrongRecordError,
+)
 from exporter.gateway import answers
 from exporter.gateway.answers import Answer
 from exporter.gateway.body import BodyMemory, Disconnected, RefusedBody
+from exporter.gateway.forwarding import FORWARDED, RECORDS, RESERVATIONS
 from exporter.gateway.parsing import (
     CONTAINERS_MAX,
     MalformedError,
@@ -26,18 +37,20 @@ from exporter.gateway.parsing import (
     read_json,
     read_lines,
 )
+from exporter.gateway.reservations import Reservations
 from exporter.gateway.settings import GatewaySettings
 from exporter.gateway.tally import Tally
 from exporter.gateway.turns import Turns
 from exporter.management.workers import OverloadedError, Workers
 from exporter.web_config import Access
 
-ROUTE = "/v1/records"
+ROUTE = RECORDS
 _LINES = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines")
 # How long a refused client may go on sending before it is cut off; one that is cut off at once may not see why.
 _LINGER_SECONDS = 5.0
 # Of bodies that are parsed and written at the same time: what they become may be twenty times as large.
 _PARSED_BYTES_MAX = 4 * 1024 * 1024
+_FORWARDED = FORWARDED.encode()
 _CHALLENGE = {"www-authenticate": 'Basic realm="penstock", charset="UTF-8"'}
 _log = logging.getLogger("penstock.gateway")
 
@@ -56,12 +69,16 @@ class GatewayApp:
     ) -> None:
         """Passwords are checked in `checks`, few at a time: who guesses waits, and nobody else with him."""
         self._engine = engine
+        # None where nobody shares the pipeline.
+        self._shared = engine if isinstance(engine, SharedIntakeDoor) else None
         self._settings = settings
         self._access = access
         self._workers = workers
         self._checks = checks
         self._tally = tally
         self._path = settings.context_path + ROUTE
+        self._reservations = settings.context_path + RESERVATIONS
+        self._reserved = Reservations(settings.bodies_bytes_max, SystemClock())
         # Never less than one body.
         at_once = max(settings.body_bytes_max, min(settings.bodies_bytes_max, _PARSED_BYTES_MAX))
         self._turns = Turns(at_once)
@@ -96,7 +113,9 @@ class GatewayApp:
         if not self._turns.try_take(size):
             await self._turns.wait_take(size)
         try:
-            return await self._workers.run(partial(self._write, body, head))
+            answer = await self._workers.run(partial(self._write, body, head))
+            # What was handed on is counted where it came in.
+            return replace(answer, records=0) if head.is_forwarded else answer
         finally:
             self._turns.give_back(size)
 
@@ -112,11 +131,12 @@ class GatewayApp:
     def _head(self, scope: Scope) -> _Head:
         """What the head of the request asks for. Raises `RefusedBody` for what is not here or may not be."""
         path = scope["path"]
-        if path != self._path:
-            raise _refusal(404, f"there is nothing at {path}; records go to {self._path}")
-        if scope["method"] != "POST":
-            raise _refusal(405, f"{scope['method']} is not possible here; possible is POST", {"allow": "POST"})
         head = _Head()
+        if path != self._path:
+            self._look_for_reservation(path, head)
+        if scope["method"] != "POST" and not (head.token and scope["method"] == "DELETE"):
+            raise _refusal(405, f"{scope['method']} is not possible here; possible is POST", {"allow": "POST"})
+        head.gives_back = scope["method"] == "DELETE"
         for name, value in scope["headers"]:
             if name == b"content-type":
                 head.is_lines = _is_lines(value)
@@ -129,11 +149,22 @@ class GatewayApp:
                 raise _refusal(403, "web pages may not write records")
             elif name == b"authorization":
                 head.authorization = value.decode("latin-1")
-        if head.is_lines is None:
+            elif name == _FORWARDED and self._shared is not None:
+                head.is_forwarded = True
+        if head.is_lines is None and not head.token:
             raise _refusal(415, "the body must be application/json or application/x-ndjson, in UTF-8")
         if scope["query_string"]:
             head.partition = _partition(scope["query_string"])
         return head
+
+    def _look_for_reservation(self, path: str, head: _Head) -> None:
+        """What instances ask each other for; nobody else is there where there is only one."""
+        if self._shared is not None and path == self._reservations:
+            head.reserves = True
+        elif self._shared is not None and path.startswith(self._reservations + "/"):
+            head.token = path.removeprefix(self._reservations + "/")
+        if not (head.reserves or head.token):
+            raise _refusal(404, f"there is nothing at {path}; records go to {self._path}")
 
     async def _send(self, answer: Answer, reader: _Reader, send: Send) -> None:
         headers = [*answer.headers, (b"content-length", b"%d" % len(answer.body))]
@@ -158,8 +189,7 @@ class GatewayApp:
 
     def _write(self, body: bytes, head: _Head) -> Answer:
         try:
-            values = self._values(body, head)
-            written = self._engine.write(values, partition=head.partition)
+            written = self._outcome(body, head)
         except MalformedError as error:
             return answers.problem(400, str(error), more={"line": error.line})
         except RefusedBody as refusal:
@@ -171,7 +201,27 @@ class GatewayApp:
             return answers.problem(400, f"line {line}: {error}", more={"line": line})
         except WriteFailedError as error:
             return answers.failed(error)
-        return answers.refused(written) if isinstance(written, Refusal) else answers.positions(written)
+        return _said(written)
+
+    def _outcome(self, body: bytes, head: _Head) -> Written | Refusal | str | None:
+        shared = self._shared
+        if shared is None:
+            return self._engine.write(self._values(body, head), partition=head.partition)
+        if head.token:
+            self._reserved.ended(head.token)
+            if not head.gives_back:
+                return shared.write_reserved(head.token)
+            shared.give_back(head.token)
+            return None
+        caller = Caller(authorization=head.authorization, is_instance=head.is_forwarded)
+        if not head.reserves:
+            return shared.write_for(self._values(body, head), head.partition, caller)
+        if not self._reserved.have_room(len(body)):
+            raise WriteFailedError("other instances have too much admitted here and not written yet", passing=True)
+        token = shared.reserve_for(self._values(body, head), caller)
+        if isinstance(token, str):
+            self._reserved.begun(token, len(body))
+        return token
 
     def _values(self, body: bytes, head: _Head) -> Values:
         records_max = self._settings.records_max
@@ -191,7 +241,16 @@ class GatewayApp:
 class _Head:
     """What a request says before its body."""
 
-    __slots__ = ("authorization", "declared_bytes", "is_lines", "partition")
+    __slots__ = (
+        "authorization",
+        "declared_bytes",
+        "gives_back",
+        "is_forwarded",
+        "is_lines",
+        "partition",
+        "reserves",
+        "token",
+    )
 
     def __init__(self) -> None:
         self.authorization: str | None = None
@@ -199,6 +258,12 @@ class _Head:
         # NDJSON or one JSON text; None for anything else.
         self.is_lines: bool | None = None
         self.partition: int | None = None
+        # Of what instances ask each other: that it comes from one, that it is to be admitted only, or which of what
+        # was admitted is meant, and that it is not wanted after all.
+        self.is_forwarded = False
+        self.reserves = False
+        self.token = ""
+        self.gives_back = False
 
 
 class _Reader:
@@ -214,6 +279,18 @@ class _Reader:
         message = await self._receive()
         self.is_done = not message.get("more_body", False)
         return message
+
+
+def _said(outcome: Written | Refusal | str | None) -> Answer:
+    match outcome:
+        case Refusal():
+            return answers.refused(outcome)
+        case str():
+            return answers.reserved(outcome)
+        case None:
+            return answers.given_back()
+        case _:
+            return answers.positions(outcome)
 
 
 def _is_lines(content_type: bytes) -> bool | None:

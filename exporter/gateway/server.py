@@ -13,13 +13,14 @@ import uvicorn
 from engine.core.snapshot import GatewaySnapshot
 from exporter.crowd import Crowd
 from exporter.descriptors import places
-from exporter.door import NS_PER_SECOND, Clock, IntakeDoor, PenstockError, SystemClock
+from exporter.door import NS_PER_SECOND, Clock, IntakeDoor, PenstockError, SharedIntakeDoor, SystemClock
 from exporter.gateway.answers import come_back
 from exporter.gateway.app import GatewayApp
 from exporter.gateway.connection import Connection, House
+from exporter.gateway.forwarding import HttpForward
 from exporter.gateway.settings import GatewaySettings
 from exporter.gateway.tally import Tally
-from exporter.http_server import HttpServer, listen, url_of
+from exporter.http_server import HttpServer, listen, reached_by_others, url_of
 from exporter.management.workers import Workers
 from exporter.seldom import seldom_logger
 from exporter.web_config import Access
@@ -115,6 +116,9 @@ class GatewayServer:
             listener.close()
             raise PenstockError(f"the gateway's port {self.port} could not be opened; the log says why")
         self._engine.attach_gateway(self.snapshot)
+        if isinstance(self._engine, SharedIntakeDoor):
+            self._engine.forward_by(HttpForward())
+            self._engine.reached_at(gateway=reached_by_others(self.url, self.settings.host))
         return self
 
     def snapshot(self) -> GatewaySnapshot:

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from exporter.catalogue import PortSnapshot
 from exporter.door import Clock, EngineDoor, NotReadyError, SystemClock
 from exporter.history import HistorySampler
-from exporter.management import back_pressure, events, exporters, flink, history, pipelines, rejects
+from exporter.management import back_pressure, events, exporters, flink, history, instances, pipelines, rejects
 from exporter.management.access import AccessCheck, Audit
 from exporter.management.flow_control import api, episodes
 from exporter.management.flow_control import route as flow_control
@@ -126,6 +126,7 @@ def _of_one(engine: EngineDoor, sampler: HistorySampler, calls: Workers, clock: 
         *back_pressure.routes(engine, calls),
         *exporters.routes(engine, calls),
         *rejects.routes(engine, calls),
+        *instances.routes(engine, calls),
     ]
 
 

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from engine.core.pause import Pause
-from engine.core.snapshot import EngineSnapshot, ExporterSnapshot, ExporterState, PartitionSnapshot
+from engine.core.snapshot import EngineSnapshot, ExporterSnapshot, ExporterState, PartitionSnapshot, VertexKind
 from exporter.door import NS_PER_SECOND, ExportersDoor, check_ready, check_running
 from exporter.management.access import user_of
 from exporter.management.replies import json_reply, problem
@@ -83,7 +83,9 @@ class _ExportersRoute:
         """Those of these names, or all; False where one is not there, and then nothing was done."""
         snapshot = self._engine.snapshot()
         check_running(snapshot.state)
-        known = list(dict.fromkeys(e.exporter for p in snapshot.partitions for e in p.exporters))
+        # By the graph, too: an instance of several may have no partition just now.
+        drawn = [vertex.task for vertex in snapshot.vertices if vertex.kind is VertexKind.EXPORTER]
+        known = list(dict.fromkeys([*(e.exporter for p in snapshot.partitions for e in p.exporters), *drawn]))
         if names is not None and not set(names) <= set(known):
             return False
         for name in known if names is None else names:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 from starlette.responses import Response
 
-from engine.core.snapshot import BlockReason, EngineSnapshot, EngineState
+from engine.core.snapshot import BlockReason, EngineSnapshot, EngineState, PartitionState
 from exporter.build import gil_word, penstock_version, python_version
 from exporter.door import NS_PER_SECOND, SILENT, Clock, Condition, Finding, SnapshotSource, findings
 from exporter.management.replies import json_reply
@@ -45,7 +45,7 @@ def health_of(snapshot: EngineSnapshot) -> Verdict:
     found = findings(snapshot)
     if found[0].condition is not Condition.FAILED:
         return Verdict("UP", f"the engine is {snapshot.state}", notes_of(snapshot), found)
-    failed = [str(p.partition) for p in snapshot.partitions if p.state is EngineState.FAILED]
+    failed = [str(p.partition) for p in snapshot.belonging if p.state is PartitionState.FAILED]
     whole = snapshot.state is EngineState.FAILED or not failed
     return Verdict("DOWN", found[0].text if whole else f"failed partitions: {', '.join(failed)}", found=found)
 

@@ -16,9 +16,9 @@ from exporter.catalogue import PortSnapshot
 from exporter.crowd import Crowd
 from exporter.descriptors import places
 from exporter.discreet import without
-from exporter.door import Clock, EngineDoor, EnginesDoor, PenstockError, Secrets
+from exporter.door import Clock, EngineDoor, EnginesDoor, InstancesDoor, PenstockError, Secrets
 from exporter.history import HistorySampler
-from exporter.http_server import HttpServer, listen, url_of
+from exporter.http_server import HttpServer, listen, reached_by_others, url_of
 from exporter.management.app import management_app
 from exporter.management.connection import Connection, House
 from exporter.management.hosts import HostNames
@@ -123,6 +123,8 @@ class ManagementServer:
         self._server = server = HttpServer(config, crowd, partial(Connection, house=house))
         self._thread = Thread(target=server.serve_on, args=(listener,), name="penstock-management", daemon=True)
         self._thread.start()
+        if isinstance(self._engine, InstancesDoor):
+            self._engine.reached_at(management=reached_by_others(self.url, self.host))
         if not server.settled.wait(_START_SECONDS_MAX) or not server.started:
             self.stop()
             listener.close()

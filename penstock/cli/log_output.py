@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 
@@ -20,8 +21,16 @@ class TextFormatter(logging.Formatter):
         super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
         self._secrets = secrets
 
-    def format(self, record: logging.LogRecord) -> str:
-        return self._secrets.hide(super().format(record))
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        # Time, level and logger are ours.
+        record.message = self._secrets.hide(record.message)
+        return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:
+        return self._secrets.hide(super().formatException(ei))
+
+    def formatStack(self, stack_info: str) -> str:
+        return self._secrets.hide(super().formatStack(stack_info))
 
 
 class JsonFormatter(logging.Formatter):

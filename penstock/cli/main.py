@@ -21,6 +21,7 @@ _COMMANDS = {
     "simulate": "Say what the limits of FILE would do to one partition, on simulated time.",
     "back-pressure": "Show how hard each task is pushed back, and the task to blame.",
     "exporters": "Look at the record exporters of a running pipeline, or hold one.",
+    "instances": "Look at the instances that share a running pipeline.",
     "health": "Say whether the pipeline of FILE is ready: exit code 0, or 1 with the reason.",
     "rejects": "Look at what was set aside in the data folder DIR, and try it again.",
     "log": "Look into the log of a data folder, DIR, or of a pipeline whose log is in Kafka: then DIR is its file.",

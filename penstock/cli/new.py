@@ -20,4 +20,11 @@ def new(name: str, folder: Path | None) -> None:
     made = make(name, folder or Path(name))
     place = made[0].parent
     click.echo(f"made {place}: {', '.join(path.name for path in made)}")
-    click.echo(f"next:\n  cd {place}\n  penstock check {name}.yaml\n  penstock run {name}.yaml\n  python -m pytest")
+    commands = (
+        f"cd {place}",
+        f"penstock check {name}.yaml",
+        f"penstock run {name}.yaml",
+        "pip install pytest",
+        "pytest",
+    )
+    click.echo("\n  ".join(("next:", *commands)))

@@ -10,13 +10,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import click
 
 from engine.core.secrets import shown_address
 
 if TYPE_CHECKING:
+    from engine.instances.engine import InstanceEngine
     from engine.runtime.engine import Engine
     from engine.workers.engine import WorkerEngine
     from exporter.web_config import Access
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 # How pushes ended, by outcome.
 Pushes = Callable[[], Mapping[str, int]]
+
+AnyEngine: TypeAlias = "Engine | WorkerEngine | InstanceEngine"
 
 log = logging.getLogger("penstock.run")
 
@@ -85,12 +88,14 @@ def _run(settings: RunSettings, *, fail_on_rejects: bool) -> int:
         except TaskFailedError as error:
             raise RunFailed(settings.secrets.hide(str(error))) from error
         finally:
-            ended = engine.snapshot()
+            # An instance has given its partitions back by now, and with them what they counted.
+            last = getattr(engine, "last_words", None)
+            ended = engine.snapshot() if last is None else last()
             click.echo(summary(ended, time.monotonic() - began))
     return REJECTED if fail_on_rejects and rejected(ended) else OK
 
 
-def _progress(engine: Engine | WorkerEngine) -> AbstractContextManager[None]:
+def _progress(engine: AnyEngine) -> AbstractContextManager[None]:
     if not sys.stderr.isatty():
         return nullcontext()
     # Here, because where nobody looks nothing is drawn.
@@ -99,7 +104,18 @@ def _progress(engine: Engine | WorkerEngine) -> AbstractContextManager[None]:
     return progress_shown(engine.snapshot)
 
 
-def _engine(settings: RunSettings) -> Engine | WorkerEngine:
+def _engine(settings: RunSettings) -> AnyEngine:
+    if settings.options.storage == "kafka":
+        from engine.instances.engine import InstanceEngine
+        from exporter.build import penstock_version
+
+        return InstanceEngine(
+            settings.pipeline,
+            settings.data,
+            flow_control=settings.flow_control,
+            options=settings.options,
+            version=penstock_version(),
+        )
     if settings.workers == 1:
         return settings.pipeline.run(settings.data, flow_control=settings.flow_control, options=settings.options)
     from engine.workers.blueprint import Blueprint
@@ -116,7 +132,7 @@ def _engine(settings: RunSettings) -> Engine | WorkerEngine:
 
 
 @contextmanager
-def _pushes(engine: Engine | WorkerEngine, settings: RunSettings) -> Iterator[Pushes | None]:
+def _pushes(engine: AnyEngine, settings: RunSettings) -> Iterator[Pushes | None]:
     """Metrics go to a collector, once more after the engine has ended; gives how that went."""
     if settings.otlp is None:
         yield None
@@ -139,7 +155,7 @@ def _access(settings: RunSettings) -> Access | None:
 
 @contextmanager
 def _management(
-    engine: Engine | WorkerEngine, settings: RunSettings, access: Access | None, pushes: Pushes | None
+    engine: AnyEngine, settings: RunSettings, access: Access | None, pushes: Pushes | None
 ) -> Iterator[None]:
     if not settings.management.enabled:
         yield
@@ -166,7 +182,7 @@ def _management(
 
 
 @contextmanager
-def _gateway(engine: Engine | WorkerEngine, settings: RunSettings, access: Access | None) -> Iterator[None]:
+def _gateway(engine: AnyEngine, settings: RunSettings, access: Access | None) -> Iterator[None]:
     if settings.gateway is None:
         yield
         return

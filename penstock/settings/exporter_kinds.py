@@ -83,12 +83,9 @@ class ExporterKinds:
         return jsonl(path, rotation=rotation), f"jsonl to {path}, a new file after {rotate.size} bytes"
 
     def _postgres(self, section: PostgresSection, at: Keys) -> tuple[ExporterFactory, str]:
-        def make() -> ExporterFactory:
-            from engine.exporting.postgres import postgres
+        from engine.exporting.postgres import postgres
 
-            return postgres(section.url, section.table, timeout_ns=section.timeout)
-
-        factory = self._around.placed(at, make)
+        factory = self._around.placed(at, lambda: postgres(section.url, section.table, timeout_ns=section.timeout))
         return factory, f"postgres to table {section.table} at {shown_address(section.url)}"
 
     def _elasticsearch(self, section: ElasticsearchSection, at: Keys) -> tuple[ExporterFactory, str]:

@@ -62,6 +62,10 @@ class KafkaLogSection(KafkaConnectionSection):
     min_insync_replicas: WholeNumber = Field(default=2, ge=1)
     allow_unsafe: bool = False
     instance: str | None = Field(default=None, min_length=1)
+    advertised_url: str | None = None
+    session_timeout: WaitNs = 10 * NS_PER_SECOND
+    group_protocol: Literal["classic", "consumer"] = "classic"
+    handover_timeout: WaitNs = 3 * NS_PER_SECOND
     transaction_timeout: WaitNs = 30 * NS_PER_SECOND
     commit_timeout: WaitNs = 30 * NS_PER_SECOND
     commit_linger: WaitNs = 5 * NS_PER_MS
@@ -115,6 +119,10 @@ def log_settings(section: KafkaLogSection, around: Surroundings) -> KafkaLogSett
             else section.min_insync_replicas,
             allow_unsafe=section.allow_unsafe,
             instance=section.instance,
+            advertised_url=section.advertised_url,
+            session_timeout_ns=section.session_timeout,
+            group_protocol=section.group_protocol,
+            handover_timeout_ns=section.handover_timeout,
             transaction_timeout_ns=section.transaction_timeout,
             commit_timeout_ns=section.commit_timeout,
             commit_linger_ns=section.commit_linger,

@@ -107,6 +107,22 @@ CASES = (
         ended=80,
     ),
     Case(
+        alert="PenstockPartitionWithoutOwner",
+        severity="page",
+        values={f"penstock_partitions_without_owner{{{PIPELINE}}}": "0x30 2x30 0x60"},
+        silent=30,
+        fires=35,
+        ended=75,
+    ),
+    Case(
+        alert="PenstockInstancesDiffer",
+        values={f"penstock_instances_differing{{{PIPELINE}}}": "0x10 1x60 0x60"},
+        # A rollout takes its time.
+        silent=38,
+        fires=45,
+        ended=85,
+    ),
+    Case(
         alert="PenstockRestoreLong",
         values={f"penstock_restore_remaining_rows{{{PARTITION}}}": "0x10 2e6-1e4x40 0x60"},
         silent=20,

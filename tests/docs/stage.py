@@ -148,7 +148,10 @@ def _furnish(folder: Path) -> None:
 
 
 def runs_until_interrupted(stage: Stage, command: str, seconds: float = 30) -> tuple[str, int]:
-    """Starts what ends by Ctrl-C alone, interrupts it when it has said something; what it said and its exit code."""
+    """Starts what ends by a signal alone, ends it when it has said something; what it said and its exit code.
+
+    By SIGTERM: who is started in the background of a shell does not hear SIGINT.
+    """
     said = stage.folder / "said.txt"
     with said.open("w") as output:
         process = subprocess.Popen(
@@ -163,6 +166,6 @@ def runs_until_interrupted(stage: Stage, command: str, seconds: float = 30) -> t
             deadline = time.monotonic() + seconds
             wait_until(lambda: said.stat().st_size or process.poll() is not None, deadline - time.monotonic())
         finally:
-            process.send_signal(signal.SIGINT)
+            process.terminate()
             process.wait(timeout=30)
     return said.read_text(), process.returncode

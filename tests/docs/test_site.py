@@ -6,11 +6,12 @@ import re
 from typing import Any
 
 import click
-import pytest
 import yaml
 
 from penstock.cli.main import commands
 from tests.support.blocks import PAGES, ROOT, name
+
+DECISIONS = ROOT / "docs" / "decisions"
 
 
 class _Loader(yaml.SafeLoader):
@@ -40,16 +41,30 @@ def test_each_page_but_runbooks_decisions_and_benchmarks_stands_in_the_contents_
     assert wanted == {*contents}
 
 
-@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md")), ids=lambda page: page.stem)
-def test_each_decision_stands_in_their_list(page: Any) -> None:
-    title = re.match(r"# (\d+)\. (.+)\n", page.read_text(encoding="utf-8"))
-    assert title is not None
-    assert int(title[1]) == int(page.name[:4])
-    row = f"| [{title[1]}]({page.name}) | {title[2]} |"
-    assert row in (ROOT / "docs" / "decisions" / "README.md").read_text(encoding="utf-8"), f"add {row}"
+def decisions() -> str:
+    """The list of decisions, as their titles say."""
+    rows = []
+    for page in sorted(DECISIONS.glob("[0-9]*.md")):
+        title = re.match(r"# (\d+)\. (.+)\n", page.read_text(encoding="utf-8"))
+        assert title is not None, f"{page.name} begins with '# NUMBER. TITLE'"
+        assert int(title[1]) == int(page.name[:4]), page.name
+        rows.append(f"| [{title[1]}]({page.name}) | {title[2]} |\n")
+    heading = (
+        "# Decisions\n\nWhat was decided and why, a page each: context, choice, price. Numbers have gaps. "
+        "What is superseded says so.\n\n| | |\n|---|---|\n"
+    )
+    return heading + "".join(rows)
+
+
+def test_each_decision_stands_in_their_list() -> None:
+    assert (DECISIONS / "README.md").read_text(encoding="utf-8") == decisions(), "make generate"
 
 
 def test_the_page_of_the_command_line_has_every_command_and_no_other() -> None:
     page = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
     told = re.findall(r"^\| `penstock ([a-z-]+)` \|", page, re.MULTILINE)
     assert told == commands.list_commands(click.Context(commands))
+
+
+if __name__ == "__main__":
+    (DECISIONS / "README.md").write_text(decisions(), encoding="utf-8")

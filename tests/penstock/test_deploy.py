@@ -12,6 +12,7 @@ import yaml
 from click.testing import CliRunner
 
 from penstock.cli.main import commands
+from tests.support.kubernetes import validated
 
 ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "deploy" / "systemd" / "penstock@.service"
@@ -25,7 +26,9 @@ KUBERNETES: dict[str, Any] = {
 def test_systemd_has_nothing_to_say_against_the_unit(tmp_path: Path) -> None:
     there = tmp_path / "penstock@.service"
     there.write_text(UNIT.read_text().replace("/opt/penstock/bin/penstock", "/bin/true"))
-    done = subprocess.run(["systemd-analyze", "verify", there], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", there], capture_output=True, text=True, check=False, timeout=60
+    )
     said = [line for line in done.stderr.splitlines() if "penstock@" in line]
     assert (done.returncode, said) == (0, [])
 
@@ -46,6 +49,7 @@ def test_a_pod_has_the_least_rights_and_there_is_one_of_it() -> None:
     assert spec["replicas"] == 1, "a data folder belongs to one process"
     assert pod["securityContext"]["runAsNonRoot"]
     assert not pod["automountServiceAccountToken"]
+    assert not pod["enableServiceLinks"], "variables of other services may begin with PENSTOCK_"
     assert container["securityContext"] == {
         "allowPrivilegeEscalation": False,
         "readOnlyRootFilesystem": True,
@@ -54,3 +58,8 @@ def test_a_pod_has_the_least_rights_and_there_is_one_of_it() -> None:
     assert pod["terminationGracePeriodSeconds"] > 8, "engine.drainTimeout"
     assert container["livenessProbe"]["httpGet"]["path"] == "/actuator/health/liveness"
     assert container["readinessProbe"]["httpGet"]["path"] == "/actuator/health/readiness"
+
+
+@pytest.mark.parametrize("kind", KUBERNETES)
+def test_kubernetes_knows_each_object(kind: str) -> None:
+    validated(KUBERNETES[kind])

@@ -114,10 +114,15 @@ def test_a_bridge_that_pushes_without_the_library_is_told_so_before_its_port_ope
     refused(done, "this needs opentelemetry, which is not installed: pip install 'penstock[otlp]'")
 
 
+def test_all_of_penstock_can_be_imported_without_any_of_them(folder: Path) -> None:
+    done = without((*EXTRAS,), "from penstock import *\nprint(postgres.__name__, gateway.__name__)", folder)
+    assert (done.stdout, done.stderr) == ("postgres gateway\n", "")
+
+
 @pytest.mark.parametrize(
     ("extra", "package", "statement"),
     [
-        ("postgres", "psycopg", "from penstock import postgres"),
+        ("postgres", "psycopg", "import penstock; penstock.postgres('postgresql://db')"),
         ("otlp", "opentelemetry", "from penstock.otlp import OtlpPusher"),
         ("otlp", "opentelemetry", "from penstock.otlp import BatchTracer"),
         ("gateway", "httptools", "import penstock; penstock.gateway(None).__enter__()"),

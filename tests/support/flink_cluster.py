@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.kafka_broker import free_ports
-from tests.support.programs import why_missing
+from tests.support.programs import fetched, why_missing
 from tests.support.waiting import wait_until
 
 MODERN, CLASSIC = "1.20.1", "1.9.3"
@@ -59,11 +59,12 @@ def jars(version: str) -> Path:
         with (folder.parent / ".fetching").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not (folder / "complete").exists():
-                _fetch(version, folder)
+                fetched(f"Flink {version}", lambda: _fetch(version, folder))
     return folder / "lib"
 
 
-def _fetch(version: str, folder: Path) -> None:
+def _fetch(version: str, folder: Path) -> str | None:
+    """What went wrong."""
     work = Path(tempfile.mkdtemp(prefix="fetch-", dir=folder.parent))
     try:
         (work / "pom.xml").write_text(_pom(version))
@@ -77,11 +78,13 @@ def _fetch(version: str, folder: Path) -> None:
             )
             if done.returncode == 0:
                 break
-            assert attempt < 2, f"mvn could not fetch Flink:\n{done.stdout[-3000:]}"
+            if attempt == 2:
+                return done.stdout[-3000:]
         assert [*(work / "lib").glob("flink-runtime*.jar")], done.stdout
         shutil.rmtree(folder, ignore_errors=True)
         (work / "complete").touch()
         work.rename(folder)
+        return None
     finally:
         shutil.rmtree(work, ignore_errors=True)
 

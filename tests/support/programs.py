@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import glob
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,8 @@ PACKAGES = {
 _ELSEWHERE = {"postgres": "/usr/lib/postgresql/*/bin/postgres", "pgbouncer": "/usr/sbin/pgbouncer"}
 # Begins the reason of a skip; the end of a run counts by it.
 MISSING = "missing here: "
+# What could not be had in this run, with the words of Maven: it is not tried again for each test.
+_NOT_FETCHED: dict[str, str] = {}
 
 
 def find(name: str) -> Path | None:
@@ -46,6 +50,17 @@ def why_missing(*names: str) -> str | None:
         return None
     packages = sorted({PACKAGES[name] for name in gone})
     return f"{MISSING}{', '.join(gone)} (Debian: apt install {' '.join(packages)})"
+
+
+def fetched(what: str, fetch: Callable[[], str | None]) -> None:
+    """Has Maven bring `what`; `fetch` gives what went wrong. What cannot be had skips tests, or in CI fails."""
+    if what not in _NOT_FETCHED:
+        said = fetch()
+        if said is None:
+            return
+        _NOT_FETCHED[what] = said
+    assert "CI" not in os.environ, f"mvn could not fetch {what}:\n{_NOT_FETCHED[what]}"
+    pytest.skip(f"{MISSING}{what}, which mvn could not fetch (network, proxy, or the certificates that Java trusts)")
 
 
 def program(name: str) -> str:

@@ -431,7 +431,9 @@ class KafkaLogStorage:
 
     def _ask(self, error: OutcomeUnknownError) -> None:
         """Whether another instance has the partition: if not, Kafka aborted a transaction that took too long."""
-        while not self._transactions.wait(_RIVAL_SECONDS):
+        while True:
+            if self._transactions.wait(_RIVAL_SECONDS):
+                raise StorageError("fenced", f"{self._name}: the right to write is gone, and the log is being closed")
             try:
                 self._look_for_head()
                 break

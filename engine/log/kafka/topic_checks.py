@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import TopicCollection
@@ -109,6 +109,27 @@ class TopicChecks:
             self._check_settings([*found])
         return {topic: str(description.topic_id) for topic, description in found.items()}
 
+    def prepare_control(self) -> None:
+        """Makes the topic in which instances talk, if it may and it is not there. Raises as `prepare`."""
+        topic = self._topics.control
+        found = self._described([topic]).get(topic)
+        if found is None and not self._settings.create_topics:
+            raise ConfigurationError(f"topic {topic} does not exist; make it with: {self._command(topic)}")
+        if found is None:
+            self._make([topic])
+            for _ in range(_LOOKS_MAX):
+                if (found := self._described([topic]).get(topic)) is not None:
+                    break
+                time.sleep(_LOOK_SECONDS)
+            else:
+                raise UnreachableError(f"topic {topic} was made, and not all brokers know it yet")
+        self._check_rights(topic, set(found.authorized_operations or ()) | {AclOperation.DELETE})
+        if len(found.partitions) != 1:
+            raise ConfigurationError(
+                f"topic {topic} has {len(found.partitions)} partitions and must have 1; delete it, and a start "
+                "makes it anew"
+            )
+
     def _known_to_all(self) -> dict[str, Any]:
         """What was made just now; a broker that was not the first to hear of it may not know it for a moment."""
         for _ in range(_LOOKS_MAX):
@@ -118,9 +139,11 @@ class TopicChecks:
             time.sleep(_LOOK_SECONDS)
         raise UnreachableError(f"the topics of {self._topics.prefix} were made, and not all brokers know them yet")
 
-    def _described(self) -> dict[str, Any]:
+    def _described(self, topics: Sequence[str] | None = None) -> dict[str, Any]:
         answers = self._admin.describe_topics(
-            TopicCollection([*self._topics.all]), request_timeout=_ANSWER_SECONDS, include_authorized_operations=True
+            TopicCollection([*(topics or self._topics.all)]),
+            request_timeout=_ANSWER_SECONDS,
+            include_authorized_operations=True,
         )
         found = {}
         for topic, answer in answers.items():
@@ -152,7 +175,7 @@ class TopicChecks:
         wanted = {"max.message.bytes": str(MESSAGE_BYTES_MAX)}
         if self._settings.replication_factor > 1:
             wanted["min.insync.replicas"] = str(self._settings.min_insync_replicas)
-        if topic == self._topics.state:
+        if topic in (self._topics.state, self._topics.control):
             return {
                 **wanted,
                 "cleanup.policy": "compact",
@@ -163,10 +186,14 @@ class TopicChecks:
             }
         return {**wanted, "cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
 
+    def _count_of(self, topic: str) -> int:
+        return 1 if topic == self._topics.control else self._partitions
+
     def _command(self, topic: str) -> str:
         configs = " ".join(f"--config {name}={value}" for name, value in self._wanted(topic).items())
         return (
-            f"kafka-topics --bootstrap-server {self._first} --create --topic {topic} --partitions {self._partitions} "
+            f"kafka-topics --bootstrap-server {self._first} --create --topic {topic} "
+            f"--partitions {self._count_of(topic)} "
             f"--replication-factor {self._settings.replication_factor} {configs}"
         )
 
@@ -176,13 +203,13 @@ class TopicChecks:
 
     def _make(self, missing: list[str]) -> None:
         wanted = [
-            NewTopic(topic, self._partitions, self._settings.replication_factor, config=self._wanted(topic))
+            NewTopic(topic, self._count_of(topic), self._settings.replication_factor, config=self._wanted(topic))
             for topic in missing
         ]
         for topic, answer in self._admin.create_topics(wanted, request_timeout=30.0).items():
             try:
                 answer.result(40)
-                log.info("topic %s is made: %d partitions", topic, self._partitions)
+                log.info("topic %s is made: %d partitions", topic, self._count_of(topic))
             except (KafkaException, TimeoutError) as error:
                 kafka = error_of(error) if isinstance(error, KafkaException) else None
                 if kafka is not None and kafka.code() == KafkaError.TOPIC_ALREADY_EXISTS:

@@ -23,6 +23,16 @@ class Topics(NamedTuple):
         return f"{self.prefix}.inbox"
 
     @property
+    def control(self) -> str:
+        """What the instances tell each other, in one partition; no part of the log."""
+        return f"{self.prefix}.control"
+
+    @property
+    def group(self) -> str:
+        """Who is in it has partitions."""
+        return f"penstock.{self.prefix}"
+
+    @property
     def all(self) -> tuple[str, str, str]:
         return self.log, self.state, self.inbox
 

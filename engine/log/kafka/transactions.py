@@ -128,8 +128,13 @@ class Transactions:
         self._stopping.set()
 
     def begin_epoch(self, timeout: float) -> None:
-        """Fences whoever wrote before; what was open of it is aborted when this returns. Raises `StorageError`."""
+        """Fences whoever wrote before; what was open of it is aborted when this returns. Raises `StorageError`.
+
+        Who is told to end takes nobody the right to write any more.
+        """
         self._let_go()
+        if self._stopping.is_set():
+            raise StorageError("timeout", f"{self._name}: the log is being closed")
         producer = self._cluster.transactional(self._id, timeout_ns=self._timeout_ns, seen=self._seen)
         deadline = time.monotonic() + timeout
         while True:

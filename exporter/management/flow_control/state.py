@@ -17,6 +17,9 @@ def limits_state(engine: EngineDoor, partitions: Collection[int] | None) -> Json
     settings, overrides = engine.flow_settings(), engine.flow_overrides()
     snapshot = engine.snapshot()
     seen = {partition.partition: partition for partition in snapshot.partitions}
+    # Where several instances share the pipeline, the one that has each partition.
+    shared = snapshot.instances
+    owners = {} if shared is None else {n: one.name for one in shared.instances for n in one.partitions}
     return {
         "configured": flow_control_document(engine.configured_flow_settings),
         "partitions": {
@@ -24,6 +27,7 @@ def limits_state(engine: EngineDoor, partitions: Collection[int] | None) -> Json
                 "settings": flow_control_document(settings[number]),
                 "override": _override(overrides.get(number)),
                 "effective": _effective(seen[number], snapshot) if number in seen else None,
+                **({} if shared is None else {"owner": owners.get(number)}),
             }
             for number in sorted(settings)
             if partitions is None or number in partitions

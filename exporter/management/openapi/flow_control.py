@@ -230,7 +230,10 @@ def _state() -> dict[str, Schema]:
             "nextFreeSeconds": nullable(NUMBER),
         }
     )
-    partition = obj({"settings": _settings(), "override": nullable(override), "effective": nullable(effective)})
+    partition = obj(
+        {"settings": _settings(), "override": nullable(override), "effective": nullable(effective)},
+        {"owner": nullable(said(STRING, "the instance that has it, where several share the pipeline"))},
+    )
     return {"configured": _settings(), "partitions": by_key(partition, "by partition")}
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from engine.core.snapshot import EngineState, VertexKind
+from engine.core.snapshot import EngineState, PartitionState, VertexKind
 from exporter.catalogue import metrics
 from exporter.history.fields import PARTITION_FIELDS, VERTEX_FIELDS, Field
+from exporter.management.instances import PATH as INSTANCES_PATH
+from exporter.management.instances import REOPEN_PATH
 from exporter.management.openapi.operation import PROBLEM, Answer, Operation, Parameter, json
 from exporter.management.openapi.schema import (
     BOOLEAN,
@@ -32,7 +34,32 @@ def _columns(fields: tuple[Field[object], ...]) -> Schema:
 
 
 def operations() -> list[Operation]:
-    return [*_metrics(), *_health(), *_page(), *_data()]
+    return [*_metrics(), *_health(), *_page(), *_data(), *_instances()]
+
+
+def _instances() -> list[Operation]:
+    alone = Answer(
+        "no other instance shares the pipeline, or there is no such partition", {PROBLEM: component("Problem")}
+    )
+    return [
+        Operation(
+            path=INSTANCES_PATH,
+            method="get",
+            name="instances",
+            tag="health",
+            summary="Who shares the pipeline, and who has which partition since when",
+            answers={200: json("as this instance knows it", component("Instances")), 404: alone},
+        ),
+        Operation(
+            path=REOPEN_PATH,
+            method="post",
+            name="reopenPartition",
+            tag="health",
+            summary="Lets a partition that has failed or stands still try again, wherever it is",
+            parameters=(Parameter("partition", "path", "its number, from 1", COUNT),),
+            answers={202: json("it is told to its owner", obj({"partition": COUNT})), 404: alone},
+        ),
+    ]
 
 
 def schemas() -> dict[str, Schema]:
@@ -65,6 +92,39 @@ def schemas() -> dict[str, Schema]:
                 "times": said(array(NUMBER), "Unix times in seconds, rising; each column has a value for each"),
                 "partitions": array(partition),
                 "vertices": array(vertex),
+            }
+        ),
+        "Instances": obj(
+            {
+                "takenAt": unix_seconds(),
+                "me": said(STRING, "the one that was asked"),
+                "instances": array(
+                    obj(
+                        {
+                            "name": STRING,
+                            "isMe": BOOLEAN,
+                            "startedAt": unix_seconds(),
+                            "version": STRING,
+                            "gateway": nullable(said(STRING, "where the others reach it")),
+                            "management": nullable(STRING),
+                            "partitions": said(array(COUNT), "those it has open"),
+                            "differs": said(array(STRING), "parts of its configuration that are not as here"),
+                        }
+                    )
+                ),
+                "partitions": array(
+                    obj(
+                        {
+                            "partition": said(COUNT, "its number, from 1"),
+                            "owner": nullable(said(STRING, "null where nobody is known to have it")),
+                            "state": nullable(one_of(PartitionState)),
+                            "since": nullable(unix_seconds()),
+                            "why": nullable(said(STRING, "what keeps it from running")),
+                            "restoreRemainingRows": nullable(said(COUNT, "while its state is being read here")),
+                            "restoreSeconds": nullable(NUMBER),
+                        }
+                    )
+                ),
             }
         ),
         "Verdict": obj(

@@ -9,13 +9,13 @@ from engine.core.clock import NS_PER_SECOND
 from engine.core.measures import AGE_BOUNDS_SECONDS, LATENCY_BOUNDS_SECONDS
 from engine.core.records import WriteSource
 from engine.core.snapshot import (
-    EngineState,
     ExporterSnapshot,
     ExporterState,
     FlowSnapshot,
     HistogramSnapshot,
     Outcome,
     PartitionSnapshot,
+    PartitionState,
 )
 from engine.flow.settings import WriteLimitSettings
 from penstock.bridges.zeebe_http.series import Series
@@ -79,7 +79,7 @@ class ZeebePartition:
         )
         return PartitionSnapshot(
             partition=self.number,
-            state=EngineState.RUNNING,
+            state=PartitionState.RUNNING,
             last_written_position=written,
             last_processed_position=None if processed is None else int(processed),
             lowest_acknowledged_position=lowest,

@@ -11,12 +11,13 @@ from engine.core.condition import Condition, condition_of, findings, paused
 from engine.core.pause import Pause
 from engine.core.snapshot import (
     BlockReason,
+    ClosedSnapshot,
     ClusterSnapshot,
     Culprit,
     EngineSnapshot,
     EngineState,
     ExporterState,
-    OpeningSnapshot,
+    PartitionState,
     WorkerSnapshot,
 )
 from tests.support import snapshots
@@ -95,7 +96,7 @@ def test_the_worst_comes_first_and_the_rest_is_still_told() -> None:
 
 
 def test_a_partition_that_failed_is_worse_than_an_engine_that_stops() -> None:
-    snapshot = engine_snapshot(state=EngineState.STOPPING, partitions=(partition(2, state=EngineState.FAILED),))
+    snapshot = engine_snapshot(state=EngineState.STOPPING, partitions=(partition(2, state=PartitionState.FAILED),))
     assert condition_of(snapshot).text == "partition 2 has failed"
 
 
@@ -115,9 +116,13 @@ def cluster(**fields: object) -> ClusterSnapshot:
     return ClusterSnapshot(**{**settled, "restored_rows": 0, "restore_seconds": 0.0, **fields})  # type: ignore[arg-type]
 
 
+def closed(number: int, seen: ClusterSnapshot | None) -> ClosedSnapshot:
+    return ClosedSnapshot(partition=number, state=PartitionState.OPENING, cluster=seen)
+
+
 def test_a_partition_whose_state_is_being_read_says_how_much_is_left_and_about_how_long_that_takes() -> None:
     half = cluster(restored_rows=250_000, restore_seconds=6.0, restore_remaining_rows=1_000_000)
-    snapshot = engine_snapshot(state=EngineState.STARTING, opening=OpeningSnapshot(partition=2, cluster=half))
+    snapshot = engine_snapshot(state=EngineState.STARTING, closed=(closed(2, half),))
     assert condition_of(snapshot).text == (
         "partition 2 is being opened: 1,000,000 rows are still to be read, in about 24 s"
     )
@@ -126,8 +131,8 @@ def test_a_partition_whose_state_is_being_read_says_how_much_is_left_and_about_h
 def test_before_the_first_row_nobody_guesses_and_a_local_log_is_just_opened() -> None:
     begun = cluster(restore_remaining_rows=7)
     told = [
-        condition_of(engine_snapshot(state=EngineState.STARTING, opening=opening)).text
-        for opening in (OpeningSnapshot(partition=1, cluster=begun), OpeningSnapshot(partition=1, cluster=None))
+        condition_of(engine_snapshot(state=EngineState.STARTING, closed=(one,))).text
+        for one in (closed(1, begun), closed(1, None))
     ]
     assert told == ["partition 1 is being opened: 7 rows are still to be read", "partition 1 is being opened"]
 

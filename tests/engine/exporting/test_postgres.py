@@ -9,7 +9,8 @@ import pytest
 
 from engine.core.clock import NS_PER_SECOND
 from engine.core.errors import ConfigurationError, RefusedRecordsError, TargetError
-from engine.exporting.postgres import Postgres, postgres
+from engine.exporting.postgres import postgres
+from engine.exporting.postgres_rows import Postgres
 from tests.support.records import context, record, records
 from tests.support.targets.postgres_server import MISSING, PostgresServer, postgres_server
 from tests.support.waiting import wait_until

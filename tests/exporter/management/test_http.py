@@ -10,7 +10,7 @@ import socket
 import pytest
 
 from engine.core.clock import ManualClock
-from engine.core.snapshot import EngineState
+from engine.core.snapshot import EngineState, PartitionState
 from exporter.management.health import health_of, readiness_of
 from exporter.management.hosts import HostNames, host_name
 from exporter.page import assets
@@ -205,7 +205,7 @@ def test_health_and_readiness_follow_the_state_of_the_engine(state: EngineState,
 
 
 def test_a_failed_partition_is_down_and_named() -> None:
-    broken = engine_snapshot(partitions=(partition(1), partition(2, state=EngineState.FAILED)))
+    broken = engine_snapshot(partitions=(partition(1), partition(2, state=PartitionState.FAILED)))
     assert health_of(broken).status == "DOWN"
     assert health_of(broken).reason == "failed partitions: 2"
 

@@ -12,7 +12,7 @@ from engine.core.errors import ConfigurationError
 from engine.exporting.elasticsearch import Elasticsearch
 from engine.exporting.http import HttpLines
 from engine.exporting.jsonl import JsonLines
-from engine.exporting.postgres import Postgres
+from engine.exporting.postgres_rows import Postgres
 from exporter.gateway.settings import GatewaySettings
 from tests.penstock.settings.conftest import Load
 

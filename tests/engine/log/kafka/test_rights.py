@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,14 +11,16 @@ import pytest
 from confluent_kafka.admin import AclOperation, ResourceType
 from confluent_kafka.cimpl import NewTopic
 
-from engine.core.clock import SystemClock
-from engine.core.errors import ConfigurationError, DataFolderError
+from engine.core.clock import NS_PER_SECOND, SystemClock
+from engine.core.errors import ConfigurationError, DataFolderError, PenstockError
 from engine.core.records import Record, RecordType, WriteSource
 from engine.core.unit import Message, Unit
 from engine.exporting.kafka import kafka
 from engine.exporting.protocol import ExporterContext
 from engine.kafka.client import Cluster
 from engine.kafka.settings import KafkaConnection
+from engine.log.kafka.control_topic import ControlTopic
+from engine.log.kafka.group import Group
 from engine.log.kafka.inbox import Sent
 from engine.log.kafka.storage import KafkaLogStorage
 from engine.log.kafka.topic_checks import TopicChecks
@@ -146,3 +148,65 @@ def test_a_source_needs_to_read_its_topic_and_an_exporter_to_write_its_own(secur
     (foreign,) = kafka_partitions(secured.connection("anna"), f"{name}x", partitions=1)
     with pytest.raises(ConfigurationError, match=rf"topic {name}x cannot be read: "):
         foreign.open(SourceStart(0, None))
+
+
+class Told:
+    """An owner who writes down what he is told."""
+
+    def __init__(self) -> None:
+        self.owned: set[int] = set()
+        self.has_joined = False
+        self.expelled_by: str | None = None
+
+    def given(self, partitions: Iterable[int]) -> None:
+        self.owned |= {*partitions}
+
+    def taken(self, partitions: Iterable[int]) -> None:
+        self.owned -= {*partitions}
+
+    lost = taken
+
+    def joined(self) -> None:
+        self.has_joined = True
+
+    def expelled(self, why: str) -> None:
+        self.expelled_by = why
+
+
+def test_an_instance_needs_to_read_its_group_besides_and_says_so(secured: SecuredKafka) -> None:
+    prefix = f"t-{uuid.uuid4().hex[:10]}"
+    connection = secured.connection("anna")
+    secured.grant("anna", rights(prefix))
+    cluster, topics = Cluster(connection), Topics(prefix)
+    settings = replace(log_settings(secured.broker.servers, topic_prefix=prefix), connection=connection)
+    checks = TopicChecks(cluster, topics, settings, 2)
+    checks.prepare()
+    checks.prepare_control()
+
+    def member(told: Told) -> Group:
+        return Group(
+            cluster, topics, lambda: told.owned, instance=None, session_ns=6 * NS_PER_SECOND, protocol="classic"
+        )
+
+    stranger = Told()
+    group = member(stranger)
+    group.start(stranger)
+    assert wait_until(lambda: stranger.expelled_by is not None)
+    group.close()
+    assert f"the right Read on group penstock.{prefix}" in str(stranger.expelled_by)
+
+    in_group = Right(ResourceType.GROUP, f"penstock.{prefix}", AclOperation.READ)
+    secured.grant("anna", [*rights(prefix), in_group])
+    one = Told()
+    group = member(one)
+    group.start(one)
+    assert wait_until(lambda: one.owned == {1, 2}, seconds=30), one.expelled_by
+    group.close()
+    assert (one.owned, one.has_joined, one.expelled_by) == (set(), True, None)
+
+    heard: dict[str, bytes | None] = {}
+    control = ControlTopic(cluster, topics.control, timeout_ns=20 * NS_PER_SECOND, refused=PenstockError)
+    control.start(lambda key, value, place: heard.update({key: value}))
+    control.put("instance/a", b"here")
+    assert wait_until(lambda: heard == {"instance/a": b"here"})
+    control.close()

@@ -8,11 +8,11 @@ from typing import Any, TypeVar
 
 from engine.core.snapshot import (
     EngineSnapshot,
-    EngineState,
     ExporterSnapshot,
     FlowSnapshot,
     HistogramSnapshot,
     PartitionSnapshot,
+    PartitionState,
     SampleBasis,
     SamplerSnapshot,
     TaskSnapshot,
@@ -149,7 +149,7 @@ def _at_rest(snapshot: EngineSnapshot) -> EngineSnapshot:
         partitions=tuple(
             dataclasses.replace(
                 partition,
-                state=EngineState.STARTING,
+                state=PartitionState.OPENING,
                 flow=dataclasses.replace(partition.flow, requests_in_flight=0, waiting_writers=0),
             )
             for partition in snapshot.partitions

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from engine.core.snapshot import (
     BlockReason,
     EngineSnapshot,
-    EngineState,
     HistogramSnapshot,
+    PartitionState,
     SampleBasis,
     SamplerSnapshot,
     TaskStatus,
 )
-from engine.workers.counters import CounterBook
+from engine.runtime.counters import CounterBook
 from exporter.catalogue import ENGINE_METRICS, Kind
 from tests.support.snapshots import busy_snapshot, engine_snapshot, partition, record_exporter, task
 
@@ -114,7 +114,7 @@ def test_a_dead_process_has_nothing_on_its_way() -> None:
     book.process_ended()
     at_rest = book.total
     assert at_rest is not None
-    assert {p.state for p in at_rest.partitions} == {EngineState.STARTING}
+    assert {p.state for p in at_rest.partitions} == {PartitionState.OPENING}
     assert {p.flow.requests_in_flight for p in at_rest.partitions} == {0}
     assert {t.status for t in at_rest.tasks} == {TaskStatus.CREATED}
     assert {t.buffers_in_use for t in at_rest.tasks} <= {None, 0}

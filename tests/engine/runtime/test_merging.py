@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.core.snapshot import BackPressureSnapshot, EngineSnapshot, VertexBackPressure
-from engine.workers.merging import merged
+from engine.runtime.merging import merged
 from tests.support.snapshots import busy_snapshot, engine_snapshot, partition, task, vertex, wide_snapshot
 
 

@@ -1,4 +1,4 @@
-"""What the workers say of themselves, put together as if it came from one engine."""
+"""What several engines with a share of one pipeline each say of themselves, put together as if it came from one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from engine.core.snapshot import (
     VertexBackPressure,
     VertexSnapshot,
 )
-from engine.workers.counters import observed_of_all, sampler_of_all
+from engine.runtime.counters import observed_of_all, sampler_of_all
 
 
 def merged(whole: EngineSnapshot, workers: Sequence[EngineSnapshot]) -> EngineSnapshot:

@@ -1,0 +1,224 @@
+"""What is known of all instances: who they are, who has which partition, what was set by hand. Read from `Control`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from threading import Condition, Lock
+from typing import Any, Protocol
+
+import msgspec
+
+from engine.core.clock import NS_PER_SECOND, Clock
+from engine.core.pause import Pause
+from engine.flow.overrides import Override
+
+# An instance that has said nothing for so long, and longer than its session lasts, is gone.
+_SILENT_NS = 15 * NS_PER_SECOND
+# What is read at the start may be of one that has long been gone: so soon it has to say something again.
+_FIRST_WORD_NS = 6 * NS_PER_SECOND
+
+_pack = msgspec.json.Encoder().encode
+
+
+class InstanceRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An instance by its own word, said again every few seconds."""
+
+    name: str
+    # Differs between two processes of the same name.
+    process: str
+    since_wall_ns: int
+    version: str = ""
+    # Where others reach its ports; empty where it has none.
+    gateway: str = ""
+    management: str = ""
+    # A short hash of each part of what it runs.
+    configuration: Mapping[str, str] = {}
+    # Up to where in the control topic what was set is in force here.
+    applied: int = -1
+
+
+class OwnerRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Who has a partition, by the word of who opened it; nobody where that one has given it back."""
+
+    instance: str
+    process: str
+    since_wall_ns: int
+
+
+class HaltRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A partition that nobody opens until somebody says so: a task of it failed, and `onError` says stop."""
+
+    instance: str
+    since_wall_ns: int
+    why: str
+    # The first record that is not processed.
+    position: int | None = None
+
+
+class Follower(Protocol):
+    """Who acts on what is told; called in order, on the thread that reads."""
+
+    def owner_told(self, partition: int, row: OwnerRow | None) -> None: ...
+
+    def override_told(self, partition: int, override: Override | None) -> None: ...
+
+    def pause_told(self, exporter: str, pause: Pause | None) -> None: ...
+
+    def halt_told(self, partition: int, row: HaltRow | None) -> None: ...
+
+
+_INSTANCE, _OWNER, _OVERRIDE, _PAUSE, _HALT = "instance", "partition", "override", "pause", "halt"
+
+
+class Board:
+    """One thread tells it, any thread looks."""
+
+    def __init__(self, clock: Clock, follower: Follower) -> None:
+        self._clock = clock
+        self._follower = follower
+        self._changed = Condition(Lock())
+        # All guarded by _changed.
+        self._instances: dict[str, tuple[InstanceRow, int]] = {}
+        self._owners: dict[int, OwnerRow] = {}
+        self._overrides: dict[int, Override] = {}
+        self._pauses: dict[str, Pause] = {}
+        self._halts: dict[int, HaltRow] = {}
+        self._read_to = -1
+        self._is_caught_up = False
+
+    def caught_up(self) -> None:
+        """All that was there at the start is told; what comes from now on is news."""
+        self._is_caught_up = True
+
+    # -- what is told ---
+
+    def told(self, key: str, value: bytes | None, place: int) -> None:
+        """A row, as `Control` tells it. What a newer version says and this one does not know is passed over."""
+        kind, _, name = key.partition("/")
+        with suppress(msgspec.DecodeError, ValueError):
+            self._take(kind, name, value)
+        with self._changed:
+            self._read_to = place
+            self._changed.notify_all()
+
+    def _take(self, kind: str, name: str, value: bytes | None) -> None:
+        match kind:
+            case "instance":
+                row = _row(value, InstanceRow)
+                with self._changed:
+                    heard_ns = self._clock.monotonic_ns() - (0 if self._is_caught_up else _SILENT_NS - _FIRST_WORD_NS)
+                    _put(self._instances, name, None if row is None else (row, heard_ns))
+            case "partition":
+                owner = _row(value, OwnerRow)
+                with self._changed:
+                    _put(self._owners, int(name), owner)
+                self._follower.owner_told(int(name), owner)
+            case "override":
+                override = _row(value, Override)
+                with self._changed:
+                    _put(self._overrides, int(name), override)
+                self._follower.override_told(int(name), override)
+            case "pause":
+                pause = _row(value, Pause)
+                with self._changed:
+                    _put(self._pauses, name, pause)
+                self._follower.pause_told(name, pause)
+            case "halt":
+                halt = _row(value, HaltRow)
+                with self._changed:
+                    _put(self._halts, int(name), halt)
+                self._follower.halt_told(int(name), halt)
+            case _:
+                return
+
+    @property
+    def read_to(self) -> int:
+        """Up to where all is told, and acted on."""
+        return self._read_to
+
+    # -- looking ---
+
+    def instances(self) -> tuple[InstanceRow, ...]:
+        """Those that have said something of late, by name."""
+        now_ns = self._clock.monotonic_ns()
+        with self._changed:
+            rows = [row for row, heard_ns in self._instances.values() if now_ns - heard_ns < _SILENT_NS]
+        return tuple(sorted(rows, key=lambda row: row.name))
+
+    def instance(self, name: str) -> InstanceRow | None:
+        return next((row for row in self.instances() if row.name == name), None)
+
+    def owner(self, partition: int) -> OwnerRow | None:
+        """Who has it, by the last word; one that is gone has nothing."""
+        with self._changed:
+            row = self._owners.get(partition)
+        if row is None or not row.instance:
+            return None
+        found = self.instance(row.instance)
+        return row if found is not None and found.process == row.process else None
+
+    def said_owner(self, partition: int) -> OwnerRow | None:
+        """The last word on it, whoever said it and whether or not he is still there."""
+        with self._changed:
+            return self._owners.get(partition)
+
+    def without_owner(self, partitions: int) -> tuple[int, ...]:
+        return tuple(n for n in range(1, partitions + 1) if self.owner(n) is None)
+
+    def overrides(self) -> Mapping[int, Override]:
+        with self._changed:
+            return dict(self._overrides)
+
+    def pauses(self) -> Mapping[str, Pause]:
+        with self._changed:
+            return dict(self._pauses)
+
+    def halt(self, partition: int) -> HaltRow | None:
+        with self._changed:
+            return self._halts.get(partition)
+
+    def wait_applied(self, place: int, names: Collection[str], seconds: float) -> tuple[str, ...]:
+        """Waits until all these instances have put in force what stands at `place`; those that have not in time."""
+
+        def late() -> tuple[str, ...]:
+            return tuple(name for name in names if name in self._instances and self._instances[name][0].applied < place)
+
+        with self._changed:
+            self._changed.wait_for(lambda: not late(), seconds)
+            return late()
+
+
+def instance_key(name: str) -> str:
+    return f"{_INSTANCE}/{name}"
+
+
+def owner_key(partition: int) -> str:
+    return f"{_OWNER}/{partition}"
+
+
+def override_key(partition: int) -> str:
+    return f"{_OVERRIDE}/{partition}"
+
+
+def pause_key(exporter: str) -> str:
+    return f"{_PAUSE}/{exporter}"
+
+
+def halt_key(partition: int) -> str:
+    return f"{_HALT}/{partition}"
+
+
+def packed(row: InstanceRow | OwnerRow | HaltRow | Override | Pause | None) -> bytes | None:
+    return None if row is None else _pack(row)
+
+
+def _row(value: bytes | None, kind: Any) -> Any:
+    return None if value is None else msgspec.json.decode(value, type=kind)
+
+
+def _put(rows: dict[Any, Any], key: Any, row: Any) -> None:
+    if row is None:
+        rows.pop(key, None)
+    else:
+        rows[key] = row

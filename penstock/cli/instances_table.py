@@ -1,0 +1,48 @@
+"""The instances of a running pipeline as two tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from engine.core.condition import time_of_day
+from penstock.cli.folded_table import FoldedTable
+
+_NS = 1_000_000_000
+_STYLES = {"running": "green", "failed": "bold red"}
+
+
+def table(answer: Any) -> RenderableType:
+    """A row for each instance, then one for each partition; below what keeps partitions from running."""
+    instances = FoldedTable(names=1)
+    instances.add_columns("instance", "since", "partitions", "gateway", "version", "differs")
+    for one in answer["instances"]:
+        instances.add_row(
+            Text(one["name"] + (" (asked)" if one["isMe"] else "")),
+            _time(one["startedAt"]),
+            ", ".join(map(str, one["partitions"])) or "–",
+            one["gateway"] or "–",
+            one["version"] or "–",
+            Text(", ".join(one["differs"]) or "–", style="yellow" if one["differs"] else ""),
+        )
+    partitions = FoldedTable(names=1)
+    partitions.add_columns("partition", "owner", "state", "since")
+    partitions.add_columns("rows left", justify="right")
+    for part in answer["partitions"]:
+        state = part["state"] or "elsewhere, or nowhere"
+        left = part["restoreRemainingRows"]
+        partitions.add_row(
+            str(part["partition"]),
+            Text(part["owner"] or "nobody", style="" if part["owner"] else "bold red"),
+            Text(state, style=_STYLES.get(state, "yellow")),
+            "–" if part["since"] is None else _time(part["since"]),
+            "–" if left is None else f"{left:,}",
+        )
+    whys = [Text(f"partition {part['partition']}: {part['why']}") for part in answer["partitions"] if part["why"]]
+    return Group(instances, partitions, *whys)
+
+
+def _time(seconds: float) -> str:
+    return time_of_day(int(seconds * _NS))

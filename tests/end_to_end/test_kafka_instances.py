@@ -1,0 +1,243 @@
+"""Several instances of one pipeline on a real broker: deaths, restarts, pauses and joins change nothing in the end.
+
+`ROUNDS` more of each by `make crash-instances`.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+from time import monotonic
+
+import pytest
+
+from tests.support.kafka_broker import kafka_cluster, why_not
+from tests.support.kafka_instances import (
+    PARTITIONS,
+    SESSION_SECONDS,
+    Instance,
+    SharedPipeline,
+    running_in,
+    told_of,
+)
+from tests.support.waiting import wait_until
+
+SEED = int(os.environ.get("TEST_SEED", random.SystemRandom().randrange(10**6)))
+ROUNDS = int(os.environ.get("CRASH_ROUNDS", "1"))
+PER_SECOND = 400
+
+pytestmark = [pytest.mark.timeout(240)]
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[str]:
+    """One that lets a new group begin at once."""
+    if running := os.environ.get("TEST_KAFKA"):
+        yield running
+        return
+    if missing := why_not():
+        pytest.skip(missing)
+    with kafka_cluster(group_initial_rebalance_delay_ms=0) as cluster:
+        yield cluster.servers
+        assert cluster.hanging_transactions() == ""
+
+
+@contextmanager
+def shared(broker: str, folder: Path, *names: str, static: bool = False) -> Iterator[SharedPipeline]:
+    """A pipeline that these instances share, under load, from the moment that all partitions run."""
+    pipeline = SharedPipeline(broker, folder, static=static)
+    try:
+        for name in names:
+            pipeline.start(name)
+        assert wait_until(lambda: all(one.is_ready for one in pipeline.instances.values()), 60), [
+            one.said[-2000:] for one in pipeline.instances.values()
+        ]
+        pipeline.await_all_owned()
+        pipeline.send(PER_SECOND)
+        pipeline.client.start()
+        yield pipeline
+    finally:
+        pipeline.close()
+
+
+def settle(pipeline: SharedPipeline) -> None:
+    """The load ends, everything gets through, all instances leave in good order, and the log is looked at."""
+    pipeline.client.stop()
+    pipeline.stop_sending()
+    pipeline.await_all_owned()
+    pipeline.await_done()
+    for one in pipeline.instances.values():
+        scrape = one.metrics()
+        assert told_of(scrape) == running_in(scrape), "what has left is gone from the scrape"
+    for one in pipeline.instances.values():
+        assert one.stop() == 0, one.said[-2000:]
+    assert pipeline.client.acknowledged
+    pipeline.found().check(pipeline.sent, pipeline.client)
+
+
+@pytest.mark.parametrize("round_", range(ROUNDS))
+def test_an_instance_that_is_killed_loses_and_doubles_nothing_and_the_other_has_all_in_time(
+    broker: str, tmp_path: Path, round_: int
+) -> None:
+    print(f"TEST_SEED={SEED}, round {round_}")
+    chance = random.Random(SEED * 1000 + round_)
+    with shared(broker, tmp_path, "a", "b") as pipeline:
+        Event().wait(chance.uniform(1.0, 3.0))
+        victim = pipeline.instances[chance.choice("ab")]
+        other = next(one for one in pipeline.instances.values() if one is not victim)
+        kept = other.running()
+        victim.kill()
+        killed = monotonic()
+        without: set[int] = set()
+
+        def has_all() -> bool:
+            running = other.running()
+            without.update(kept - running)
+            return len(running) == PARTITIONS
+
+        assert wait_until(has_all, SESSION_SECONDS + 20), other.said[-2000:]
+        print(f"the other had all after {monotonic() - killed:.1f} s")
+        assert not without, "what it had it kept"
+        victim.start()
+        assert wait_until(lambda: victim.is_ready, 60), victim.said[-2000:]
+        settle(pipeline)
+
+
+@pytest.mark.parametrize("round_", range(ROUNDS))
+def test_a_rolling_restart_under_load_loses_and_doubles_nothing(broker: str, tmp_path: Path, round_: int) -> None:
+    print(f"TEST_SEED={SEED}, round {round_}")
+    with shared(broker, tmp_path, "a", "b", static=bool(round_ % 2)) as pipeline:
+        for one in list(pipeline.instances.values()):
+            assert one.stop() == 0, one.said[-2000:]
+            one.start()
+            assert wait_until(lambda one=one: one.is_ready, 60), one.said[-2000:]
+            pipeline.await_all_owned()
+        settle(pipeline)
+
+
+@pytest.mark.parametrize("round_", range(ROUNDS))
+def test_an_instance_that_was_paused_for_longer_than_its_session_lets_go_and_joins_again(
+    broker: str, tmp_path: Path, round_: int
+) -> None:
+    print(f"TEST_SEED={SEED}, round {round_}")
+    with shared(broker, tmp_path, "a", "b") as pipeline:
+        zombie, other = pipeline.instances["a"], pipeline.instances["b"]
+        pipeline.instances = {"b": other}
+        zombie.signal(signal.SIGSTOP)
+        try:
+            assert wait_until(lambda: len(other.running()) == PARTITIONS, SESSION_SECONDS + 20), other.said[-2000:]
+        finally:
+            zombie.signal(signal.SIGCONT)
+        pipeline.instances["a"] = zombie
+        assert wait_until(lambda: zombie.running() and other.running(), 60), zombie.said[-3000:]
+        settle(pipeline)
+        assert "was not heard for too long" in zombie.said or "belongs to instance" in zombie.said
+
+
+@pytest.mark.parametrize("round_", range(ROUNDS))
+def test_instances_that_join_one_by_one_take_partitions_over_under_load(
+    broker: str, tmp_path: Path, round_: int
+) -> None:
+    print(f"TEST_SEED={SEED}, round {round_}")
+    with shared(broker, tmp_path, "a") as pipeline:
+        for name in "bcd":
+            pipeline.start(name)
+        assert wait_until(lambda: all(len(one.running()) == 1 for one in pipeline.instances.values()), 90), [
+            one.said[-2000:] for one in pipeline.instances.values()
+        ]
+        settle(pipeline)
+
+
+def test_of_two_processes_of_one_name_the_first_ends_and_says_so(broker: str, tmp_path: Path) -> None:
+    pipeline = SharedPipeline(broker, tmp_path, static=True)
+    try:
+        first = pipeline.start("a")
+        assert wait_until(lambda: first.is_ready, 60), first.said[-2000:]
+        second = Instance("b", tmp_path / "b", pipeline.document("a"))
+        pipeline.instances["b"] = second
+        second.start()
+        assert first.process is not None
+        assert first.process.wait(60) == 1
+        assert "another process calls itself instance a: each needs a name of its own" in first.said
+        assert wait_until(lambda: len(second.running()) == PARTITIONS, 60), second.said[-2000:]
+    finally:
+        pipeline.close()
+
+
+timed = pytest.mark.skipif(
+    "CRASH_ROUNDS" not in os.environ, reason="it is about time, which a busy machine has none of"
+)
+
+
+@timed
+def test_what_a_killed_instance_had_runs_elsewhere_three_seconds_after_its_session_and_the_rest_goes_on(
+    broker: str, tmp_path: Path
+) -> None:
+    pipeline = SharedPipeline(broker, tmp_path, processor="Remembering")
+    try:
+        for name in "ab":
+            pipeline.start(name)
+        assert wait_until(lambda: all(one.running() for one in pipeline.instances.values()), 60)
+        pipeline.await_all_owned()
+        pipeline.fill(100_000)
+        log = pipeline.log()
+        assert wait_until(lambda: log.count() >= 100_000, 120)
+        pipeline.send(PER_SECOND)
+        a, b = pipeline.instances["a"], pipeline.instances["b"]
+        kept = b.running()
+        Event().wait(3)
+        rates: list[float] = []
+        before, then = b.written(kept), monotonic()
+        Event().wait(3)
+        usual = (b.written(kept) - before) / (monotonic() - then)
+        a.kill()
+        killed = looked = monotonic()
+        before = b.written(kept)
+        while len(b.running()) < PARTITIONS and monotonic() - killed < SESSION_SECONDS + 30:
+            Event().wait(2)
+            now, written = monotonic(), b.written(kept)
+            rates.append((written - before) / (now - looked))
+            before, looked = written, now
+        took = monotonic() - killed
+        print(f"all ran after {took:.1f} s; the others wrote {usual:.0f}/s before, then {[round(r) for r in rates]}/s")
+        assert took <= SESSION_SECONDS + 3 + 2, "looked at each two seconds"
+        assert sum(rates) / len(rates) >= 0.8 * usual
+    finally:
+        pipeline.close()
+
+
+THROTTLED = """\
+flowControl:
+  write:
+    enabled: true
+    limit: 2000
+    throttling: {enabled: true, acceptableBacklog: 2000, minimumLimit: 5, resolution: 1s, measurementWindow: 60s}
+"""
+
+
+@timed
+def test_the_limit_of_a_throttled_partition_goes_on_at_its_next_owner(broker: str, tmp_path: Path) -> None:
+    pipeline = SharedPipeline(broker, tmp_path, settings=THROTTLED, pace=100)
+    try:
+        for name in "ab":
+            pipeline.start(name)
+        assert wait_until(lambda: all(one.running() for one in pipeline.instances.values()), 60)
+        pipeline.await_all_owned()
+        pipeline.send(2000)
+        a, b = pipeline.instances["a"], pipeline.instances["b"]
+        moving = a.running()
+        Event().wait(30)
+        before = a.limits(moving)
+        assert all(limit < 500 for limit in before.values()), before
+        a.kill()
+        assert wait_until(lambda: len(b.running()) == PARTITIONS, SESSION_SECONDS + 30), b.said[-2000:]
+        after = b.limits(moving)
+        print(f"limits before {before}, after {after}")
+        assert all(0.8 * before[number] <= after[number] <= 1.2 * before[number] for number in moving)
+    finally:
+        pipeline.close()
