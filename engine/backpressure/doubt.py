@@ -36,6 +36,10 @@ class Doubt:
         least, most = self._bounds(seen)
         return (least + most) / 2
 
+    def most(self, seen: Counts) -> float:
+        """Which part of it can be true at all; what is likely where looks are no later while the thread computes."""
+        return self._bounds(seen)[1]
+
     def reason(self, seen: Counts) -> str | None:
         """Why the ratios are unknown, one sentence; None while they are good enough."""
         lost = sum(self._lost)

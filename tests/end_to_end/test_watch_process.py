@@ -47,7 +47,7 @@ def waited(file: Path, since: float, until: float) -> float:
 @pytest.mark.parametrize(
     ("kind", "work_ms"), [("sleep", 13), ("sleep", 6), ("cpu", 13), ("cpu", 6), ("asyncio", 13), ("asyncio", 6)]
 )
-def test_the_share_of_waiting_is_the_true_one(kind: str, work_ms: float, tmp_path: Path) -> None:
+def test_the_share_of_waiting_is_the_true_one_or_unknown(kind: str, work_ms: float, tmp_path: Path) -> None:
     with duty(kind, work_ms, tmp_path) as (pid, file):
         watch = ProcessWatch(ProcessSettings(pid=pid, piece_seconds=PIECE_SECONDS))
         began = time.time()
@@ -59,7 +59,13 @@ def test_the_share_of_waiting_is_the_true_one(kind: str, work_ms: float, tmp_pat
         truth = waited(file, began, ended)
     (worker,) = (task for task in watch.snapshot().tasks if task.task == "worker")
     reading = worker.back_pressure
-    assert reading is not None
+    if reading is None:
+        (vertex,) = (one for one in watch.snapshot().back_pressure if one.vertex_id == worker.vertex_id)
+        print(f"{kind} {work_ms} ms: truth {truth:.3f}, unknown: {vertex.problem}")
+        assert kind != "sleep", "it hardly wants a core"
+        assert vertex.problem is not None
+        assert "waited too long for a core" in vertex.problem
+        return
     seen = reading.idle_ratio if kind == "asyncio" else reading.ratio
     assert seen is not None
     cost = after.children_user + after.children_system - before.children_user - before.children_system

@@ -91,7 +91,7 @@ class _Watched:
 
     def take(self, seen: Counter[Verdict], elapsed_ns: int) -> None:
         self.pieces.append(seen)
-        kept = self._doubt.kept(self.counts())
+        kept = self._doubt.most(self.counts())
         waited_ns = {
             verdict: round(elapsed_ns * kept * seen[verdict] / seen.total())
             for verdict in (Verdict.BLOCKED, Verdict.IDLE)
@@ -107,7 +107,7 @@ class _Watched:
     def reading(self, wall_ns: int | None) -> BackPressureSnapshot | None:
         """The ratios of its last pieces; None while they are not sure."""
         counts = self.counts()
-        return None if self.unsure else counts.reading(wall_ns, waiting_kept=self._doubt.kept(counts))
+        return None if self.unsure else counts.reading(wall_ns, waiting_kept=self._doubt.most(counts))
 
     def counts(self) -> Counts:
         seen: Counter[Verdict] = sum(self.pieces, Counter())
