@@ -18,6 +18,14 @@ ALL = (
     "--set-string", "code.orders\\.py=def parse(line):\n    return line\n",
 )  # fmt: skip
 
+SHARED = (
+    *("--set", "replicas=3,environment.LANG=C"),
+    *(
+        "--set-json",
+        'settings.data={"storage":"kafka","path":"/data/log","kafka":{"bootstrapServers":"kafka.invalid:9092"}}',
+    ),
+)
+
 
 def of_kind(found: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
     return [one for one in found if one["kind"] == kind]
@@ -97,8 +105,34 @@ def test_more_replicas_than_one_take_a_log_in_kafka() -> None:
     done = template("--set", "replicas=3")
     assert done.returncode != 0
     assert "replicas must be 1, for a data folder belongs to one process" in done.stderr
-    settings = ("--set", "replicas=3", "--set-json", 'settings.data={"storage":"kafka","path":"/data/log"}')
-    assert of_kind(rendered(*settings), "StatefulSet")[0]["spec"]["replicas"] == 3
+    assert of_kind(rendered(*SHARED), "StatefulSet")[0]["spec"]["replicas"] == 3
+
+
+def test_each_pod_of_a_shared_log_is_an_instance_of_its_own_that_the_others_reach(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = rendered(*SHARED)
+    for document in found:
+        validated(document)
+    stateful, service = of_kind(found, "StatefulSet")[0], of_kind(found, "Service")[0]
+    (container,) = stateful["spec"]["template"]["spec"]["containers"]
+    name, url = container["env"][:2]
+    assert name == {
+        "name": "PENSTOCK_DATA_KAFKA_INSTANCE",
+        "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}},
+    }
+    assert service["spec"]["clusterIP"] == "None", "each pod has a name there"
+    assert url["value"] == f"http://$({name['name']}).{stateful['spec']['serviceName']}:8600"
+    assert {"name": "LANG", "value": "C"} in container["env"]
+    settings = next(one["data"]["pipeline.yaml"] for one in found if one["kind"] == "ConfigMap")
+    (tmp_path / "pipeline.yaml").write_text(settings)
+    said = {name["name"]: "orders-0", url["name"]: "http://orders-0.orders:8600"}
+    for variable, text in said.items():
+        monkeypatch.setenv(variable, text)
+    # Both are known, and it is only that no such broker is there.
+    code, _, err = penstock("check", str(tmp_path / "pipeline.yaml"))
+    assert code == 2
+    assert "kafka.invalid" in err, err
 
 
 def test_a_changed_file_starts_the_pod_anew() -> None:
