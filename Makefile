@@ -92,12 +92,16 @@ test: install ## the tests; as root on Debian it installs the programs that they
 	@.ci/programs
 	$(BIN)/python -m pytest $(ARGS)
 
-# Folders and files whose tests start processes of their own.
-STARTING := end_to_end simulation docs engine/workers engine/instances engine/log/kafka engine/log/local/test_killed.py \
-            penstock/demo penstock/cli/test_run.py penstock/cli/test_new.py penstock/test_extras.py penstock/test_import.py
+# Folders and files whose tests start processes of their own, and those that alone take ten seconds and more.
+STARTING := end_to_end simulation docs contracts engine/workers engine/instances engine/log/kafka \
+            engine/log/local/test_killed.py penstock/demo penstock/test_extras.py penstock/test_import.py \
+            $(addprefix penstock/cli/test_,run.py new.py flow_control.py back_pressure.py completion.py)
+LONG := engine/exporting/test_jsonl_faults.py engine/log/test_log_properties.py engine/log/local/test_storage.py \
+        engine/log/local/test_inspection.py engine/sources/test_packed_lines.py exporter/test_memory.py \
+        exporter/gateway/test_retry_after.py penstock/simulation/test_documentation.py engine/flow/test_plant.py
 
-test-quick: install ## the tests that need no other program and start no process, two at a time, with fewer examples of each property
-	HYPOTHESIS_PROFILE=quick $(BIN)/python -m pytest -n 2 -m "not real" $(addprefix --ignore tests/,$(STARTING)) $(ARGS)
+test-quick: install ## the tests that need no other program, start no process and are soon over, two at a time
+	HYPOTHESIS_PROFILE=quick $(BIN)/python -m pytest -n 2 -m "not real" $(addprefix --ignore tests/,$(STARTING) $(LONG)) $(ARGS)
 
 reference: .reference/classes ## fetch and compile the libraries that the limiters are compared with (Java 17, Maven)
 

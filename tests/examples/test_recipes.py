@@ -188,5 +188,5 @@ def test_the_code_of_the_manual_runs() -> None:
             exec(block, names)
     names["test_a_count_survives_a_restart"]()
     exec(blocks[1], names)
-    harness = ProcessorHarness(names["CountByAirport"])
+    harness = ProcessorHarness(names["CountManyByAirport"])
     assert [harness.process(None, key="JFK").emitted[0].value["flights"] for _ in range(2)] == [1, 2]
