@@ -114,7 +114,7 @@ class Tenant(Engine):
 
     def opening(self) -> ClosedSnapshot | None:
         """How far it is while it is being opened."""
-        opening = self._opening
+        opening = self._opening.get(self.number)
         return None if opening is None else opening.seen()
 
     # -- what differs from an engine of its own ---

@@ -113,7 +113,8 @@ class Engine:
         self._rejects = RejectFolder(self._folder.rejects)
         self._replayer: Replayer | None = None
         self._partitions: dict[int, Partition] = {}
-        self._opening: Opening | None = None
+        # Of each partition while not all are open; replaced as a whole.
+        self._opening: Mapping[int, Opening] = {}
         self._wired = Wired()
         key = None if pipeline.key is None else key_text(pipeline.key)
         self._intake = Intake(self._partitions, pipeline.partitions, key, pipeline.value_type)
@@ -300,9 +301,10 @@ class Engine:
     def _open_partitions(self) -> None:
         names = [exporter.name for exporter in self.pipeline.exporters]
         kept = self._kept_overrides()
+        self._opening = {number: Opening(number, None) for number in self._share.partitions}
         for number in self._share.partitions:
             storage = self._storage(number)
-            self._opening = Opening(number, storage)
+            self._opening = {**self._opening, number: Opening(number, storage)}
             self._partitions[number] = Partition(
                 number,
                 storage,
@@ -315,7 +317,7 @@ class Engine:
                 always_allowed=self.pipeline.always_allowed,
                 override=kept.get(number),
             )
-        self._opening = None
+        self._opening = {}
 
     def _storage_of_options(self, number: int) -> LogStorage:
         if self._kafka is not None:
@@ -450,7 +452,7 @@ class Engine:
             gateway=None if self._gateway is None else self._gateway(),
             rejects=self._rejects.counts(),
             has_gil=has_gil(),
-            closed=() if (opening := self._opening) is None else (opening.seen(),),
+            closed=tuple(opening.seen() for opening in self._opening.values()),
         )
         return snapshot if is_starting or self._monitor is None else self._monitor.completed(snapshot)
 

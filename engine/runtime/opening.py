@@ -9,13 +9,14 @@ from engine.log.storage import LogStorage
 
 
 class Opening(NamedTuple):
-    """One at a time in an engine. Any thread may look."""
+    """Any thread may look."""
 
     number: int
-    storage: LogStorage
+    # None before it is its turn.
+    storage: LogStorage | None
 
     def seen(self) -> ClosedSnapshot:
-        cluster = self.storage.cluster()
+        cluster = None if self.storage is None else self.storage.cluster()
         reads = cluster is not None and cluster.restore_remaining_rows > 0
         state = PartitionState.RESTORING if reads else PartitionState.OPENING
         return ClosedSnapshot(partition=self.number, state=state, cluster=cluster)

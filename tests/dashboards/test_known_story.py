@@ -271,10 +271,8 @@ TILES: dict[str, Callable[[Now], list[Told]]] = {
     "Disk free": lambda now: [Told(DISK_FREE, frozenset(life.pipeline for life in now.lives))][: len(now.lives)],
     "What is exposed": lambda now: now.alive(1),
     "Age of the snapshot": lambda now: now.alive(0),
-    # The story has no histograms, and no bridge.
+    # The story has no histograms.
     "Slowest scrapes": lambda now: [],
-    "Does the bridge see?": lambda now: [],
-    "Limits of the partitions": lambda now: [],
 }
 # Of which the story does not know the number: that it is there for the living, and for nobody else.
 COUNTED = ("Series",)

@@ -65,7 +65,7 @@ def test_each_line_of_all_files_of_a_pattern_is_there_once_when_a_worker_is_kill
     (tmp_path / "in").mkdir()
     wanted = []
     for name in range(12):
-        values = [{"file": name, "n": n} for n in range(1500)]
+        values = [{"file": name, "n": n} for n in range(5000)]
         wanted += values
         (tmp_path / "in" / f"{name}.ndjson").write_text("".join(json.dumps(value) + "\n" for value in values))
     engine = engine_of(
@@ -73,7 +73,7 @@ def test_each_line_of_all_files_of_a_pattern_is_there_once_when_a_worker_is_kill
     )
     assert isinstance(engine, WorkerEngine)
     with engine:
-        assert wait_until(lambda: len(exported(tmp_path / "out")) > 2000, PATIENCE_SECONDS)
+        assert wait_until(lambda: len(exported(tmp_path / "out")) > 0, PATIENCE_SECONDS)
         # The one that has the source.
         process_id = engine.snapshot().workers[1].process_id
         assert process_id is not None

@@ -50,6 +50,7 @@ def test_a_part_that_cannot_be_read_leaves_the_others_standing_and_is_told(caplo
         ("tasks",): 1,
         ("gateway",): 1,
         ("kafka",): 1,
+        ("instances",): 1,
     }
     assert told(seen, "penstock_scrape_errors_total") == {(): 1}
     assert "penstock_throttled cannot be read" in caplog.text

@@ -17,7 +17,7 @@ def test_every_slot_has_one_deadline_inside_it(start: int, delay: int, seed: int
     assert schedule.next_ns >= start + slots * delay
 
 
-@given(st.lists(st.integers(0, 500), max_size=30), st.integers(0))
+@given(st.lists(st.integers(0, 500), min_size=1, max_size=30), st.integers(0))
 def test_however_late_the_looks_are_no_deadline_moves(steps: list[int], seed: int) -> None:
     late, punctual = Schedule(0, 100, Random(seed)), Schedule(0, 100, Random(seed))
     now, served = 0, []
