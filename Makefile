@@ -158,6 +158,6 @@ bench: install ## every goal against its limit or peer (ARGS="--quick", "--only 
 	$(BIN)/python -m benchmarks $(ARGS)
 
 clean: ## remove what was made
-	rm -rf $(VENV) .reference .helm .grafana .pythons .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist build *.egg-info
+	rm -rf $(VENV) .reference .helm .grafana .pythons .mypy_cache .ruff_cache .hypothesis .import_linter_cache .grimp_cache dist build *.egg-info
 	rm -rf examples/*/data examples/*/out
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
