@@ -92,7 +92,7 @@ test: install ## the tests; as root on Debian it installs the programs that they
 	@.ci/programs
 	$(BIN)/python -m pytest $(ARGS)
 
-# Folders and files whose tests start processes of their own, and those that alone take ten seconds and more.
+# Folders and files whose tests start processes of their own, and those that take seconds for few tests.
 STARTING := end_to_end simulation docs contracts engine/workers engine/instances engine/log/kafka \
             engine/log/local/test_killed.py penstock/demo penstock/test_extras.py penstock/test_import.py \
             $(addprefix penstock/cli/test_,run.py new.py flow_control.py back_pressure.py completion.py)
@@ -100,8 +100,8 @@ LONG := engine/exporting/test_jsonl_faults.py engine/log/test_log_properties.py 
         engine/log/local/test_inspection.py engine/sources/test_packed_lines.py exporter/test_memory.py \
         exporter/gateway/test_retry_after.py penstock/simulation/test_documentation.py engine/flow/test_plant.py
 
-test-quick: install ## the tests that need no other program, start no process and are soon over, two at a time
-	HYPOTHESIS_PROFILE=quick $(BIN)/python -m pytest -n 2 -m "not real" $(addprefix --ignore tests/,$(STARTING) $(LONG)) $(ARGS)
+test-quick: install ## the tests that need no other program and are soon over, two at a time
+	HYPOTHESIS_PROFILE=quick OPENAPI_EXAMPLES=5 $(BIN)/python -m pytest -n 2 -m "not real" -k "not two-workers" $(addprefix --ignore tests/,$(STARTING) $(LONG)) $(ARGS)
 
 reference: .reference/classes ## fetch and compile the libraries that the limiters are compared with (Java 17, Maven)
 
