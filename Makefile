@@ -65,7 +65,9 @@ docs: $(RUNTIME) ## the manual as a site with search, in build/site
 	ln -s $(addprefix $(CURDIR)/,README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md LICENSE docs examples deploy) build/manual
 	ln -s $(CURDIR)/dashboards/generated build/manual/dashboards
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
-	@echo "build/site/index.html"
+	@! grep -rElm1 '<(script|link|img)[^>]+(src|href)="(https?:)?//' build/site --include='*.html' || \
+	  { echo "make: these pages fetch something from elsewhere" >&2; exit 1; }
+	@echo "build/site/index.html; with search: python3 -m http.server -d build/site"
 
 check: lint types imports generated test ## all that CI checks
 
