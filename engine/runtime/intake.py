@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import repeat
 from threading import Condition, Lock
 from typing import Any
 
@@ -119,7 +120,8 @@ class Intake:
         if len(units) == 1:
             ((number, unit),) = units.items()
             first = unit.first_position
-            return Written(tuple([Place(number, first + index) for index in range(len(unit.records))]))
+            # All of it runs in C.
+            return Written(tuple(map(Place, repeat(number), range(first, first + len(unit.records)))))
         return Written(tuple([place for _, place in _numbered(units, reserved.turns)]))
 
     @contextmanager
