@@ -8,6 +8,7 @@ from threading import Lock
 from typing import Any
 
 from engine.core.errors import WriteFailedError
+from engine.core.snapshot import PartitionState
 from engine.flow.gate import Refusal
 from engine.flow.settings import FlowControlSettings
 from engine.instances.control import Told
@@ -18,6 +19,11 @@ from engine.options import EngineOptions
 from engine.pipeline import PipelineDescription
 from engine.runtime.data_folder import DataFolder
 from engine.runtime.intake import Written
+from tests.support.waiting import wait_until
+
+
+def open_partitions(engine: InstanceEngine) -> list[int]:
+    return [p.partition for p in engine.snapshot().partitions if p.state is PartitionState.RUNNING]
 
 
 class Wire:
@@ -126,6 +132,14 @@ class World:
         engine.reached_at(gateway=name)
         self.engines[name] = engine
         return engine.start()
+
+    def give(self, engine: InstanceEngine, *numbers: int) -> None:
+        """Deals partitions to one of them, and returns when all know that they are open there."""
+        engine.given(numbers)
+        assert wait_until(lambda: {*numbers} <= {*open_partitions(engine)}), engine.snapshot().closed
+        assert wait_until(
+            lambda: all(one._board.owner(n) is not None for one in self.engines.values() for n in numbers)
+        )
 
     def close(self) -> None:
         for engine in self.engines.values():
