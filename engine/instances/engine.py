@@ -421,7 +421,7 @@ class InstanceEngine(Door):
             without_owner=self._board.without_owner(self.pipeline.partitions),
             halted=halted,
             moves=dict(self._roster.moves),
-            forwarded=dict(self._intake.forwarded),
+            forwarded=self._intake.forwarded,
             configuration=hash_of(self._configuration),
         )
 
