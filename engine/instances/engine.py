@@ -7,6 +7,7 @@ import socket
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -297,6 +298,10 @@ class InstanceEngine(Door):
         try:
             self._control.put(instance_key(self.name), packed(self._row()))
             self._say_what_is_here()
+            # Who does not hear his own words has not heard the others' either.
+            if self._board.instance(self.name) is not None:
+                for name in self._board.long_gone():
+                    self._control.put(instance_key(name), None)
         except ControlError as error:
             if (count := self._troubles.more()) is not None:
                 log.warning("the other instances are not told what is here: %s%s", error, and_more(count))
@@ -350,20 +355,25 @@ class InstanceEngine(Door):
         self._last_words = self.snapshot()
         self._by_hand.stop()
         self._intake.close(_INTAKE_CLOSE_NS)
-        try:
+        with ExitStack() as last:
+            if self._observer is not None:
+                last.callback(self._observer.close)
+            last.callback(self._folder.close)
+            last.callback(self._control.close)
             if self._membership is not None:
                 self._membership.close()
             self._roster.close()
-            try:
-                self._say_what_is_here()
+            self._say_goodbye()
+
+    def _say_goodbye(self) -> None:
+        said = self._board.instance(self.name)
+        try:
+            self._say_what_is_here()
+            # What another process of this name has said is its own.
+            if said is None or said.process == self._process:
                 self._control.put(instance_key(self.name), None)
-            except ControlError as error:
-                log.warning("the other instances are not told that this one leaves: %s", error)
-            self._control.close()
-            self._folder.close()
-        finally:
-            if self._observer is not None:
-                self._observer.close()
+        except ControlError as error:
+            log.warning("the other instances are not told that this one leaves: %s", error)
 
     # -- what the board tells; `Follower` ---
 
@@ -468,7 +478,8 @@ class InstanceEngine(Door):
         try:
             return self._control.put(key, value)
         except ControlError as error:
-            raise NotReadyError(f"{error}; nothing was changed") from error
+            # A broker that does not answer may have it all the same.
+            raise NotReadyError(f"{error}; what was asked for may be in force or not: look, and ask again") from error
 
     def replay_rejects(self, task: str) -> int:
         """Raises `ConfigurationError`: what was set aside here may belong to a partition that is elsewhere by now."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from engine.core.clock import Clock
 from engine.core.errors import WriteFailedError
 from engine.core.snapshot import PartitionState
 from engine.flow.gate import Refusal
@@ -33,6 +34,12 @@ class Wire:
         self._lock = Lock()
         self._rows: list[tuple[str, bytes | None]] = []
         self._readers: list[Told] = []
+
+    @property
+    def rows(self) -> list[tuple[str, bytes | None]]:
+        """All that was said, in its order."""
+        with self._lock:
+            return list(self._rows)
 
     def end(self) -> WireEnd:
         return WireEnd(self)
@@ -118,11 +125,19 @@ class World:
     def storage(self, number: int) -> LogStorage:
         return self._log.storage(number, "local", "NORMAL")
 
-    def instance(self, name: str, *, flow_control: FlowControlSettings | None = None) -> InstanceEngine:
+    def instance(
+        self,
+        name: str,
+        *,
+        flow_control: FlowControlSettings | None = None,
+        clock: Clock | None = None,
+        folder: str | None = None,
+    ) -> InstanceEngine:
         engine = InstanceEngine(
             self._pipeline(),
-            self._folder / name,
+            self._folder / (folder or name),
             flow_control=flow_control,
+            clock=clock,
             options=EngineOptions(retained_records=None),
             storage=self.storage,
             control=self.wire.end(),

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from engine.core.clock import ManualClock
 from engine.core.errors import NewerFormatError, TaskFailedError, WriteFailedError
 from engine.core.records import Record
 from engine.core.snapshot import EngineState, PartitionState
 from engine.flow.gate import Refusal
 from engine.flow.settings import FlowControlSettings, WriteLimitSettings
+from engine.instances.board import InstanceRow
 from engine.instances.engine import InstanceEngine
 from engine.log.codec import decode_batch
 from engine.log.storage import LogStorage
@@ -250,3 +253,32 @@ def test_an_instance_that_is_too_old_for_a_partition_leaves_it_to_others(world: 
     with pytest.raises(TaskFailedError, match="written by a newer Penstock"):
         a.wait(10)
     assert a.state is EngineState.FAILED
+
+
+def test_a_process_that_leaves_takes_nothing_back_of_what_another_of_its_name_has_said(world: World) -> None:
+    first = world.instance("a")
+    second = world.instance("a", folder="elsewhere")
+    first.expelled("another process calls itself instance a")
+    with pytest.raises(TaskFailedError, match="another process calls itself"):
+        first.wait(10)
+    words = [value and msgspec.json.decode(value)["process"] for key, value in world.wire.rows if key == "instance/a"]
+    assert second.state is EngineState.RUNNING
+    assert {second._process, first._process} <= {*words}
+    for before, word in pairwise(words):
+        assert word is not None or before == first._process
+
+
+def test_of_an_instance_that_died_nothing_is_kept_for_ever(world: World) -> None:
+    clock = ManualClock()
+    a = world.instance("a", clock=clock)
+    dead = InstanceRow(name="dead", process="x", since_wall_ns=1)
+    world.wire.put("instance/dead", msgspec.json.encode(dead))
+    assert [one.name for one in a._board.instances()] == ["a", "dead"]
+    clock.advance(599)
+    a.reached_at(management="here")
+    assert wait_until(lambda: [one.name for one in a._board.instances()] == ["a"])
+    assert ("instance/dead", None) not in world.wire.rows
+    clock.advance(2)
+    a.reached_at(management="there")
+    assert wait_until(lambda: ("instance/dead", None) in world.wire.rows)
+    assert a._board.long_gone() == ()
