@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -74,10 +74,20 @@ class SharedIntake:
         self._clock = clock
         self.forward: Forward | None = None
         self._lock = threading.Lock()
-        # By token; guarded by the lock.
+        # Guarded by the lock: what was admitted for others, by token, and records that others were handed, by what
+        # became of them.
         self._reserved: dict[str, tuple[Reserved, int]] = {}
-        # Records that other instances were handed, by what became of them.
-        self.forwarded = {"accepted": 0, "refused": 0, "failed": 0}
+        self._forwarded = {"accepted": 0, "refused": 0, "failed": 0}
+
+    @property
+    def forwarded(self) -> Mapping[str, int]:
+        """Records that other instances were handed, by what became of them: accepted, refused, failed."""
+        with self._lock:
+            return dict(self._forwarded)
+
+    def _count(self, outcome: str, records: int) -> None:
+        with self._lock:
+            self._forwarded[outcome] += records
 
     def open(self) -> None:
         self._local.open()
@@ -132,9 +142,9 @@ class SharedIntake:
         try:
             answer = self.forward.write(part.url, values, partition, caller)
         except WriteFailedError:
-            self.forwarded["failed"] += len(values)
+            self._count("failed", len(values))
             raise
-        self.forwarded["refused" if isinstance(answer, Refusal) else "accepted"] += len(values)
+        self._count("refused" if isinstance(answer, Refusal) else "accepted", len(values))
         return answer
 
     # -- of several instances ---
@@ -164,13 +174,13 @@ class SharedIntake:
                 if isinstance(token, str):
                     assert part.url is not None, "who has a token is another instance"
                     written = forward.write_reserved(part.url, token, caller)
-                    self.forwarded["accepted"] += len(part.indexes)
+                    self._count("accepted", len(part.indexes))
                 else:
                     written = self._here_reserved(token)
             except WriteFailedError as error:
                 failed = error
                 if part.url is not None:
-                    self.forwarded["failed"] += len(part.indexes)
+                    self._count("failed", len(part.indexes))
                 places.update((part.indexes[index], place) for index, place in error.written.items())
             else:
                 places.update(zip(part.indexes, written.places, strict=True))
@@ -185,7 +195,14 @@ class SharedIntake:
             except KeyError as error:
                 raise _left(error.args[0]) from error
         assert self.forward is not None, "it was asked for"
-        return self.forward.reserve(part.url, values, None, caller)
+        try:
+            answer = self.forward.reserve(part.url, values, None, caller)
+        except WriteFailedError:
+            self._count("failed", len(values))
+            raise
+        if isinstance(answer, Refusal):
+            self._count("refused", len(values))
+        return answer
 
     def _give_back(self, admitted: Sequence[tuple[_Part, str | Reserved]], caller: Caller) -> None:
         assert self.forward is not None, "it was asked for"
