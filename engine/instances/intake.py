@@ -132,7 +132,7 @@ class SharedIntake:
         try:
             return self._local.write(values, partition=partition)
         except KeyError as error:
-            raise _left(error) from error
+            raise _left(error.args[0]) from error
 
     def _written_there(
         self, part: _Part, values: Sequence[Any], partition: int | None, caller: Caller
@@ -193,7 +193,7 @@ class SharedIntake:
             try:
                 return self._local.reserve(values)
             except KeyError as error:
-                raise _left(error) from error
+                raise _left(error.args[0]) from error
         assert self.forward is not None, "it was asked for"
         try:
             answer = self.forward.reserve(part.url, values, None, caller)
@@ -211,13 +211,16 @@ class SharedIntake:
                 assert part.url is not None, "who has a token is another instance"
                 self.forward.give_back(part.url, token, caller)
             else:
-                self._return(token)
+                self._local.give_back(token)
 
     def _here_reserved(self, reserved: Reserved) -> Written:
-        try:
+        """Only where the partitions that admitted it are still here: one that came back has admitted nothing of it."""
+        with self._here.held(reserved.units) as mine:
+            left = [n for n, one in reserved.partitions.items() if n not in mine or self._here.get(n) is not one]
+            if left:
+                self._local.give_back(reserved)
+                raise _left(left[0])
             return self._local.write_reserved(reserved)
-        except KeyError as error:
-            raise _left(error) from error
 
     # -- for another instance that writes to several ---
 
@@ -230,7 +233,7 @@ class SharedIntake:
             try:
                 reserved = self._local.reserve(values)
             except KeyError as error:
-                raise _left(error) from error
+                raise _left(error.args[0]) from error
         if isinstance(reserved, Refusal):
             return reserved
         token = uuid.uuid4().hex
@@ -245,14 +248,7 @@ class SharedIntake:
         with self._lock:
             reserved = self._reserved.pop(token, None)
         if reserved is not None:
-            self._return(reserved[0])
-
-    def _return(self, reserved: Reserved) -> None:
-        try:
-            self._local.give_back(reserved)
-        except KeyError:
-            # The partition has left, and its permits with it.
-            return
+            self._local.give_back(reserved[0])
 
     def _taken(self, token: str) -> Reserved:
         with self._lock:
@@ -273,10 +269,10 @@ class SharedIntake:
             for token in late:
                 del self._reserved[token]
         for reserved in late.values():
-            self._return(reserved)
+            self._local.give_back(reserved)
 
 
-def _left(error: KeyError) -> WriteFailedError:
+def _left(number: int) -> WriteFailedError:
     return WriteFailedError(
-        f"partition {error.args[0]} has just left; try again in a moment", passing=True, after_seconds=_BACK_SECONDS
+        f"partition {number} has just left; try again in a moment", passing=True, after_seconds=_BACK_SECONDS
     )

@@ -58,6 +58,11 @@ def world(tmp_path: Path) -> Iterator[World]:
     made.close()
 
 
+def await_let_go(engine: InstanceEngine) -> None:
+    """Whoever opens next what has left is fenced by nothing here but us: local files have no fence, as Kafka has."""
+    assert wait_until(lambda: not engine.snapshot().closed), engine.snapshot().closed
+
+
 def written(engine: InstanceEngine, numbers: range, **where: Any) -> Written:
     answer = engine.write([{"n": n} for n in numbers], **where)
     assert isinstance(answer, Written), answer

@@ -10,7 +10,13 @@ import pytest
 from engine.core.errors import WriteFailedError
 from engine.core.identity import partition_of
 from engine.flow.gate import Refusal
-from engine.flow.settings import FlowControlSettings, WriteLimitSettings
+from engine.flow.settings import (
+    FixedSettings,
+    FlowControlSettings,
+    RequestAlgorithm,
+    RequestLimitSettings,
+    WriteLimitSettings,
+)
 from engine.instances.engine import InstanceEngine
 from engine.instances.intake import Caller
 from engine.runtime.intake import Written
@@ -67,6 +73,30 @@ def test_of_records_for_two_instances_those_that_were_written_are_named_when_the
         a.write([{"key": key_of(2)}, {"key": key_of(1)}])
     assert failed.value.passing
     assert {index: place.partition for index, place in failed.value.written.items()} == {0: 2}
+
+
+def test_a_partition_that_left_and_came_back_has_admitted_nothing_of_what_it_admitted_before(tmp_path: Path) -> None:
+    one_at_a_time = FlowControlSettings(
+        request=RequestLimitSettings(enabled=True, algorithm=RequestAlgorithm.FIXED, fixed=FixedSettings(limit=1))
+    )
+    world = World(tmp_path, lambda: Pipeline("shared", partitions=2).key_by("key"))
+    record, caller = [{"key": key_of(1)}], Caller(is_instance=True)
+    try:
+        a = world.instance("a", flow_control=one_at_a_time)
+        open_at(a, 1)
+        lasting, late = a.reserve_for(record, caller), a.reserve_for(record, caller)
+        assert isinstance(lasting, str)
+        assert isinstance(late, Refusal), "one at a time"
+        a.taken([1])
+        a.given([1])
+        assert wait_until(lambda: 1 in a._roster.here)
+        with pytest.raises(WriteFailedError, match="partition 1 has just left"):
+            a.write_reserved(lasting)
+        now, too_many = a.reserve_for(record, caller), a.reserve_for(record, caller)
+        assert isinstance(now, str), "what was admitted before the partition left takes no place in it"
+        assert isinstance(too_many, Refusal), "nor does what is given back of it make one free"
+    finally:
+        world.close()
 
 
 def test_records_that_are_handed_on_beside_others_are_counted_by_what_became_of_them(world: World) -> None:
