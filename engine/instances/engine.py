@@ -24,12 +24,14 @@ from engine.core.pause import Pause
 from engine.core.rarely import Rarely, and_more
 from engine.core.readiness import check_ready, check_running, check_takes_records
 from engine.core.snapshot import (
+    ClosedSnapshot,
     EdgeSnapshot,
     EngineSnapshot,
     EngineState,
     GatewaySnapshot,
     InstanceSnapshot,
     InstancesSnapshot,
+    PartitionState,
     VertexBackPressure,
     VertexSnapshot,
 )
@@ -56,6 +58,7 @@ from engine.instances.control import Alone, Control, ControlError
 from engine.instances.here import Neighbour
 from engine.instances.intake import Caller, Forward, SharedIntake
 from engine.instances.membership import Membership
+from engine.instances.places import Places, closed_row
 from engine.instances.roster import Roster
 from engine.instances.tenant import Lease, Tenant
 from engine.log.storage import LogStorage
@@ -141,6 +144,9 @@ class InstanceEngine:
             patience_ns=_SESSION_NS if kafka is None else kafka.session_timeout_ns,
         )
         self._board = Board(self._clock, self)
+        self._places = Places(self._board, name=self.name, process=self._process)
+        # The opening of each partition of which the others were told, by its time.
+        self._told_of: dict[int, int] = {}
         key = None if pipeline.key is None else key_text(pipeline.key)
         self._intake = SharedIntake(
             self._roster.here,
@@ -389,6 +395,7 @@ class InstanceEngine:
             management=self._management_url,
             configuration=self._configuration,
             applied=self._applied,
+            closed=tuple(map(closed_row, self._roster.seen()[1])),
         )
 
     def _say_what_is_here(self) -> None:
@@ -398,8 +405,12 @@ class InstanceEngine:
             is_said = said is not None and said.process == self._process
             if number in running and not is_said:
                 since = running[number] or self._clock.wall_ns()
+                if self._told_of.get(number) == since and self._board.owner(number) is not None:
+                    # Somebody has opened it after us, and we have not learnt yet that it is lost.
+                    continue
                 row = OwnerRow(instance=self.name, process=self._process, since_wall_ns=since)
                 self._control.put(owner_key(number), packed(row))
+                self._told_of[number] = since
             elif number not in running and is_said:
                 row = OwnerRow(instance="", process="", since_wall_ns=self._clock.wall_ns())
                 self._control.put(owner_key(number), packed(row))
@@ -503,7 +514,7 @@ class InstanceEngine:
             has_gil=has_gil(),
             closed=closed,
             departed=self._roster.departed(running),
-            instances=self._instances_seen(),
+            instances=self._instances_seen(known, closed),
         )
         return merged(whole, known)
 
@@ -511,10 +522,10 @@ class InstanceEngine:
         """What it was when its end began, partitions included; by now they may be elsewhere."""
         return self.snapshot() if self._last_words is None else replace(self._last_words, state=self._state)
 
-    def _instances_seen(self) -> InstancesSnapshot:
-        numbers = range(1, self.pipeline.partitions + 1)
-        owners = {number: row for number in numbers if (row := self._board.owner(number)) is not None}
-        halted = {number: halt.why for number in numbers if (halt := self._board.halt(number)) is not None}
+    def _instances_seen(self, known: Sequence[EngineSnapshot], closed: Sequence[ClosedSnapshot]) -> InstancesSnapshot:
+        running = [partition for seen in known for partition in seen.partitions]
+        places = self._places.seen(self.pipeline.partitions, running, closed)
+        has_open = [place for place in places if place.state is PartitionState.RUNNING]
         instances = tuple(
             InstanceSnapshot(
                 name=row.name,
@@ -523,18 +534,16 @@ class InstanceEngine:
                 version=row.version,
                 gateway=row.gateway,
                 management=row.management,
-                partitions={n: owner.since_wall_ns for n, owner in owners.items() if owner.process == row.process},
+                partitions={p.partition: p.since_wall_ns or 0 for p in has_open if p.owner == row.name},
                 differs=differences(self._configuration, row.configuration),
             )
             for row in self._board.instances()
         )
         return InstancesSnapshot(
             me=self.name,
-            partitions=self.pipeline.partitions,
             instances=instances,
+            places=places,
             owned=tuple(sorted(self._roster.owned)),
-            without_owner=self._board.without_owner(self.pipeline.partitions),
-            halted=halted,
             moves=dict(self._roster.moves),
             forwarded=dict(self._intake.forwarded),
             configuration=hash_of(self._configuration),

@@ -75,6 +75,7 @@ class Roster:
         for number in sorted(partitions):
             self.moves["joined"] += 1
             self._attendant(number).give()
+        self._changed()
 
     def _attendant(self, number: int) -> Attendant:
         with self._lock:

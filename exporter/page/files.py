@@ -33,9 +33,13 @@ def assets() -> Mapping[str, Asset]:
     return MappingProxyType(dict(_assets(files(__package__) / "static", "")))
 
 
-def page_html(*, pipeline: str, version: str) -> str:
-    """The page itself, for one pipeline."""
-    return _template().replace("{{pipeline}}", escape(pipeline)).replace("{{version}}", escape(version))
+def page_html(*, pipeline: str, version: str, instance: str | None = None) -> str:
+    """The page itself, for one pipeline; `instance` is the one that serves it, of several that share the pipeline."""
+    told = {"pipeline": pipeline, "version": version, "instance": instance or ""}
+    page = _template()
+    for name, value in told.items():
+        page = page.replace(f"{{{{{name}}}}}", escape(value))
+    return page
 
 
 @cache

@@ -14,6 +14,7 @@ from engine.core.records import Record
 from engine.core.snapshot import EngineState, PartitionState
 from engine.flow.gate import Refusal
 from engine.flow.settings import FlowControlSettings, WriteLimitSettings
+from engine.instances.board import InstanceRow, OwnerRow, instance_key, owner_key, packed
 from engine.instances.engine import InstanceEngine
 from engine.log.codec import decode_batch
 from engine.log.storage import LogStorage
@@ -260,3 +261,50 @@ def test_an_instance_that_is_too_old_for_a_partition_leaves_it_to_others(world: 
     with pytest.raises(TaskFailedError, match="written by a newer Penstock"):
         a.wait(10)
     assert a.state is EngineState.FAILED
+
+
+def place(engine: InstanceEngine, number: int) -> tuple[str | None, PartitionState | None, str | None]:
+    """Who has it, in which state, and why: by what this one knows."""
+    seen = engine.snapshot().instances
+    assert seen is not None
+    found = seen.places[number - 1]
+    return found.owner, found.state, found.why
+
+
+def test_every_instance_says_the_same_of_each_partition_wherever_that_is(world: World) -> None:
+    class Broken:
+        def __init__(self) -> None:
+            raise RuntimeError("no luck")
+
+    a, b = world.instance("a"), world.instance("b")
+    give(a, 1)
+    world._pipeline = lambda: Pipeline("shared", partitions=3).process(Broken, key="n")  # type: ignore[arg-type]
+    c = world.instance("c")
+    c.given([2])
+    assert wait_until(lambda: place(b, 2)[:2] == ("c", PartitionState.FAILED))
+    why = place(b, 2)[2]
+    assert why is not None
+    assert "no luck" in why
+    for engine in (a, b, c):
+        assert wait_until(lambda engine=engine: place(engine, 1)[:2] == ("a", PartitionState.RUNNING))  # type: ignore[misc]
+        assert place(engine, 2) == ("c", PartitionState.FAILED, why)
+        assert place(engine, 3) == (None, None, None)
+        seen = engine.snapshot().instances
+        assert seen is not None
+        assert seen.without_owner == (2, 3)
+    c.taken([2])
+    assert wait_until(lambda: place(a, 2) == (None, None, None))
+
+
+def test_who_does_not_know_yet_that_another_has_its_partition_does_not_say_that_it_is_its_own(world: World) -> None:
+    a, b = world.instance("a"), world.instance("b")
+    give(a, 1)
+    taken_over = OwnerRow(instance="z", process="p-z", since_wall_ns=2**62)
+    world.wire.put(instance_key("z"), packed(InstanceRow(name="z", process="p-z", since_wall_ns=1)))
+    world.wire.put(owner_key(1), packed(taken_over))
+    a._pulse()
+    assert a._board.said_owner(1) == taken_over
+    assert place(a, 1)[0] == "z"
+    # Where nobody has it any more it says so again.
+    world.wire.put(owner_key(1), packed(OwnerRow(instance="", process="", since_wall_ns=2**62)))
+    assert wait_until(lambda: place(b, 1)[0] == "a")
