@@ -1,7 +1,8 @@
-"""Twenty minutes of a pipeline, told twice: as one process has it, and as three that share it and that partitions move between.
+"""Nearly twenty minutes of a pipeline, told twice: by one process that runs it, and by three that share it.
 
-What a reader is told must be the same. Partition 1 goes from `a` to `b` in good order and, while it is throttled, on to
-`c`; `c` is killed, and `a` has it some seconds later. Partition 2 goes from `a` to `b`.
+Partitions move between the three, and what a reader is told must be the same. Partition 1 goes from `a` to `b` in good
+order and, while it is throttled, on to `c`; `c` is killed, and `a` has it some seconds later. Partition 2 goes from `a`
+to `b`.
 """
 
 from __future__ import annotations
@@ -12,21 +13,23 @@ from itertools import accumulate
 
 from engine.core.clock import ManualClock
 from engine.core.snapshot import EngineSnapshot, HistogramSnapshot
-from exporter.catalogue import AnyMetric, Combine, Kind
+from exporter.catalogue import AnyMetric, Combine, Kind, instances
 from exporter.scraper import Family, Scraper
 from tests.dashboards.scripted_run import ScriptedRun
 from tests.support.remote_write import STALE, Sample
 
-LENGTH = 1200
+# Until the throttle is over.
+LENGTH = 1110
 INTERVAL = 15
 # How finely the story is known.
 STEP = 5
 # The two tales are told apart by the job.
 ONE, SHARED = "one", "shared"
-# When in each interval they are scraped: a partition that has moved is for some seconds seen at both.
+# When in each interval they are scraped.
 PHASES = {"a:9600": 0, "b:9600": 5, "c:9600": 10}
 A, B, C = PHASES
-MOVES = (402, 753, 1003)
+# Of the first two both are seen to have it for some seconds, of the last nobody is.
+MOVES = (407, 757, 1002)
 KILLED, TAKEN_OVER = 901, 908
 # Partition, from, to, instance.
 LIVES = (
@@ -39,6 +42,8 @@ LIVES = (
 )
 
 Series = tuple[str, frozenset[tuple[str, str]]]
+# What is only said where a pipeline is shared.
+OF_SEVERAL = frozenset(metric.name for metric in instances.METRICS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +73,14 @@ def scraped(start: int) -> Iterator[Sample]:
         clock.advance_ns(snapshot.taken_monotonic_ns - clock.monotonic_ns())
         points = scraper.scrape(_points)
         shared.went_on(at, points)
-        if at % INTERVAL == 0:
-            yield from _told({"job": ONE, "instance": "one:9600"}, {s: p.value for s, p in points.items()}, alone, time)
+        # As finely as it is known: it is the truth.
+        yield from _told({"job": ONE, "instance": "one:9600"}, {s: p.value for s, p in points.items()}, alone, time)
         for instance, phase in PHASES.items():
             if at % INTERVAL == phase:
                 target = {"job": SHARED, "instance": instance}
                 if is_up(instance, at):
-                    yield from _told(target, shared.of(instance, at, points), shared.known[instance], time)
+                    now = {**shared.of(instance, at, points), **dict(shared.of_several(instance, at))}
+                    yield from _told(target, now, shared.known[instance], time)
                 else:
                     yield Sample({"__name__": "up", **target}, 0.0, time)
                     yield from _ended(target, shared.known[instance], time)
@@ -96,7 +102,8 @@ def _ended(target: Mapping[str, str], gone: set[Series], time: float) -> Iterato
 
 
 def _points(families: tuple[Family, ...]) -> dict[Series, _Point]:
-    return {series: point for family in families for series, point in _of_family(family)}
+    told = (family for family in families if family.metric.name not in OF_SEVERAL)
+    return {series: point for family in told for series, point in _of_family(family)}
 
 
 def _of_family(family: Family) -> Iterator[tuple[Series, _Point]]:
@@ -143,31 +150,43 @@ class _Shared:
                     before = 0.0 if number in moved else self._grown.get((who, series), 0.0)
                     self._grown[who, series] = before + growth
                 continue
-            for who, share in self._shares(owners).items():
-                self._grown[who, series] = self._grown.get((who, series), 0.0) + growth * share
+            for who in _here(at):
+                self._grown[who, series] = self._grown.get((who, series), 0.0) + growth / len(_here(at))
         self._owners = owners
 
     def of(self, instance: str, at: int, points: Mapping[Series, _Point]) -> dict[Series, float]:
-        shares = self._shares(self._owners)
+        share = 1 / len(_here(at))
         return {
             series: value
             for series, point in points.items()
-            if (value := self._value(instance, series, point, shares)) is not None
+            if (value := self._value(instance, series, point, share)) is not None
         }
 
-    def _value(self, instance: str, series: Series, point: _Point, shares: Mapping[str, float]) -> float | None:
+    def of_several(self, instance: str, at: int) -> Iterator[tuple[Series, float]]:
+        """What each says of all of them: who is there, what belongs to it, what nobody has, what came and went."""
+        ours = {"pipeline": "flights"}
+        yield _series("penstock_instances", ours), len(_here(at))
+        yield _series("penstock_partitions_owned", ours), [*self._owners.values()].count(instance)
+        yield _series("penstock_partitions_without_owner", ours), [*self._owners.values()].count(None)
+        came = sum(who == instance and begin <= at for _, begin, _, who in LIVES)
+        went = sum(who == instance and end <= at for _, _, end, who in LIVES)
+        for reason, count in (("joined", came), ("left", went)):
+            yield _series("penstock_rebalances_total", {**ours, "reason": reason}), count
+
+    def _value(self, instance: str, series: Series, point: _Point, share: float) -> float | None:
         number = _partition_of(series, point.metric)
         if number is not None and self._owners[number] != instance:
             return None
         if point.grows:
             return self._grown.get((instance, series), 0.0)
         if number is None and point.metric.combine is Combine.SUM:
-            return point.value * shares.get(instance, 0.0)
+            return point.value * share
         return point.value
 
-    def _shares(self, owners: Mapping[int, str | None]) -> dict[str, float]:
-        has = [who for who in owners.values() if who is not None]
-        return {who: has.count(who) / len(has) for who in {*has}}
+
+def _here(at: float) -> list[str]:
+    """What belongs to no partition comes to all who are there alike."""
+    return [instance for instance in PHASES if is_up(instance, at)]
 
 
 def _partition_of(series: Series, metric: AnyMetric) -> int | None:

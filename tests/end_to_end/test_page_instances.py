@@ -74,7 +74,8 @@ class Reopening(FakeEngine):
 
 def cells(browser: Browser, body: str) -> list[list[str]]:
     rows: list[list[str]] = browser.evaluate(
-        f"[...document.querySelectorAll('#{body} tr')].map((row) => [...row.cells].map((cell) => cell.innerText.trim()))"
+        f"[...document.querySelectorAll('#{body} tr')].map("
+        "(row) => [...row.cells].map((cell) => cell.innerText.trim()))"
     )
     return rows
 
