@@ -24,7 +24,6 @@ from engine.core.pause import Pause
 from engine.core.rarely import Rarely, and_more
 from engine.core.readiness import check_ready, check_running, check_takes_records
 from engine.core.snapshot import (
-    ClosedSnapshot,
     EdgeSnapshot,
     EngineSnapshot,
     EngineState,
@@ -59,7 +58,7 @@ from engine.instances.here import Neighbour
 from engine.instances.intake import Caller, Forward, SharedIntake
 from engine.instances.membership import Membership
 from engine.instances.places import Places, closed_row
-from engine.instances.roster import Roster
+from engine.instances.roster import Roster, Seen
 from engine.instances.tenant import Lease, Tenant
 from engine.log.storage import LogStorage
 from engine.options import EngineOptions
@@ -395,7 +394,7 @@ class InstanceEngine:
             management=self._management_url,
             configuration=self._configuration,
             applied=self._applied,
-            closed=tuple(map(closed_row, self._roster.seen()[1])),
+            closed=tuple(map(closed_row, self._roster.seen().closed)),
         )
 
     def _say_what_is_here(self) -> None:
@@ -495,8 +494,7 @@ class InstanceEngine:
 
     def snapshot(self) -> EngineSnapshot:
         """Everything an outsider may see of this instance, at this moment."""
-        known, closed = self._roster.seen()
-        running = [partition.partition for seen in known for partition in seen.partitions]
+        seen = self._seen_here()
         whole = EngineSnapshot(
             pipeline=self.pipeline.name,
             job_id=stable_id(self.pipeline.name),
@@ -512,19 +510,27 @@ class InstanceEngine:
             gateway=None if self._gateway is None else self._gateway(),
             rejects=self._rejects.counts(),
             has_gil=has_gil(),
-            closed=closed,
-            departed=self._roster.departed(running),
-            instances=self._instances_seen(known, closed),
+            closed=seen.closed,
+            departed=seen.departed,
+            instances=self._instances_seen(seen),
         )
-        return merged(whole, known)
+        return merged(whole, seen.running)
+
+    def _seen_here(self) -> Seen:
+        membership = self._membership
+        seen = self._roster.seen()
+        if membership is None or not membership.is_in_doubt:
+            return seen
+        # Asked behind the look: the process may have been stopped in between.
+        return self._roster.seen(is_in_doubt=True)
 
     def last_words(self) -> EngineSnapshot:
         """What it was when its end began, partitions included; by now they may be elsewhere."""
         return self.snapshot() if self._last_words is None else replace(self._last_words, state=self._state)
 
-    def _instances_seen(self, known: Sequence[EngineSnapshot], closed: Sequence[ClosedSnapshot]) -> InstancesSnapshot:
-        running = [partition for seen in known for partition in seen.partitions]
-        places = self._places.seen(self.pipeline.partitions, running, closed)
+    def _instances_seen(self, seen: Seen) -> InstancesSnapshot:
+        running = [partition for snapshot in seen.running for partition in snapshot.partitions]
+        places = self._places.seen(self.pipeline.partitions, running, seen.closed)
         has_open = [place for place in places if place.state is PartitionState.RUNNING]
         instances = tuple(
             InstanceSnapshot(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -36,10 +37,8 @@ def assets() -> Mapping[str, Asset]:
 def page_html(*, pipeline: str, version: str, instance: str | None = None) -> str:
     """The page itself, for one pipeline; `instance` is the one that serves it, of several that share the pipeline."""
     told = {"pipeline": pipeline, "version": version, "instance": instance or ""}
-    page = _template()
-    for name, value in told.items():
-        page = page.replace(f"{{{{{name}}}}}", escape(value))
-    return page
+    # In one pass: what a name holds is no place to put something in.
+    return re.sub(r"{{(\w+)}}", lambda place: escape(told[place[1]]), _template())
 
 
 @cache

@@ -13,6 +13,7 @@ from engine.flow.settings import FlowControlSettings
 from engine.instances.control import Told
 from engine.instances.engine import InstanceEngine
 from engine.instances.intake import Caller
+from engine.instances.membership import Membership, Owner
 from engine.log.storage import LogStorage
 from engine.options import EngineOptions
 from engine.pipeline import PipelineDescription
@@ -96,6 +97,19 @@ class Handing:
         self._of(url).give_back(token)
 
 
+class Place:
+    """Implements `Membership`: partitions are dealt by hand, and it may not know whether it has them still."""
+
+    def __init__(self) -> None:
+        self.is_in_doubt = False
+
+    def start(self, owner: Owner) -> None:
+        owner.joined()
+
+    def close(self) -> None:
+        return
+
+
 class World:
     """One log that outlives its instances."""
 
@@ -112,13 +126,20 @@ class World:
     def storage(self, number: int) -> LogStorage:
         return self._log.storage(number, "local", "NORMAL")
 
-    def instance(self, name: str, *, flow_control: FlowControlSettings | None = None) -> InstanceEngine:
+    def instance(
+        self,
+        name: str,
+        *,
+        flow_control: FlowControlSettings | None = None,
+        membership: Membership | None = None,
+    ) -> InstanceEngine:
         engine = InstanceEngine(
             self._pipeline(),
             self._folder / name,
             flow_control=flow_control,
             options=EngineOptions(retained_records=None),
             storage=self.storage,
+            membership=membership,
             control=self.wire.end(),
             name=name,
         )

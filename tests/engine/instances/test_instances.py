@@ -21,7 +21,7 @@ from engine.log.storage import LogStorage
 from engine.processing.protocol import ProcessingContext
 from engine.runtime.intake import Written
 from engine.runtime.pipeline import Pipeline
-from tests.support.instances import World
+from tests.support.instances import Place, World
 from tests.support.waiting import wait_until
 
 POISON = 13
@@ -227,17 +227,48 @@ def test_durations_that_are_told_for_all_partitions_together_never_fall_when_one
     written(a, range(12), partition=1)
     written(a, range(20, 32), partition=2)
 
-    def appends() -> int:
-        seen = a.snapshot()
-        return sum(sum(p.append_duration.counts) for p in (*seen.partitions, *seen.departed))
-
-    before = appends()
+    before = appends(a)
     assert before > 0
     a.taken([2])
     assert [p.partition for p in a.snapshot().partitions] == [1]
-    assert appends() >= before
+    assert appends(a) >= before
     give(a, 2)
-    assert appends() >= before
+    assert appends(a) >= before
+
+
+def appends(engine: InstanceEngine) -> int:
+    seen = engine.snapshot()
+    return sum(sum(p.append_duration.counts) for p in (*seen.partitions, *seen.departed))
+
+
+def told_of(engine: InstanceEngine) -> set[int]:
+    return {one.partition for one in engine.snapshot().belonging}
+
+
+def test_what_is_lost_is_not_told_of_any_more_from_that_moment_on_and_no_duration_falls(world: World) -> None:
+    a = world.instance("a")
+    give(a, 1, 2)
+    written(a, range(20, 32), partition=2)
+    before = appends(a)
+    a.lost([2])
+    assert told_of(a) == {1}
+    assert appends(a) >= before
+    assert wait_until(lambda: len(a._roster.tenants()) == 1)
+    assert (told_of(a), appends(a) >= before) == ({1}, True)
+
+
+def test_who_may_have_lost_all_while_it_stood_still_tells_of_nothing_until_it_knows(world: World) -> None:
+    place = Place()
+    a = world.instance("a", membership=place)
+    give(a, 1, 2)
+    written(a, range(20, 32), partition=2)
+    before = appends(a)
+    place.is_in_doubt = True
+    assert told_of(a) == set()
+    assert appends(a) >= before
+    place.is_in_doubt = False
+    assert told_of(a) == {1, 2}
+    assert appends(a) >= before
 
 
 def test_an_instance_without_partitions_shows_the_same_graph_as_one_that_has_some(world: World) -> None:
@@ -263,7 +294,7 @@ def test_an_instance_that_is_too_old_for_a_partition_leaves_it_to_others(world: 
     assert a.state is EngineState.FAILED
 
 
-def place(engine: InstanceEngine, number: int) -> tuple[str | None, PartitionState | None, str | None]:
+def where(engine: InstanceEngine, number: int) -> tuple[str | None, PartitionState | None, str | None]:
     """Who has it, in which state, and why: by what this one knows."""
     seen = engine.snapshot().instances
     assert seen is not None
@@ -281,19 +312,19 @@ def test_every_instance_says_the_same_of_each_partition_wherever_that_is(world: 
     world._pipeline = lambda: Pipeline("shared", partitions=3).process(Broken, key="n")  # type: ignore[arg-type]
     c = world.instance("c")
     c.given([2])
-    assert wait_until(lambda: place(b, 2)[:2] == ("c", PartitionState.FAILED))
-    why = place(b, 2)[2]
+    assert wait_until(lambda: where(b, 2)[:2] == ("c", PartitionState.FAILED))
+    why = where(b, 2)[2]
     assert why is not None
     assert "no luck" in why
     for engine in (a, b, c):
-        assert wait_until(lambda engine=engine: place(engine, 1)[:2] == ("a", PartitionState.RUNNING))  # type: ignore[misc]
-        assert place(engine, 2) == ("c", PartitionState.FAILED, why)
-        assert place(engine, 3) == (None, None, None)
+        assert wait_until(lambda engine=engine: where(engine, 1)[:2] == ("a", PartitionState.RUNNING))  # type: ignore[misc]
+        assert where(engine, 2) == ("c", PartitionState.FAILED, why)
+        assert where(engine, 3) == (None, None, None)
         seen = engine.snapshot().instances
         assert seen is not None
         assert seen.without_owner == (2, 3)
     c.taken([2])
-    assert wait_until(lambda: place(a, 2) == (None, None, None))
+    assert wait_until(lambda: where(a, 2) == (None, None, None))
 
 
 def test_who_does_not_know_yet_that_another_has_its_partition_does_not_say_that_it_is_its_own(world: World) -> None:
@@ -304,7 +335,7 @@ def test_who_does_not_know_yet_that_another_has_its_partition_does_not_say_that_
     world.wire.put(owner_key(1), packed(taken_over))
     a._pulse()
     assert a._board.said_owner(1) == taken_over
-    assert place(a, 1)[0] == "z"
+    assert where(a, 1)[0] == "z"
     # Where nobody has it any more it says so again.
     world.wire.put(owner_key(1), packed(OwnerRow(instance="", process="", since_wall_ns=2**62)))
-    assert wait_until(lambda: place(b, 1)[0] == "a")
+    assert wait_until(lambda: where(b, 1)[0] == "a")
