@@ -19,6 +19,10 @@ class Override:
     until_wall_ns: int | None = None
     by: str | None = None
 
+    def is_void(self, configured: FlowControlSettings, wall_ns: int) -> bool:
+        """Whether it is over already, or says what is configured: as good as none."""
+        return self.settings == configured or (self.until_wall_ns is not None and self.until_wall_ns <= wall_ns)
+
 
 def set_by_hand(
     settings: Mapping[int, FlowControlSettings], *, wall_ns: int, ttl_ns: int | None, by: str | None
@@ -54,13 +58,11 @@ class SettingsInForce:
         return self._ends_ns is not None and self._clock.monotonic_ns() >= self._ends_ns
 
     def put(self, override: Override | None) -> None:
-        """Sets or, with None, takes away. What is over already, or says what is configured, is as good as None."""
+        """Sets or, with None, takes away. What is void is as good as None."""
         self.override = self._ends_ns = None
-        if override is None or override.settings == self.configured:
+        wall_ns = self._clock.wall_ns()
+        if override is None or override.is_void(self.configured, wall_ns):
             return
         if override.until_wall_ns is not None:
-            rest_ns = override.until_wall_ns - self._clock.wall_ns()
-            if rest_ns <= 0:
-                return
-            self._ends_ns = self._clock.monotonic_ns() + rest_ns
+            self._ends_ns = self._clock.monotonic_ns() + override.until_wall_ns - wall_ns
         self.override = override

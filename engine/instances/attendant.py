@@ -65,6 +65,8 @@ class Attendant:
         self._is_wanted = False
         # Whether the life that goes on is to end, also where the next one is wanted already.
         self._is_leaving = False
+        # Whether one goes on, from before it is made until all of it is closed.
+        self._is_living = False
         self._is_over = False
         self._has_right = True
         # How often it was given or told to try again: whoever waits for that sees it.
@@ -94,8 +96,8 @@ class Attendant:
             self._is_wanted, self._is_leaving = False, True
             self._has_right = self._has_right and has_right
             tenant = self._tenant
-            if self._state is PartitionState.FAILED:
-                self._state = self._why = None
+            if not self._is_living:
+                self._be(None)
             self._changed.notify_all()
         if tenant is not None:
             tenant.leave(has_right=has_right)
@@ -165,7 +167,7 @@ class Attendant:
                 )
                 if self._is_over:
                     return
-                self._has_right, self._is_leaving = True, False
+                self._has_right, self._is_leaving, self._is_living = True, False, True
             self._live()
 
     def _live(self) -> None:
@@ -190,7 +192,10 @@ class Attendant:
             self._house.opened(tenant)
             with self._changed:
                 self._changed.wait_for(lambda: self._is_leaving or tenant.has_ended)
-        self._house.leaving(tenant)
+        try:
+            self._house.leaving(tenant)
+        except Exception:
+            log.exception("partition %d: its last words could not be heard; it is closed all the same", self._number)
         with self._changed:
             self._be(PartitionState.CLOSING)
         self._house.closing(tenant)
@@ -208,7 +213,7 @@ class Attendant:
             has_right = self._has_right
         self._house.closed(self._number, has_right=has_right)
         with self._changed:
-            is_wanted = self._is_wanted
+            is_wanted, self._is_living = self._is_wanted, False
             self._be(state if is_wanted else None, why if is_wanted else None)
             return is_wanted
 

@@ -18,6 +18,8 @@ from engine.flow.overrides import Override
 _SILENT_NS = 15 * NS_PER_SECOND
 # What is read at the start may be of one that has long been gone: so soon it has to say something again.
 _FIRST_WORD_NS = 6 * NS_PER_SECOND
+# After so long nothing is kept of one that died without a word: each run may have a name of its own.
+_FORGOTTEN_NS = 600 * NS_PER_SECOND
 
 _pack = msgspec.json.Encoder().encode
 
@@ -149,6 +151,12 @@ class Board:
         with self._changed:
             rows = [row for row, heard_ns in self._instances.values() if now_ns - heard_ns < _SILENT_NS]
         return tuple(sorted(rows, key=lambda row: row.name))
+
+    def long_gone(self) -> tuple[str, ...]:
+        """Those of which nothing need be kept any more."""
+        now_ns = self._clock.monotonic_ns()
+        with self._changed:
+            return tuple(name for name, (_, heard_ns) in self._instances.items() if now_ns - heard_ns >= _FORGOTTEN_NS)
 
     def instance(self, name: str) -> InstanceRow | None:
         return next((row for row in self.instances() if row.name == name), None)

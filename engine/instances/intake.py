@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -74,10 +74,20 @@ class SharedIntake:
         self._clock = clock
         self.forward: Forward | None = None
         self._lock = threading.Lock()
-        # By token; guarded by the lock.
+        # Guarded by the lock: what was admitted for others, by token, and records that others were handed, by what
+        # became of them.
         self._reserved: dict[str, tuple[Reserved, int]] = {}
-        # Records that other instances were handed, by what became of them.
-        self.forwarded = {"accepted": 0, "refused": 0, "failed": 0}
+        self._forwarded = {"accepted": 0, "refused": 0, "failed": 0}
+
+    @property
+    def forwarded(self) -> Mapping[str, int]:
+        """Records that other instances were handed, by what became of them: accepted, refused, failed."""
+        with self._lock:
+            return dict(self._forwarded)
+
+    def _count(self, outcome: str, records: int) -> None:
+        with self._lock:
+            self._forwarded[outcome] += records
 
     def open(self) -> None:
         self._local.open()
@@ -122,7 +132,7 @@ class SharedIntake:
         try:
             return self._local.write(values, partition=partition)
         except KeyError as error:
-            raise _left(error) from error
+            raise _left(error.args[0]) from error
 
     def _written_there(
         self, part: _Part, values: Sequence[Any], partition: int | None, caller: Caller
@@ -132,9 +142,9 @@ class SharedIntake:
         try:
             answer = self.forward.write(part.url, values, partition, caller)
         except WriteFailedError:
-            self.forwarded["failed"] += len(values)
+            self._count("failed", len(values))
             raise
-        self.forwarded["refused" if isinstance(answer, Refusal) else "accepted"] += len(values)
+        self._count("refused" if isinstance(answer, Refusal) else "accepted", len(values))
         return answer
 
     # -- of several instances ---
@@ -164,13 +174,13 @@ class SharedIntake:
                 if isinstance(token, str):
                     assert part.url is not None, "who has a token is another instance"
                     written = forward.write_reserved(part.url, token, caller)
-                    self.forwarded["accepted"] += len(part.indexes)
+                    self._count("accepted", len(part.indexes))
                 else:
                     written = self._here_reserved(token)
             except WriteFailedError as error:
                 failed = error
                 if part.url is not None:
-                    self.forwarded["failed"] += len(part.indexes)
+                    self._count("failed", len(part.indexes))
                 places.update((part.indexes[index], place) for index, place in error.written.items())
             else:
                 places.update(zip(part.indexes, written.places, strict=True))
@@ -183,9 +193,16 @@ class SharedIntake:
             try:
                 return self._local.reserve(values)
             except KeyError as error:
-                raise _left(error) from error
+                raise _left(error.args[0]) from error
         assert self.forward is not None, "it was asked for"
-        return self.forward.reserve(part.url, values, None, caller)
+        try:
+            answer = self.forward.reserve(part.url, values, None, caller)
+        except WriteFailedError:
+            self._count("failed", len(values))
+            raise
+        if isinstance(answer, Refusal):
+            self._count("refused", len(values))
+        return answer
 
     def _give_back(self, admitted: Sequence[tuple[_Part, str | Reserved]], caller: Caller) -> None:
         assert self.forward is not None, "it was asked for"
@@ -194,13 +211,16 @@ class SharedIntake:
                 assert part.url is not None, "who has a token is another instance"
                 self.forward.give_back(part.url, token, caller)
             else:
-                self._return(token)
+                self._local.give_back(token)
 
     def _here_reserved(self, reserved: Reserved) -> Written:
-        try:
+        """Only where the partitions that admitted it are still here: one that came back has admitted nothing of it."""
+        with self._here.held(reserved.units) as mine:
+            left = [n for n, one in reserved.partitions.items() if n not in mine or self._here.get(n) is not one]
+            if left:
+                self._local.give_back(reserved)
+                raise _left(left[0])
             return self._local.write_reserved(reserved)
-        except KeyError as error:
-            raise _left(error) from error
 
     # -- for another instance that writes to several ---
 
@@ -213,7 +233,7 @@ class SharedIntake:
             try:
                 reserved = self._local.reserve(values)
             except KeyError as error:
-                raise _left(error) from error
+                raise _left(error.args[0]) from error
         if isinstance(reserved, Refusal):
             return reserved
         token = uuid.uuid4().hex
@@ -228,14 +248,7 @@ class SharedIntake:
         with self._lock:
             reserved = self._reserved.pop(token, None)
         if reserved is not None:
-            self._return(reserved[0])
-
-    def _return(self, reserved: Reserved) -> None:
-        try:
-            self._local.give_back(reserved)
-        except KeyError:
-            # The partition has left, and its permits with it.
-            return
+            self._local.give_back(reserved[0])
 
     def _taken(self, token: str) -> Reserved:
         with self._lock:
@@ -256,10 +269,10 @@ class SharedIntake:
             for token in late:
                 del self._reserved[token]
         for reserved in late.values():
-            self._return(reserved)
+            self._local.give_back(reserved)
 
 
-def _left(error: KeyError) -> WriteFailedError:
+def _left(number: int) -> WriteFailedError:
     return WriteFailedError(
-        f"partition {error.args[0]} has just left; try again in a moment", passing=True, after_seconds=_BACK_SECONDS
+        f"partition {number} has just left; try again in a moment", passing=True, after_seconds=_BACK_SECONDS
     )

@@ -20,6 +20,7 @@ from engine.partition.partition import Partition
 from engine.pipeline import PipelineDescription
 from engine.processing.delivery import Receiver
 from engine.runtime.engine import Engine
+from engine.runtime.kept import KeptElsewhere
 from engine.runtime.replaying import Replayer
 from engine.runtime.share import Share
 from engine.sources.protocol import partition_fed_by
@@ -67,6 +68,7 @@ class Tenant(Engine):
             options=replace(lease.options, run_forever=True),
             clock=lease.clock,
             storage=self._make_storage,
+            kept=KeptElsewhere({} if lease.override is None else {lease.number: lease.override}, lease.pauses),
             share=Share(
                 partitions=(lease.number,),
                 sources=tuple(s.name for s in pipeline.sources if partition_fed_by(s.source) == lease.number),
@@ -88,11 +90,11 @@ class Tenant(Engine):
     @property
     def failure(self) -> TaskFailedError | None:
         """What it ended by; None where it was stopped, and while it runs."""
-        return self._failure
+        return self._life.failure
 
     @property
     def has_ended(self) -> bool:
-        return self._ended.is_set()
+        return self._life.has_ended
 
     def leave(self, *, has_right: bool) -> None:
         """Has an opening broken off, and says whether there is still the right to write; `stop` does the rest."""
@@ -131,16 +133,6 @@ class Tenant(Engine):
     def _close_observer(self, observer: BatchObserver) -> None:
         """It is the instance's."""
 
-    def _kept_overrides(self) -> Mapping[int, Override]:
-        override = self._lease.override
-        return {} if override is None else {self.number: override}
-
-    def _keep_overrides(self, overrides: Mapping[int, Override | None]) -> None:
-        """The instances keep them together."""
-
-    def _kept_pauses(self) -> Mapping[str, Pause]:
-        return self._lease.pauses
-
     def _receivers(self) -> Mapping[int, Receiver]:
         return self._lease.receivers
 
@@ -162,7 +154,7 @@ class Tenant(Engine):
                 "data.kafka.topicPrefix"
             )
         for name, records_per_second in self._lease.paces.items():
-            self.pace_exporter(name, records_per_second)
+            self._owners.pace(name, records_per_second)
 
     def _supervise(self) -> None:
         super()._supervise()
@@ -172,15 +164,8 @@ class Tenant(Engine):
 
     def enforce(self, override: Override | None, pauses: Mapping[str, Pause]) -> None:
         """What was set by hand shall hold here, and nothing else of this kind. One caller at a time."""
-        if override is not None and self._is_over(override):
+        if override is not None and override.is_void(self._flow_control, self._clock.wall_ns()):
             override = None
         if override != self.partition.in_force.override:
             self.partition.override(override, by=None if override is None else override.by)
-        for name in self._wired.exporters:
-            if pauses.get(name) != self._pauses.get(name):
-                self._set_exporter_pause(name, pauses.get(name))
-        self._pauses = dict(pauses)
-
-    def _is_over(self, override: Override) -> bool:
-        ends_ns = override.until_wall_ns
-        return override.settings == self._flow_control or (ends_ns is not None and ends_ns <= self._clock.wall_ns())
+        self._owners.hold(pauses)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import repeat
 from threading import Condition, Lock
 from typing import Any
 
@@ -35,8 +36,12 @@ class Written:
 @dataclass(frozen=True, slots=True)
 class Reserved:
     """Records that all their partitions have admitted: a unit each, the permits of those not yet written, and each
-    value's partition."""
+    value's partition.
 
+    The permits are those of these very partitions: one that was closed and opened again knows nothing of them.
+    """
+
+    partitions: Mapping[int, Partition]
     units: Mapping[int, Unit]
     turns: Sequence[int]
     permits: dict[int, Permit]
@@ -104,22 +109,22 @@ class Intake:
 
     def give_back(self, reserved: Reserved) -> None:
         """It is not written after all."""
-        self._give_back(reserved.permits, reserved.units)
-        reserved.permits.clear()
+        _give_back(reserved)
 
     def _reserve(self, values: Sequence[Any], partition: int | None) -> Reserved | Refusal:
         units, turns = self._units(values, partition)
-        self._check_room(units)
-        permits = self._admitted(units)
-        return permits if isinstance(permits, Refusal) else Reserved(units, turns, permits)
+        reserved = Reserved({number: self._partitions[number] for number in units}, units, turns, {})
+        _check_room(reserved)
+        return self._admitted(reserved)
 
     def _write(self, reserved: Reserved) -> Written:
         units = reserved.units
-        self._append(units, reserved.permits, reserved.turns)
+        _append(reserved)
         if len(units) == 1:
             ((number, unit),) = units.items()
             first = unit.first_position
-            return Written(tuple([Place(number, first + index) for index in range(len(unit.records))]))
+            # All of it runs in C.
+            return Written(tuple(map(Place, repeat(number), range(first, first + len(unit.records)))))
         return Written(tuple([place for _, place in _numbered(units, reserved.turns)]))
 
     @contextmanager
@@ -171,56 +176,63 @@ class Intake:
         except Exception as error:
             raise WrongRecordError(index, f"has no key: {type(error).__name__}: {error}") from error
 
-    def _check_room(self, units: Mapping[int, Unit]) -> None:
-        for number in units:
-            if self._partitions[number].disk_space is not DiskSpace.ENOUGH:
-                raise WriteFailedError(f"the disk of partition {number} is all but full", passing=False)
-            if (why := self._partitions[number].why_away) is not None:
-                # Who waits in the line already finds out when it is back.
-                raise WriteFailedError(why, passing=True)
-
-    def _admitted(self, units: Mapping[int, Unit]) -> dict[int, Permit] | Refusal:
-        """A permit from every partition, or the refusal of the first that gives none."""
-        permits: dict[int, Permit] = {}
+    def _admitted(self, reserved: Reserved) -> Reserved | Refusal:
+        """Takes a permit from every partition, or has the refusal of the first that gives none."""
+        units = reserved.units
         for number, unit in units.items():
-            partition = self._partitions[number]
+            partition = reserved.partitions[number]
             always_allowed = partition.always_allowed.covers_kind(self._value_type, SOURCE_INTENT)
             answer = partition.try_acquire(WriteSource.USER_COMMAND, len(unit.records), always_allowed=always_allowed)
             if isinstance(answer, Refusal):
-                self._give_back(permits, units)
-                return self._come_again(answer, units) if len(units) > 1 else answer
-            permits[number] = answer
-        return permits
+                _give_back(reserved)
+                return _come_again(answer, reserved) if len(units) > 1 else answer
+            reserved.permits[number] = answer
+        return reserved
 
-    def _come_again(self, refusal: Refusal, units: Mapping[int, Unit]) -> Refusal:
-        """The refusal of one partition with the time at which all of them admit; they await it together."""
-        gates = [self._partitions[number].gate for number in units]
-        after_ns = max(refusal.retry_after_ns, *(gate.wait_ns() for gate in gates))
-        for gate in gates:
-            gate.expect_back(after_ns)
-        return replace(refusal, retry_after_ns=after_ns)
 
-    def _give_back(self, permits: Mapping[int, Permit], units: Mapping[int, Unit]) -> None:
-        for number, permit in permits.items():
-            self._partitions[number].gate.give_back(permit, units[number].source, len(units[number].records))
+def _check_room(reserved: Reserved) -> None:
+    for number, partition in reserved.partitions.items():
+        if partition.disk_space is not DiskSpace.ENOUGH:
+            raise WriteFailedError(f"the disk of partition {number} is all but full", passing=False)
+        if (why := partition.why_away) is not None:
+            # Who waits in the line already finds out when it is back.
+            raise WriteFailedError(why, passing=True)
 
-    def _append(self, units: Mapping[int, Unit], permits: dict[int, Permit], turns: Sequence[int]) -> None:
-        try:
-            for number, unit in units.items():
-                self._partitions[number].append(unit, permits.pop(number))
-        except BaseException as error:
-            self._give_back(permits, units)
-            permits.clear()
-            if isinstance(error, AppendError | StoppedError | PartitionLostError):
-                written = dict(_numbered({n: u for n, u in units.items() if u.first_position >= 0}, turns))
-                passing = not isinstance(error, AppendError) or error.passing
-                too_large = isinstance(error, AppendError) and error.too_large
-                raise WriteFailedError(str(error), passing=passing, too_large=too_large, written=written) from error
-            if isinstance(error, UNSTORABLE):
-                # Of several partitions each was checked before; with one, nothing was written.
-                assert isinstance(unit.records, Columns), "they were made here"
-                _check_sayable(unit.records.values)
-            raise
+
+def _come_again(refusal: Refusal, reserved: Reserved) -> Refusal:
+    """The refusal of one partition with the time at which all of them admit; they await it together."""
+    gates = [partition.gate for partition in reserved.partitions.values()]
+    after_ns = max(refusal.retry_after_ns, *(gate.wait_ns() for gate in gates))
+    for gate in gates:
+        gate.expect_back(after_ns)
+    return replace(refusal, retry_after_ns=after_ns)
+
+
+def _give_back(reserved: Reserved) -> None:
+    """The permits of what was not written."""
+    for number, permit in reserved.permits.items():
+        unit = reserved.units[number]
+        reserved.partitions[number].gate.give_back(permit, unit.source, len(unit.records))
+    reserved.permits.clear()
+
+
+def _append(reserved: Reserved) -> None:
+    try:
+        for number, unit in reserved.units.items():
+            reserved.partitions[number].append(unit, reserved.permits.pop(number))
+    except BaseException as error:
+        _give_back(reserved)
+        if isinstance(error, AppendError | StoppedError | PartitionLostError):
+            stored = {n: u for n, u in reserved.units.items() if u.first_position >= 0}
+            written = dict(_numbered(stored, reserved.turns))
+            passing = not isinstance(error, AppendError) or error.passing
+            too_large = isinstance(error, AppendError) and error.too_large
+            raise WriteFailedError(str(error), passing=passing, too_large=too_large, written=written) from error
+        if isinstance(error, UNSTORABLE):
+            # Of several partitions each was checked before; with one, nothing was written.
+            assert isinstance(unit.records, Columns), "they were made here"
+            _check_sayable(unit.records.values)
+        raise
 
 
 def _check_sayable(values: Sequence[Any]) -> None:

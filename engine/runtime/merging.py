@@ -11,7 +11,6 @@ from engine.core.snapshot import (
     SamplingProgress,
     TaskSnapshot,
     VertexBackPressure,
-    VertexSnapshot,
 )
 from engine.runtime.counters import observed_of_all, sampler_of_all
 
@@ -35,7 +34,7 @@ def merged(whole: EngineSnapshot, workers: Sequence[EngineSnapshot]) -> EngineSn
         edges=workers[0].edges,
         partitions=tuple(sorted((p for w in workers for p in w.partitions), key=lambda p: p.partition)),
         tasks=tuple(sorted((task for worker in workers for task in worker.tasks), key=place)),
-        back_pressure=_back_pressure(vertices, workers),
+        back_pressure=back_pressure_of_all(workers),
         sampler=sampler_of_all(worker.sampler for worker in workers),
         observed=observed_of_all(worker.observed for worker in workers),
         info={**workers[0].info, **whole.info},
@@ -44,12 +43,10 @@ def merged(whole: EngineSnapshot, workers: Sequence[EngineSnapshot]) -> EngineSn
     return replace(together, culprit=culprit, bottleneck=None if culprit is None else culprit.task)
 
 
-def _back_pressure(
-    vertices: Sequence[VertexSnapshot], workers: Sequence[EngineSnapshot]
-) -> tuple[VertexBackPressure, ...]:
+def back_pressure_of_all(workers: Sequence[EngineSnapshot]) -> tuple[VertexBackPressure, ...]:
     """Of each vertex what those workers say that run a subtask of it."""
     found = []
-    for vertex in vertices:
+    for vertex in workers[0].vertices if workers else ():
         said = [
             seen
             for worker in workers

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Lock
 from typing import Any
 
 from engine.core.pause import Pause
 from engine.flow.overrides import Override
-from engine.runtime.override_file import OverrideFile
-from engine.runtime.pause_file import PauseFile
+from engine.runtime.kept import Kept
 from engine.workers.seat import Seat
 
 
@@ -32,24 +30,21 @@ class ByHand:
     after that.
     """
 
-    def __init__(self, seats: Sequence[Seat], folder: Path, *, persistent: bool) -> None:
-        """`persistent` says whether limits outlive the run, in a file of the data `folder`."""
+    def __init__(self, seats: Sequence[Seat], kept: Kept) -> None:
         self._seats = seats
-        self._file = OverrideFile(folder) if persistent else None
+        self._kept = kept
         # Held while something is set and told, so that a worker that comes back has it too, and all workers hear of
         # two changes in the order in which these stand. Nobody waits for an answer with it.
         self._setting = Lock()
         self._overrides: dict[int, Override] = {}
-        self._pause_file = PauseFile(folder)
         # None of those that go on again: whoever was told otherwise before has to hear it.
         self._paused: dict[str, Pause | None] = {}
         self._paces: dict[str, float | None] = {}
 
     def recall(self) -> None:
         """Takes up what an earlier run kept; call when the folder is open, before anything is set."""
-        self._paused.update(self._pause_file.read())
-        if self._file is not None:
-            self._overrides = dict(self._file.read())
+        self._paused.update(self._kept.pauses())
+        self._overrides = dict(self._kept.overrides())
 
     def standing(self) -> Standing:
         with self._setting:
@@ -68,9 +63,8 @@ class ByHand:
         """Sets limits, or with None takes them away; what the workers concerned answer when they have them."""
         with self._setting:
             after = {n: kept for n, kept in {**self._overrides, **overrides}.items() if kept is not None}
-            if self._file is not None:
-                # Before anything changes: what cannot be kept is not done by half.
-                self._file.write(after)
+            # Before anything changes: what cannot be kept is not done by half.
+            self._kept.keep_overrides(after)
             self._overrides = after
             asked = []
             for seat in self._seats:
@@ -84,7 +78,7 @@ class ByHand:
         with self._setting:
             after = {**self._paused, exporter: pause}
             # Before anything changes, as with limits.
-            self._pause_file.write(_held(after))
+            self._kept.keep_pauses(_held(after))
             self._paused = after
             return self._tell_all("set_exporter_pause", exporter, pause)
 

@@ -55,7 +55,8 @@ class Crew:
         self._clock = clock
         self._opened = opened
         self._told = told
-        self._outline: Outline | None = None
+        # The pipeline, once a worker has said what it is.
+        self.outline: Outline | None = None
         self._epoch = 0
         # Those who have been given a socket to each other.
         self._connected: set[tuple[WorkerProcess | None, WorkerProcess | None]] = set()
@@ -96,16 +97,16 @@ class Crew:
         for seat in fresh:
             seat.taken_by(WorkerProcess(seat.number, self._told))
         outlines = self._all(((seat, seat.call("load", self._blueprint)) for seat in fresh), given_up)
-        if self._outline is None:
-            self._outline = outlines[0]
+        if self.outline is None:
+            self.outline = outlines[0]
             self._deal(outlines[0])
         for seat, outline in zip(fresh, outlines, strict=True):
-            if outline != self._outline:
+            if outline != self.outline:
                 raise ConfigurationError(
                     f"worker {seat.number} finds another pipeline than the others; {self._blueprint.reference} must "
                     "give the same one in every process"
                 )
-        return self._outline
+        return self.outline
 
     def _deal(self, outline: Outline) -> None:
         if len(self.seats) > outline.partitions:

@@ -19,6 +19,7 @@ from engine.pipeline import PipelineDescription
 from engine.processing.delivery import Receiver
 from engine.runtime.engine import END_LOOK_SECONDS, Engine
 from engine.runtime.intake import Reserved, Written
+from engine.runtime.kept import KeptElsewhere
 from engine.runtime.replaying import Replayer, ReplayStanding
 from engine.runtime.share import Share
 from engine.workers.epoch import Epoch, RemoteGate
@@ -73,7 +74,12 @@ class Part(Engine):
     ) -> None:
         """`caught_up` is called when nothing is left to do here, as far as this worker can see."""
         super().__init__(
-            pipeline, order.data, flow_control=order.flow_control, options=order.options, share=order.share
+            pipeline,
+            order.data,
+            flow_control=order.flow_control,
+            options=order.options,
+            share=order.share,
+            kept=KeptElsewhere(order.overrides, order.paused),
         )
         self._order = order
         self._caught_up = caught_up
@@ -91,12 +97,6 @@ class Part(Engine):
 
     def _claim_folder(self) -> None:
         """The parent holds it for all."""
-
-    def _kept_overrides(self) -> Mapping[int, Override]:
-        return self._order.overrides
-
-    def _keep_overrides(self, overrides: Mapping[int, Override | None]) -> None:
-        """The parent keeps them."""
 
     def _receivers(self) -> Mapping[int, Receiver]:
         elsewhere = {
@@ -121,16 +121,9 @@ class Part(Engine):
         """How far this worker is with the rejects that were set out; the parent deletes what all have tried again."""
         return None if self._replayer is None else self._replayer.standing
 
-    def _kept_pauses(self) -> Mapping[str, Pause]:
-        return self._order.paused
-
-    def set_exporter_pause(self, name: str, pause: Pause | None) -> None:
-        """What the parent, who keeps it, was asked for."""
-        self._set_exporter_pause(name, pause)
-
     def _on_wired(self) -> None:
         for name, records_per_second in self._order.paces.items():
-            self.pace_exporter(name, records_per_second)
+            self._owners.pace(name, records_per_second)
 
     def _start_front(self) -> None:
         """That is for `prepare` and `flow`."""
@@ -138,12 +131,13 @@ class Part(Engine):
     def _await_end(self) -> bool:
         look_seconds = END_LOOK_SECONDS if self._await_in_front() else None
         told: tuple[int, ...] | None = None
-        while not (self._stop_requested or self._failure is not None):
+        life = self._life
+        while not life.is_end_wanted:
             self._await_what_came_before_damage()
-            with self._wake:
+            with life.changed:
                 standing = None if look_seconds is None else self._done_with()
-                if standing == told and not (self._stop_requested or self._failure is not None):
-                    self._wake.wait(look_seconds if self._damage is None else END_LOOK_SECONDS)
+                if standing == told and not life.is_end_wanted:
+                    life.changed.wait(look_seconds if life.damage is None else END_LOOK_SECONDS)
                     continue
             # The parent is spoken to without a lock in hand.
             told = standing
@@ -153,11 +147,11 @@ class Part(Engine):
 
     def _await_what_came_before_damage(self) -> None:
         """An input that ends too early ends the run as soon as nothing is left to do in this worker's partitions."""
-        partitions = self._partitions.values()
-        if self._damage is not None and all(partition.is_quiescent() for partition in partitions):
+        partitions, damage = self._partitions.values(), self._life.damage
+        if damage is not None and all(partition.is_quiescent() for partition in partitions):
             # Seen twice: a part of it may have been on its way from the source's task to the log.
             if self._written_at_damage == (written := tuple(partition.last_written for partition in partitions)):
-                self._failure = self._damage
+                self._life.fail(damage)
             self._written_at_damage = written
 
     def _done_with(self) -> tuple[int, ...] | None:
@@ -222,6 +216,9 @@ class Part(Engine):
         """Limits set by hand, or with None the configured ones. True: they are in force."""
         self._override(overrides, by=by)
         return True
+
+    def set_exporter_pause(self, name: str, pause: Pause | None) -> None:
+        self._owners.pause(name, pause)
 
     # -- writes from outside of which other workers have a part ---
 

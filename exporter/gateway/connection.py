@@ -66,6 +66,8 @@ class Connection(HttpToolsProtocol):
         self._bare_bytes = 0
         self._is_bare = False
         self._head_bytes = 0
+        # Of a body whose length was said, what is still to come.
+        self._body_bytes_left = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -82,7 +84,9 @@ class Connection(HttpToolsProtocol):
             if self._is_behind():
                 self.flow.pause_reading()
                 break
-            portion, self._ahead = self._ahead[:_PORTION_BYTES], self._ahead[_PORTION_BYTES:]
+            # Of a body as long as it was said to be, all that is here: no other request begins in it.
+            size = max(_PORTION_BYTES, self._body_bytes_left)
+            portion, self._ahead = self._ahead[:size], self._ahead[size:]
             self._is_bare = True
             super().data_received(portion)
             self._bare_bytes = self._bare_bytes + len(portion) if self._is_bare else 0
@@ -111,7 +115,7 @@ class Connection(HttpToolsProtocol):
             raise ValueError("too many requests ahead of their answers")
         self._is_incomplete = self._is_in_head = True
         self._is_bare = False
-        self._head_bytes = 0
+        self._head_bytes = self._body_bytes_left = 0
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -120,6 +124,8 @@ class Connection(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._head_bytes += len(name) + len(value)
+        if name.lower() == b"content-length":
+            self._body_bytes_left = int(value)
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -130,6 +136,7 @@ class Connection(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._is_bare = False
+        self._body_bytes_left = max(0, self._body_bytes_left - len(body))
         super().on_body(body)
 
     def on_message_complete(self) -> None:

@@ -5,18 +5,28 @@ from __future__ import annotations
 import http.client
 import re
 import ssl
-import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
 
-from exporter.door import NS_PER_MS, Caller, Outcome, Place, Refusal, WriteFailedError, Written, WrongRecordError
+from exporter.door import (
+    NS_PER_MS,
+    NS_PER_SECOND,
+    Caller,
+    Clock,
+    Outcome,
+    Place,
+    Refusal,
+    WriteFailedError,
+    Written,
+    WrongRecordError,
+)
 
 RECORDS = "/v1/records"
 RESERVATIONS = "/v1/reservations"
@@ -26,13 +36,12 @@ _CONNECT_SECONDS = 2.0
 # A commit may take as long as the log's cluster takes to answer.
 _ANSWER_SECONDS = 40.0
 # The other end closes what rests for longer.
-_REST_SECONDS = 20.0
+_REST_NS = 20 * NS_PER_SECOND
 _IDLE_MAX = 64
 _AGAIN_SECONDS = 1
 _PLACED = re.compile(r"^(line \d+: )?record \d+ ")
 
 _lines = msgspec.json.Encoder().encode_lines
-_decode = msgspec.json.Decoder().decode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,31 +55,60 @@ class _SaidRefusal(Refusal):
         return self.said
 
 
-class _Answer(msgspec.Struct):
+class _Positions(msgspec.Struct):
     positions: list[Place]
+
+
+class _Reserved(msgspec.Struct):
+    reservation: str
+
+
+class _Refused(msgspec.Struct, rename="camel"):
+    reason: Outcome
+    partition: int
+    limit: float
+    retry_after_ms: int
+    detail: str
+
+
+class _WrittenRecord(msgspec.Struct):
+    # From 1.
+    record: int
+    partition: int
+    position: int
+
+
+class _Problem(msgspec.Struct):
+    detail: str
+    line: int | None = None
+    written: list[_WrittenRecord] = []
+
+
+Said = TypeVar("Said", bound=msgspec.Struct)
 
 
 class HttpForward:
     """Implements `Forward` over connections that are kept for the next request. Any number of threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._lock = Lock()
-        # Those at rest, with the time since when, by gateway; the newest last.
-        self._idle: dict[str, deque[tuple[http.client.HTTPConnection, float]]] = {}
+        # Those at rest, with the time since when, by gateway; the newest last. None once it is closed.
+        self._idle: dict[str, deque[tuple[http.client.HTTPConnection, int]]] | None = {}
         self._tls = ssl.create_default_context()
 
     def write(self, url: str, values: Sequence[Any], partition: int | None, caller: Caller) -> Written | Refusal:
         query = "" if partition is None else f"?partition={partition}"
         status, said = self._ask("POST", url, f"{RECORDS}{query}", caller, _lines(values))
-        return _refusal(said) if status == 429 else _written(url, status, said)
+        return _refusal(url, said) if status == 429 else _written(url, status, said)
 
     def reserve(self, url: str, values: Sequence[Any], partition: int | None, caller: Caller) -> str | Refusal:
         status, said = self._ask("POST", url, RESERVATIONS, caller, _lines(values))
         if status == 429:
-            return _refusal(said)
+            return _refusal(url, said)
         if status != 200:
             _fail(url, status, said)
-        return str(_decode(said)["reservation"])
+        return _understood(url, status, said, _Reserved).reservation
 
     def write_reserved(self, url: str, token: str, caller: Caller) -> Written:
         return _written(url, *self._ask("POST", url, f"{RESERVATIONS}/{token}", caller, b""))
@@ -123,61 +161,82 @@ class HttpForward:
 
     def _rested(self, url: str) -> http.client.HTTPConnection | None:
         with self._lock:
-            idle = self._idle.get(url)
-            while idle:
-                connection, since = idle.pop()
-                if time.monotonic() - since < _REST_SECONDS:
-                    return connection
-                connection.close()
-        return None
+            self._forget_old()
+            idle = (self._idle or {}).get(url)
+            return idle.pop()[0] if idle else None
 
     def _rest(self, url: str, connection: http.client.HTTPConnection) -> None:
         with self._lock:
-            idle = self._idle.setdefault(url, deque())
-            if len(idle) < _IDLE_MAX:
-                idle.append((connection, time.monotonic()))
-                return
+            self._forget_old()
+            if self._idle is not None:
+                idle = self._idle.setdefault(url, deque())
+                if len(idle) < _IDLE_MAX:
+                    idle.append((connection, self._clock.monotonic_ns()))
+                    return
         connection.close()
+
+    def _forget_old(self) -> None:
+        """Those to any instance: one that is gone is never asked for again. With the lock in hand."""
+        since_ns = self._clock.monotonic_ns() - _REST_NS
+        for url, idle in [*(self._idle or {}).items()]:
+            while idle and idle[0][1] < since_ns:
+                idle.popleft()[0].close()
+            if not idle and self._idle is not None:
+                del self._idle[url]
+
+    def close(self) -> None:
+        """Those at rest are closed, and whatever still comes back."""
+        with self._lock:
+            idle, self._idle = self._idle, None
+        for connections in (idle or {}).values():
+            for connection, _ in connections:
+                connection.close()
 
 
 def _written(url: str, status: int, said: bytes) -> Written:
     if status != 200:
         _fail(url, status, said)
-    return Written(tuple(msgspec.json.decode(said, type=_Answer).positions))
+    return Written(tuple(_understood(url, status, said, _Positions).positions))
 
 
-def _problem(said: bytes) -> Mapping[str, Any]:
-    with suppress(msgspec.DecodeError):
-        found = _decode(said)
-        if isinstance(found, dict):
-            return found
-    return {}
-
-
-def _refusal(said: bytes) -> Refusal:
-    problem = _problem(said)
+def _refusal(url: str, said: bytes) -> Refusal:
+    refused = _understood(url, 429, said, _Refused)
     return _SaidRefusal(
-        outcome=Outcome(problem["reason"]),
-        partition=int(problem["partition"]),
+        outcome=refused.reason,
+        partition=refused.partition,
         records=0,
-        limit=float(problem["limit"]),
-        retry_after_ns=int(problem["retryAfterMs"]) * NS_PER_MS,
-        said=str(problem["detail"]),
+        limit=refused.limit,
+        retry_after_ns=refused.retry_after_ms * NS_PER_MS,
+        said=refused.detail,
     )
 
 
 def _fail(url: str, status: int, said: bytes) -> NoReturn:
-    problem = _problem(said)
-    detail = str(problem.get("detail", f"the instance at {urlsplit(url).netloc} answers {status}"))
+    problem = _understood(url, status, said, _Problem)
     if status == 400:
-        line = problem.get("line")
-        raise WrongRecordError(None if line is None else int(line) - 1, _PLACED.sub("", detail))
-    written = {
-        int(one["record"]) - 1: Place(int(one["partition"]), int(one["position"]))
-        for one in problem.get("written") or ()
-    }
+        line = problem.line
+        raise WrongRecordError(None if line is None else line - 1, _PLACED.sub("", problem.detail))
+    detail = problem.detail
     if status in (401, 403, 404):
         detail = f"the instance at {urlsplit(url).netloc} takes no records of ours: {detail}"
     raise WriteFailedError(
-        detail, passing=status == 503, too_large=status == 413, written=written, after_seconds=_AGAIN_SECONDS
+        detail,
+        # Only one that says so has no room; all else may be well in a moment.
+        passing=status not in (413, 507),
+        too_large=status == 413,
+        written={one.record - 1: Place(one.partition, one.position) for one in problem.written},
+        after_seconds=_AGAIN_SECONDS,
     )
+
+
+def _understood(url: str, status: int, said: bytes, kind: type[Said]) -> Said:
+    """Raises `WriteFailedError` for what no gateway says."""
+    try:
+        return msgspec.json.decode(said, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise WriteFailedError(
+            f"the instance at {urlsplit(url).netloc} answers {status}, and not as a gateway does: look at what stands "
+            "in between (data.kafka.advertisedUrl); what was on its way may have been written or not",
+            passing=True,
+            after_seconds=_AGAIN_SECONDS,
+        ) from None

@@ -60,11 +60,14 @@ class GatewayServer:
         self._engine = engine
         self._access = access or Access()
         self._tls = self._access.config.tls()
-        self._tally = Tally(clock or SystemClock())
+        self._clock = clock or SystemClock()
+        self._tally = Tally(self._clock)
         self._crowd = Crowd(self.settings.connections_max, kept_seconds=_KEPT_SECONDS, now=monotonic)
         self._server: HttpServer | None = None
         self._thread: Thread | None = None
         self._workers: tuple[Workers, ...] = ()
+        # The way to other instances, where some share the pipeline.
+        self._forward: HttpForward | None = None
 
     @property
     def url(self) -> str:
@@ -117,7 +120,8 @@ class GatewayServer:
             raise PenstockError(f"the gateway's port {self.port} could not be opened; the log says why")
         self._engine.attach_gateway(self.snapshot)
         if isinstance(self._engine, SharedIntakeDoor):
-            self._engine.forward_by(HttpForward())
+            self._forward = HttpForward(self._clock)
+            self._engine.forward_by(self._forward)
             self._engine.reached_at(gateway=reached_by_others(self.url, self.settings.host))
         return self
 
@@ -139,6 +143,8 @@ class GatewayServer:
             self._thread.join(_STOP_SECONDS_MAX)
         for workers in self._workers:
             workers.stop()
+        if self._forward is not None:
+            self._forward.close()
         self._server = self._thread = None
 
     def __enter__(self) -> Self:

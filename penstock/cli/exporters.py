@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 import click
 
+from penstock.cli import looking
 from penstock.cli.groups import Group
-from penstock.cli.json_output import echo_json
 from penstock.cli.management_client import ManagementClient, url_option
 
 PATH = "/api/exporters"
@@ -23,17 +23,10 @@ def exporters() -> None:
 
 @exporters.command()
 @url_option
-@click.option("--json", "as_json", is_flag=True, help="The answer of the management port as it is.")
+@looking.json_option
 def ls(url: str, as_json: bool) -> None:
     """Show state, position, backlog and the last error of each exporter on each partition."""
-    answer = ManagementClient(url).get(PATH)
-    if as_json:
-        echo_json(answer)
-        return
-    from penstock.cli.exporters_table import table
-    from penstock.cli.flow_control_table import console
-
-    console().print(table(answer))
+    looking.show(lambda: ManagementClient(url).get(PATH), _table, as_json=as_json)
 
 
 @exporters.command()
@@ -61,3 +54,9 @@ def resume(name: str | None, url: str) -> None:
 def _asked(url: str, name: str | None, verb: str, query: str = "") -> Any:
     path = ALL_PATH if name is None else f"{PATH}/{quote(name, safe='')}"
     return ManagementClient(url).post(f"{path}/{verb}{query}")
+
+
+def _table() -> looking.Draw:
+    from penstock.cli.exporters_table import table
+
+    return table

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import Any
 
 import click
 import msgspec
 
+from penstock.cli import looking
 from penstock.cli.groups import Group
 from penstock.cli.json_output import echo_json
 from penstock.cli.management_client import ManagementClient, url_option
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
 PATH = "/api/flow-control"
-Command = TypeVar("Command", bound=Callable[..., Any])
 Query = list[tuple[str, object]]
 
 _partition = click.option(
     "--partition", "partitions", type=click.IntRange(1), multiple=True, help="Only this one; may be given again."
 )
-_json = click.option("--json", "as_json", is_flag=True, help="The answer of the management port as it is.")
 _dry_run = click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
 
 
@@ -40,9 +33,8 @@ def flow_control() -> None:
 @flow_control.command()
 @url_option
 @_partition
-@click.option("--watch", is_flag=True, help="Look again and again, until Ctrl-C.")
-@click.option("--every", type=click.FloatRange(0.1), default=2.0, show_default=True, help="Seconds between two looks.")
-@_json
+@looking.watch_options
+@looking.json_option
 def get(url: str, partitions: tuple[int, ...], watch: bool, every: float, as_json: bool) -> None:
     """Show the effective limits, the backlog, and why."""
     client = ManagementClient(url)
@@ -51,13 +43,9 @@ def get(url: str, partitions: tuple[int, ...], watch: bool, every: float, as_jso
         return client.get(PATH, _query(partitions))
 
     if watch:
-        _watch(look, every, as_json=as_json)
-    elif as_json:
-        echo_json(look())
+        looking.watch(look, _table, every, as_json=as_json)
     else:
-        from penstock.cli.flow_control_table import console, limits
-
-        console().print(limits(look()))
+        looking.show(look, _table, as_json=as_json)
 
 
 @flow_control.command("set")
@@ -66,7 +54,7 @@ def get(url: str, partitions: tuple[int, ...], watch: bool, every: float, as_jso
 @_partition
 @click.option("--ttl", metavar="DURATION", help="For how long, such as 15m; the configured limits come back then.")
 @_dry_run
-@_json
+@looking.json_option
 def set_(
     settings: tuple[str, ...], url: str, partitions: tuple[int, ...], ttl: str | None, dry_run: bool, as_json: bool
 ) -> None:
@@ -85,7 +73,7 @@ def set_(
 @url_option
 @_partition
 @_dry_run
-@_json
+@looking.json_option
 def revert(url: str, partitions: tuple[int, ...], dry_run: bool, as_json: bool) -> None:
     """Bring the configured limits back."""
     _tell(ManagementClient(url).delete(PATH, _query(partitions, dry_run=dry_run)), as_json=as_json)
@@ -132,28 +120,7 @@ def _tell(answer: Any, *, as_json: bool) -> None:
         click.echo(line)
 
 
-def _watch(look: Callable[[], Any], every: float, *, as_json: bool) -> None:
-    """Until Ctrl-C, which is how it is meant to end. Into a file or a pipe each look goes behind the last."""
-    from penstock.cli.flow_control_table import console, limits
-
-    page = console()
-    with suppress(KeyboardInterrupt):
-        if page.is_terminal and not as_json:
-            _live(look, every, page)
-        while True:
-            if as_json:
-                echo_json(look(), indent=-1)
-            else:
-                page.print(limits(look()))
-            time.sleep(every)
-
-
-def _live(look: Callable[[], Any], every: float, page: Console) -> NoReturn:
-    from rich.live import Live
-
+def _table() -> looking.Draw:
     from penstock.cli.flow_control_table import limits
 
-    with Live(limits(look()), console=page, auto_refresh=False) as live:
-        while True:
-            time.sleep(every)
-            live.update(limits(look()), refresh=True)
+    return limits

@@ -6,19 +6,10 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.text import Text
 
 from penstock.cli.folded_table import FoldedTable
-
-# Wide enough for the table where nobody says how wide the page is.
-_PAGE_WIDTH = 140
-
-
-def console() -> Console:
-    """As wide as the terminal; what goes into a file or a pipe is not cut."""
-    found = Console()
-    return found if found.is_terminal else Console(width=_PAGE_WIDTH)
 
 
 def limits(answer: Any) -> RenderableType:

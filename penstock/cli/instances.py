@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
+from penstock.cli import looking
 from penstock.cli.groups import Group
-from penstock.cli.json_output import echo_json
 from penstock.cli.management_client import ManagementClient, url_option
 
 PATH = "/api/instances"
@@ -20,17 +20,10 @@ def instances() -> None:
 
 @instances.command()
 @url_option
-@click.option("--json", "as_json", is_flag=True, help="The answer of the management port as it is.")
+@looking.json_option
 def ls(url: str, as_json: bool) -> None:
     """Show who is there, and who has which partition."""
-    answer = ManagementClient(url).get(PATH)
-    if as_json:
-        echo_json(answer)
-        return
-    from penstock.cli.flow_control_table import console
-    from penstock.cli.instances_table import table
-
-    console().print(table(answer))
+    looking.show(lambda: ManagementClient(url).get(PATH), _table, as_json=as_json)
 
 
 @instances.command()
@@ -40,3 +33,9 @@ def reopen(partition: int, url: str) -> None:
     """Let PARTITION, which has failed or stands still, try again on whichever instance it belongs to."""
     answer: Any = ManagementClient(url).post(f"{PATH}/partitions/{partition}/reopen")
     click.echo(f"partition {answer['partition']} is opened again")
+
+
+def _table() -> looking.Draw:
+    from penstock.cli.instances_table import table
+
+    return table

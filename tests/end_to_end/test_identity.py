@@ -162,7 +162,7 @@ def go_on(folder: Path, before: Held) -> str:
         written = [place for _ in range(2) for place in engine.write([{"k": key} for key in KEYS]).places]  # type: ignore[union-attr]
         assert wait_until(
             lambda: (
-                engine._failure is not None
+                engine.snapshot().failure is not None
                 or all(
                     p.lowest_acknowledged_position == p.last_written_position == p.last_processed_position
                     for p in engine.snapshot().partitions

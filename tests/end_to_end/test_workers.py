@@ -22,7 +22,6 @@ from engine import (
     Engine,
     EngineOptions,
     FlowControlSettings,
-    PenstockError,
     TaskFailedError,
     ThrottlingSettings,
     WriteFailedError,
@@ -516,18 +515,6 @@ def test_back_pressure_shows_on_the_surfaces_and_names_who_is_to_blame(workers: 
         assert len(listed) == len(set(listed)), "every task once"
         assert httpx.post(f"{own}/{source}/sample").status_code == 202
         assert httpx.post(f"{own}/{stable_id('nobody')}/sample").status_code == 404
-        engine.stop(drain=False)
-
-
-def test_what_is_not_there_is_refused(workers: int, tmp_path: Path) -> None:
-    with engine_of("flowing", tmp_path, workers=workers) as engine:
-        with pytest.raises(ConfigurationError, match="there is no partition 3"):
-            engine.apply_flow_control({1: SETTINGS, 3: SETTINGS})
-        assert engine.flow_overrides() == {1: None, 2: None}
-        with pytest.raises(ConfigurationError, match="there is no exporter 'other'"):
-            engine.pause_exporter("other", paused=True)
-        with pytest.raises(PenstockError, match="there is no vertex"):
-            engine.look_at_back_pressure("0" * 32)
         engine.stop(drain=False)
 
 

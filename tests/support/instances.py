@@ -7,7 +7,9 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from engine.core.clock import Clock
 from engine.core.errors import WriteFailedError
+from engine.core.snapshot import PartitionState
 from engine.flow.gate import Refusal
 from engine.flow.settings import FlowControlSettings
 from engine.instances.control import Told
@@ -19,6 +21,11 @@ from engine.options import EngineOptions
 from engine.pipeline import PipelineDescription
 from engine.runtime.data_folder import DataFolder
 from engine.runtime.intake import Written
+from tests.support.waiting import wait_until
+
+
+def open_partitions(engine: InstanceEngine) -> list[int]:
+    return [p.partition for p in engine.snapshot().partitions if p.state is PartitionState.RUNNING]
 
 
 class Wire:
@@ -28,6 +35,12 @@ class Wire:
         self._lock = Lock()
         self._rows: list[tuple[str, bytes | None]] = []
         self._readers: list[Told] = []
+
+    @property
+    def rows(self) -> list[tuple[str, bytes | None]]:
+        """All that was said, in its order."""
+        with self._lock:
+            return list(self._rows)
 
     def end(self) -> WireEnd:
         return WireEnd(self)
@@ -132,11 +145,14 @@ class World:
         *,
         flow_control: FlowControlSettings | None = None,
         membership: Membership | None = None,
+        clock: Clock | None = None,
+        folder: str | None = None,
     ) -> InstanceEngine:
         engine = InstanceEngine(
             self._pipeline(),
-            self._folder / name,
+            self._folder / (folder or name),
             flow_control=flow_control,
+            clock=clock,
             options=EngineOptions(retained_records=None),
             storage=self.storage,
             membership=membership,
@@ -147,6 +163,19 @@ class World:
         engine.reached_at(gateway=name)
         self.engines[name] = engine
         return engine.start()
+
+    def give(self, engine: InstanceEngine, *numbers: int) -> None:
+        """Deals partitions to one of them, and returns when all know that they are open there."""
+        engine.given(numbers)
+        assert wait_until(lambda: {*numbers} <= {*open_partitions(engine)}), engine.snapshot().closed
+        assert wait_until(
+            lambda: all(one._board.owner(n) is not None for one in self.engines.values() for n in numbers)
+        )
+
+    def lose(self, engine: InstanceEngine, number: int) -> None:
+        """Takes one without being asked, and returns when it is closed: nobody fences anybody here."""
+        engine.lost([number])
+        assert engine._roster._attendants[number].wait_closed(20)
 
     def close(self) -> None:
         for engine in self.engines.values():

@@ -122,6 +122,11 @@ def still() -> Pipeline:
     return Pipeline("still", partitions=2)
 
 
+def doored() -> Pipeline:
+    """Two partitions, a task behind each, and nothing happens by itself."""
+    return Pipeline("doored", partitions=2).process(Echo, key="k").export("out", Nowhere)
+
+
 def holding(file: str) -> Pipeline:
     """Whatever is written from outside is in flight until there is that file."""
     return Pipeline("holding", partitions=2).process(lambda: Holding(Path(file)))

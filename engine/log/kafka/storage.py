@@ -7,6 +7,7 @@ import sqlite3
 import time
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
@@ -166,15 +167,15 @@ class KafkaLogStorage:
     def recover(self) -> Recovered:
         try:
             return self._recovered()
-        except StorageError as error:
+        except BaseException as error:
             self.close()
-            raise DataFolderError(f"{error}") from error
-        except (sqlite3.Error, OSError) as error:
-            self.close()
-            raise DataFolderError(f"{self._name}: the cache of the log cannot be opened: {error}") from error
-        except (msgspec.DecodeError, OffsetGoneError) as error:
-            self.close()
-            raise DataFolderError(f"{self._name}: the topics of the log cannot be read: {error}") from error
+            if isinstance(error, StorageError):
+                raise DataFolderError(f"{error}") from error
+            if isinstance(error, sqlite3.Error | OSError):
+                raise DataFolderError(f"{self._name}: the cache of the log cannot be opened: {error}") from error
+            if isinstance(error, ValueError | OffsetGoneError):
+                raise DataFolderError(f"{self._name}: the topics of the log cannot be read: {error}") from error
+            raise
 
     def _recovered(self) -> Recovered:
         # Fence first, then read: from here on nobody else writes.
@@ -603,12 +604,14 @@ class KafkaLogStorage:
     def close(self) -> None:
         self._transactions.stop()
         self._cache.applier.refuse()
-        with self._writing:
-            self._is_open = False
-            self._transactions.close()
-            self._cache.close()
-        self._log_reader.close()
-        self._inbox.close()
+        with ExitStack() as last:
+            # Whatever the others come to: each of them has sockets and threads.
+            last.callback(self._inbox.close)
+            last.callback(self._log_reader.close)
+            with self._writing:
+                self._is_open = False
+                self._transactions.close()
+                self._cache.close()
 
 
 def _kept(unit: Unit) -> Unit | Changes:

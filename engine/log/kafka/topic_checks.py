@@ -129,6 +129,8 @@ class TopicChecks:
                 f"topic {topic} has {len(found.partitions)} partitions and must have 1; delete it, and a start "
                 "makes it anew"
             )
+        self._check_copies(topic, found)
+        self._check_settings([topic])
 
     def _known_to_all(self) -> dict[str, Any]:
         """What was made just now; a broker that was not the first to hear of it may not know it for a moment."""
@@ -244,7 +246,10 @@ class TopicChecks:
                 f"topic {topic} has {len(partitions)} partitions, the pipeline asks for {self._partitions}; "
                 "the number cannot change"
             )
-        copies = min(len(partition.replicas) for partition in partitions)
+        self._check_copies(topic, description)
+
+    def _check_copies(self, topic: str, description: Any) -> None:
+        copies = min(len(partition.replicas) for partition in description.partitions)
         if copies < self._settings.replication_factor:
             self._unsafe(
                 f"topic {topic} keeps {copies} {'copy' if copies == 1 else 'copies'} "
@@ -285,16 +290,19 @@ class TopicChecks:
         return found
 
     def _check_policy(self, topic: str, found: Mapping[str, str]) -> None:
-        is_state = topic == self._topics.state
-        wanted = "compact" if is_state else "delete"
+        lost = {
+            self._topics.state: "rows of the state would be deleted",
+            self._topics.control: "what was set by hand would be forgotten",
+        }.get(topic)
+        wanted = "delete" if lost is None else "compact"
         policy = found.get("cleanup.policy", "")
         if policy != wanted:
-            what = "rows of the state would be deleted" if is_state else "records of the log would be dropped"
+            what = lost or "records of the log would be dropped"
             raise ConfigurationError(
                 f"topic {topic} has cleanup.policy={policy or 'none'}, it must be {wanted}, or {what}; "
                 f"mend it with: {self._mend(topic, f'cleanup.policy={wanted}')}"
             )
-        if not is_state:
+        if lost is None:
             for name in ("retention.ms", "retention.bytes"):
                 if found.get(name, "-1") != "-1":
                     self.warnings.append(

@@ -13,7 +13,7 @@ import pytest
 
 from engine import Engine, EngineOptions, Pipeline, Record, RecordFilter, TaskFailedError
 from engine.core.clock import NS_PER_MS
-from engine.core.errors import ConfigurationError, RefusedRecordsError, RetryLaterError
+from engine.core.errors import RefusedRecordsError, RetryLaterError
 from engine.core.snapshot import ExporterSnapshot, ExporterState
 from engine.exporting.protocol import Exporter, ExporterContext, Safe
 from engine.exporting.retry import RetryPolicy
@@ -187,15 +187,6 @@ def test_a_paused_exporter_stays_where_it_is_also_while_it_fails(tmp_path: Path)
         engine.pause_exporter("outside", paused=False)
         assert engine.wait(WAIT_SECONDS)
     assert values(exporter) == list(range(100))
-
-
-def test_pausing_an_exporter_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
-    pipeline = Pipeline("p").source("n", ListSource(range(1))).export("outside", CollectingExporter().factory)
-    with (
-        pipeline.run(tmp_path, options=MEMORY) as engine,
-        pytest.raises(ConfigurationError, match="there is no exporter 'inside'"),
-    ):
-        engine.pause_exporter("inside", paused=True)
 
 
 class Mailbox:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from engine.core.clock import ManualClock
 from engine.core.errors import NewerFormatError, TaskFailedError, WriteFailedError
 from engine.core.records import Record
 from engine.core.snapshot import EngineState, PartitionState
@@ -21,7 +23,7 @@ from engine.log.storage import LogStorage
 from engine.processing.protocol import ProcessingContext
 from engine.runtime.intake import Written
 from engine.runtime.pipeline import Pipeline
-from tests.support.instances import Place, World
+from tests.support.instances import Place, World, open_partitions
 from tests.support.waiting import wait_until
 
 POISON = 13
@@ -56,14 +58,9 @@ def world(tmp_path: Path) -> Iterator[World]:
     made.close()
 
 
-def open_partitions(engine: InstanceEngine) -> list[int]:
-    return [p.partition for p in engine.snapshot().partitions if p.state is PartitionState.RUNNING]
-
-
-def give(engine: InstanceEngine, *numbers: int) -> None:
-    engine.given(numbers)
-    assert wait_until(lambda: {*numbers} <= {*open_partitions(engine)}), engine.snapshot().closed
-    assert wait_until(lambda: all(engine._board.owner(n) is not None for n in numbers))
+def await_let_go(engine: InstanceEngine) -> None:
+    """Whoever opens next what has left is fenced by nothing here but us: local files have no fence, as Kafka has."""
+    assert wait_until(lambda: not engine.snapshot().closed), engine.snapshot().closed
 
 
 def written(engine: InstanceEngine, numbers: range, **where: Any) -> Written:
@@ -96,24 +93,24 @@ def counted(world: World) -> tuple[list[int], int, int]:
 
 def test_partitions_that_move_between_instances_lose_and_double_nothing(world: World) -> None:
     a, b = world.instance("a"), world.instance("b")
-    give(a, 1, 2)
-    give(b, 3)
+    world.give(a, 1, 2)
+    world.give(b, 3)
     assert (open_partitions(a), open_partitions(b)) == ([1, 2], [3])
     written(a, range(100, 200))
     a.taken([2])
     assert open_partitions(a) == [1]
-    give(b, 2)
+    world.give(b, 2)
     written(b, range(200, 300))
-    b.lost([3])
-    assert wait_until(lambda: open_partitions(b) == [2])
-    give(a, 3)
+    world.lose(b, 3)
+    assert open_partitions(b) == [2]
+    world.give(a, 3)
     written(a, range(300, 400))
     written(b, range(400, 500))
     wanted = [*range(100, 500)]
 
     # What one partition tells another travels by hand here: they meet at the end.
     b.taken([2])
-    give(a, 2)
+    world.give(a, 2)
 
     def is_done() -> bool:
         seen = a.snapshot().partitions
@@ -129,8 +126,8 @@ def test_partitions_that_move_between_instances_lose_and_double_nothing(world: W
 
 def test_what_moves_is_refused_for_a_moment_and_what_was_handed_on_is_not_handed_on_again(world: World) -> None:
     a, b = world.instance("a"), world.instance("b")
-    give(a, 1)
-    give(b, 2)
+    world.give(a, 1)
+    world.give(b, 2)
     assert {place.partition for place in written(a, range(1), partition=2).places} == {2}
     hands = world.forward.hands
     with pytest.raises(WriteFailedError, match="partition 3 is moving") as refused:
@@ -147,8 +144,8 @@ def test_a_partition_that_refuses_has_nothing_written_to_any_instance(world: Wor
     limit = FlowControlSettings(write=WriteLimitSettings(enabled=True, limit=1))
     a = world.instance("a")
     b = world.instance("b", flow_control=limit)
-    give(a, 1, 2)
-    give(b, 3)
+    world.give(a, 1, 2)
+    world.give(b, 3)
     before = {p.partition: p.last_written_position for e in (a, b) for p in e.snapshot().partitions}
     answers = [a.write([{"n": n} for n in range(1000, 1030)]) for _ in range(5)]
     refusals = [answer for answer in answers if isinstance(answer, Refusal)]
@@ -181,7 +178,7 @@ def test_a_failure_stays_with_its_partition_until_somebody_lets_it_try_again(wor
     assert "no luck" in closed.why
     assert a.state is EngineState.RUNNING
     Broken.is_broken = False
-    give(a, 2)
+    world.give(a, 2)
     a.reopen(1)
     assert wait_until(lambda: open_partitions(a) == [1, 2])
 
@@ -191,7 +188,7 @@ def test_where_the_policy_is_to_stop_the_instance_ends_and_no_other_runs_into_th
 ) -> None:
     world._pipeline = lambda: pipeline("stop")
     a, b = world.instance("a"), world.instance("b")
-    give(a, 1, 2, 3)
+    world.give(a, 1, 2, 3)
     written(a, range(POISON, POISON + 1), partition=2)
     with pytest.raises(TaskFailedError, match=r"partition 2: .*thirteen"):
         a.wait(10)
@@ -207,23 +204,24 @@ def test_where_the_policy_is_to_stop_the_instance_ends_and_no_other_runs_into_th
 
 def test_limits_set_by_hand_are_in_force_everywhere_and_go_on_where_a_partition_moves(world: World) -> None:
     a, b = world.instance("a"), world.instance("b")
-    give(a, 1, 2)
-    give(b, 3)
+    world.give(a, 1, 2)
+    world.give(b, 3)
     slow = FlowControlSettings(write=WriteLimitSettings(enabled=True, limit=7))
     a.apply_flow_control({2: slow, 3: slow}, by="alice")
     assert b.flow_settings()[3] == slow
     assert {p.partition: p.flow.write_limit_per_second for p in b.snapshot().partitions} == {3: 7.0}
     a.taken([2])
-    give(b, 2)
+    world.give(b, 2)
     assert {p.partition: p.flow.write_limit_per_second for p in b.snapshot().partitions} == {2: 7.0, 3: 7.0}
     b.revert_flow_control([2])
     assert {p.partition: p.flow.write_limit_per_second for p in b.snapshot().partitions} == {2: None, 3: 7.0}
-    give(b, 1)
+    a.taken([1])
+    world.give(b, 1)
 
 
 def test_durations_that_are_told_for_all_partitions_together_never_fall_when_one_leaves(world: World) -> None:
     a = world.instance("a")
-    give(a, 1, 2)
+    world.give(a, 1, 2)
     written(a, range(12), partition=1)
     written(a, range(20, 32), partition=2)
 
@@ -232,7 +230,7 @@ def test_durations_that_are_told_for_all_partitions_together_never_fall_when_one
     a.taken([2])
     assert [p.partition for p in a.snapshot().partitions] == [1]
     assert appends(a) >= before
-    give(a, 2)
+    world.give(a, 2)
     assert appends(a) >= before
 
 
@@ -247,7 +245,7 @@ def told_of(engine: InstanceEngine) -> set[int]:
 
 def test_what_is_lost_is_not_told_of_any_more_from_that_moment_on_and_no_duration_falls(world: World) -> None:
     a = world.instance("a")
-    give(a, 1, 2)
+    world.give(a, 1, 2)
     written(a, range(20, 32), partition=2)
     before = appends(a)
     a.lost([2])
@@ -260,7 +258,7 @@ def test_what_is_lost_is_not_told_of_any_more_from_that_moment_on_and_no_duratio
 def test_who_may_have_lost_all_while_it_stood_still_tells_of_nothing_until_it_knows(world: World) -> None:
     place = Place()
     a = world.instance("a", membership=place)
-    give(a, 1, 2)
+    world.give(a, 1, 2)
     written(a, range(20, 32), partition=2)
     before = appends(a)
     place.is_in_doubt = True
@@ -273,7 +271,7 @@ def test_who_may_have_lost_all_while_it_stood_still_tells_of_nothing_until_it_kn
 
 def test_an_instance_without_partitions_shows_the_same_graph_as_one_that_has_some(world: World) -> None:
     a, b = world.instance("a"), world.instance("b")
-    give(a, 1)
+    world.give(a, 1)
     assert b.snapshot().partitions == ()
     assert b.snapshot().vertices == a._roster.tenants()[0].snapshot().vertices
     assert b.snapshot().edges == a.snapshot().edges
@@ -308,7 +306,7 @@ def test_every_instance_says_the_same_of_each_partition_wherever_that_is(world: 
             raise RuntimeError("no luck")
 
     a, b = world.instance("a"), world.instance("b")
-    give(a, 1)
+    world.give(a, 1)
     world._pipeline = lambda: Pipeline("shared", partitions=3).process(Broken, key="n")  # type: ignore[arg-type]
     c = world.instance("c")
     c.given([2])
@@ -329,7 +327,7 @@ def test_every_instance_says_the_same_of_each_partition_wherever_that_is(world: 
 
 def test_who_does_not_know_yet_that_another_has_its_partition_does_not_say_that_it_is_its_own(world: World) -> None:
     a, b = world.instance("a"), world.instance("b")
-    give(a, 1)
+    world.give(a, 1)
     taken_over = OwnerRow(instance="z", process="p-z", since_wall_ns=2**62)
     world.wire.put(instance_key("z"), packed(InstanceRow(name="z", process="p-z", since_wall_ns=1)))
     world.wire.put(owner_key(1), packed(taken_over))
@@ -339,3 +337,32 @@ def test_who_does_not_know_yet_that_another_has_its_partition_does_not_say_that_
     # Where nobody has it any more it says so again.
     world.wire.put(owner_key(1), packed(OwnerRow(instance="", process="", since_wall_ns=2**62)))
     assert wait_until(lambda: where(b, 1)[0] == "a")
+
+
+def test_a_process_that_leaves_takes_nothing_back_of_what_another_of_its_name_has_said(world: World) -> None:
+    first = world.instance("a")
+    second = world.instance("a", folder="elsewhere")
+    first.expelled("another process calls itself instance a")
+    with pytest.raises(TaskFailedError, match="another process calls itself"):
+        first.wait(10)
+    words = [value and msgspec.json.decode(value)["process"] for key, value in world.wire.rows if key == "instance/a"]
+    assert second.state is EngineState.RUNNING
+    assert {second._process, first._process} <= {*words}
+    for before, word in pairwise(words):
+        assert word is not None or before == first._process
+
+
+def test_of_an_instance_that_died_nothing_is_kept_for_ever(world: World) -> None:
+    clock = ManualClock()
+    a = world.instance("a", clock=clock)
+    dead = InstanceRow(name="dead", process="x", since_wall_ns=1)
+    world.wire.put("instance/dead", msgspec.json.encode(dead))
+    assert [one.name for one in a._board.instances()] == ["a", "dead"]
+    clock.advance(599)
+    a.reached_at(management="here")
+    assert wait_until(lambda: [one.name for one in a._board.instances()] == ["a"])
+    assert ("instance/dead", None) not in world.wire.rows
+    clock.advance(2)
+    a.reached_at(management="there")
+    assert wait_until(lambda: ("instance/dead", None) in world.wire.rows)
+    assert a._board.long_gone() == ()

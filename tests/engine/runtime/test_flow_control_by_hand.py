@@ -27,7 +27,7 @@ from engine.core.clock import NS_PER_MS, NS_PER_SECOND, ManualClock, SystemClock
 from engine.core.snapshot import BlockReason, Outcome
 from engine.core.unit import Unit
 from engine.processing.protocol import ProcessingContext
-from engine.runtime.override_file import NAME, OverrideFile
+from engine.runtime.kept import OVERRIDES
 from tests.support.pipelines import CollectingExporter, ListSource
 from tests.support.waiting import WAIT_SECONDS, wait_until
 
@@ -68,29 +68,6 @@ def marks(engine: Engine) -> dict[int, bool]:
     return {p.partition: p.flow.overridden for p in engine.snapshot().partitions}
 
 
-def test_one_partition_can_be_limited_and_the_configured_limit_brought_back(tmp_path: Path) -> None:
-    with running(tmp_path) as engine:
-        engine.apply_flow_control({2: limited(50)}, by="alice")
-        assert limits(engine) == {1: 4000, 2: 50}
-        assert marks(engine) == {1: False, 2: True}
-        override = engine.flow_overrides()[2]
-        assert override is not None
-        assert (override.settings, override.until_wall_ns, override.by) == (limited(50), None, "alice")
-        engine.revert_flow_control()
-        assert limits(engine) == {1: 4000, 2: 4000}
-        assert engine.flow_overrides() == {1: None, 2: None}
-        assert not any(marks(engine).values())
-
-
-def test_a_change_of_a_partition_that_there_is_not_changes_none(tmp_path: Path) -> None:
-    with running(tmp_path) as engine:
-        with pytest.raises(ConfigurationError, match="there is no partition 3"):
-            engine.apply_flow_control({1: limited(50), 3: limited(50)})
-        with pytest.raises(ConfigurationError, match="there is no partition 3"):
-            engine.revert_flow_control([1, 3])
-        assert limits(engine) == {1: 4000, 2: 4000}
-
-
 def test_what_is_set_for_a_time_goes_by_itself(tmp_path: Path) -> None:
     clock = ManualClock()
     with running(tmp_path, clock=clock) as engine:
@@ -106,7 +83,7 @@ def test_what_is_set_for_a_time_goes_by_itself(tmp_path: Path) -> None:
 def test_by_default_what_is_set_by_hand_ends_with_the_run(tmp_path: Path) -> None:
     with running(tmp_path) as engine:
         engine.apply_flow_control({1: limited(50)})
-    assert not (tmp_path / NAME).exists()
+    assert not (tmp_path / OVERRIDES).exists()
     with running(tmp_path) as engine:
         assert limits(engine) == {1: 4000, 2: 4000}
 
@@ -136,9 +113,9 @@ def test_a_file_of_overrides_that_cannot_be_understood_is_left_aside_with_a_warn
 ) -> None:
     with running(tmp_path, KEPT) as engine:
         engine.apply_flow_control({1: limited(50, KEPT)})
-    written = (tmp_path / NAME).read_text()
+    written = (tmp_path / OVERRIDES).read_text()
     for spoiled in ("", "{", "[]", written.replace('"limit":50', '"limit":-50'), written.replace("50", '"x"')):
-        (tmp_path / NAME).write_text(spoiled)
+        (tmp_path / OVERRIDES).write_text(spoiled)
         caplog.clear()
         with caplog.at_level(logging.WARNING, "penstock"), running(tmp_path, KEPT) as engine:
             assert limits(engine) == {1: 4000, 2: 4000}
@@ -147,7 +124,7 @@ def test_a_file_of_overrides_that_cannot_be_understood_is_left_aside_with_a_warn
 
 def test_what_cannot_be_kept_is_not_changed_either(tmp_path: Path) -> None:
     with running(tmp_path, KEPT) as engine:
-        OverrideFile(tmp_path).path.mkdir()
+        (tmp_path / OVERRIDES).mkdir()
         with pytest.raises(ConfigurationError, match="cannot be stored"):
             engine.apply_flow_control({1: limited(50, KEPT)})
         assert limits(engine) == {1: 4000, 2: 4000}
@@ -180,16 +157,6 @@ def test_each_change_by_hand_is_a_record_in_the_log_and_a_line_for_who_is_on_cal
         assert accepted == 5
     assert "partition 1: limits were set by hand by alice for 1m30s: 50 records/s; requests are not" in caplog.text
     assert "partition 1: the configured limits hold again, the time of what was set by hand is over" in caplog.text
-
-
-def test_the_changes_of_all_partitions_are_told_with_their_reasons_in_order(tmp_path: Path) -> None:
-    clock = ManualClock()
-    with running(tmp_path, clock=clock) as engine:
-        for limit, partition in ((50, 2), (60, 1), (70, 2)):
-            engine.apply_flow_control({partition: limited(limit)})
-            clock.advance(1)
-        changes = [(c.partition, c.old_limit_per_second, c.new_limit_per_second) for c in engine.limit_changes()]
-        assert changes == [(2, 4000, 50), (1, 4000, 60), (2, 50, 70)]
 
 
 def test_throttled_time_is_the_sum_of_the_episodes_of_a_partition(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from engine.core.errors import ConfigurationError
 from engine.core.pause import Pause
 from engine.flow.overrides import Override
 from engine.flow.settings import FlowControlSettings
+from engine.runtime.kept import KeptInFolder
 from engine.runtime.share import Share
 from engine.workers.by_hand import ByHand
 from engine.workers.process import WorkerProcess
@@ -60,7 +61,7 @@ def seats(processes: tuple[PlayedProcess, PlayedProcess]) -> tuple[Seat, Seat]:
 def test_limits_are_told_to_the_workers_of_their_partitions_alone(
     processes: tuple[PlayedProcess, PlayedProcess], seats: tuple[Seat, Seat], tmp_path: Path
 ) -> None:
-    by_hand = ByHand(seats, tmp_path, persistent=False)
+    by_hand = ByHand(seats, KeptInFolder(tmp_path, limits=False))
     assert len(by_hand.override({3: SET}, by="me")) == 1
     assert processes[0].told == [("set_overrides", {3: SET}, "me")]
     assert processes[1].told == []
@@ -70,7 +71,7 @@ def test_limits_are_told_to_the_workers_of_their_partitions_alone(
 def test_a_worker_that_was_away_is_told_all_that_stands_when_it_is_back(
     processes: tuple[PlayedProcess, PlayedProcess], seats: tuple[Seat, Seat], tmp_path: Path
 ) -> None:
-    by_hand = ByHand(seats, tmp_path, persistent=False)
+    by_hand = ByHand(seats, KeptInFolder(tmp_path, limits=False))
     seats[0].is_open = False
     assert by_hand.override({1: SET, 3: SET}, by="me") == []
     by_hand.override({3: None}, by="me")
@@ -91,7 +92,7 @@ def test_a_worker_that_was_away_is_told_all_that_stands_when_it_is_back(
 def test_a_worker_whose_order_said_paused_is_told_when_the_exporter_went_on_before_it_was_open(
     processes: tuple[PlayedProcess, PlayedProcess], seats: tuple[Seat, Seat], tmp_path: Path
 ) -> None:
-    by_hand = ByHand(seats, tmp_path, persistent=False)
+    by_hand = ByHand(seats, KeptInFolder(tmp_path, limits=False))
     by_hand.pause("out", HELD)
     seats[0].is_open = False
     processes[0].told.clear()
@@ -106,7 +107,7 @@ def test_every_worker_hears_of_pauses_and_paces_in_the_order_in_which_they_stand
     processes: tuple[PlayedProcess, PlayedProcess], seats: tuple[Seat, Seat], tmp_path: Path
 ) -> None:
     """Who is still telling one of them keeps the next from being set."""
-    by_hand = ByHand(seats, tmp_path, persistent=False)
+    by_hand = ByHand(seats, KeptInFolder(tmp_path, limits=False))
     is_telling, may_go_on = threading.Event(), threading.Event()
 
     def keep_busy() -> None:
@@ -139,8 +140,8 @@ def test_every_worker_hears_of_pauses_and_paces_in_the_order_in_which_they_stand
 def test_limits_outlive_the_run_where_that_is_asked_for(
     seats: tuple[Seat, Seat], tmp_path: Path, *, persistent: bool
 ) -> None:
-    ByHand(seats, tmp_path, persistent=persistent).override({2: SET}, by="me")
-    after = ByHand(seats, tmp_path, persistent=persistent)
+    ByHand(seats, KeptInFolder(tmp_path, limits=persistent)).override({2: SET}, by="me")
+    after = ByHand(seats, KeptInFolder(tmp_path, limits=persistent))
     after.recall()
     assert after.standing().overrides == ({2: SET} if persistent else {})
 
@@ -148,7 +149,7 @@ def test_limits_outlive_the_run_where_that_is_asked_for(
 def test_what_cannot_be_kept_is_told_to_nobody(
     processes: tuple[PlayedProcess, PlayedProcess], seats: tuple[Seat, Seat], tmp_path: Path
 ) -> None:
-    by_hand = ByHand(seats, tmp_path / "missing", persistent=True)
+    by_hand = ByHand(seats, KeptInFolder(tmp_path / "missing", limits=True))
     with pytest.raises(ConfigurationError, match="cannot be stored"):
         by_hand.override({2: SET}, by="me")
     assert [process.told for process in processes] == [[], []]

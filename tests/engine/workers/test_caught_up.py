@@ -34,7 +34,7 @@ class Watched:
             options=EngineOptions(storage="memory"),
             flow_control=FlowControlSettings(),
             overrides={},
-            paused=frozenset(),
+            paused={},
             paces={},
         )
         self.told: SimpleQueue[bool] = SimpleQueue()

@@ -138,7 +138,7 @@ def test_what_a_dead_process_admitted_the_next_one_does_not_know(tmp_path: Path)
         options=EngineOptions(storage="memory"),
         flow_control=FlowControlSettings(),
         overrides={},
-        paused=frozenset(),
+        paused={},
         paces={},
     )
     part = Part(still(), order)

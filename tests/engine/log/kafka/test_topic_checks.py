@@ -70,6 +70,19 @@ def test_a_missing_topic_is_named_with_the_command_that_makes_it(checked: Checke
     assert "--config cleanup.policy=delete --config retention.ms=-1 --config retention.bytes=-1" in str(caught.value)
 
 
+def test_the_topic_in_which_instances_talk_must_keep_what_they_said(checked: Checked) -> None:
+    checked.checks().prepare_control()
+    checked.checks(create_topics=False).prepare_control()
+    other = Checked(checked.servers)
+    other.make(other.topics.control, 1, cleanup_policy="delete")
+    with pytest.raises(ConfigurationError, match=r"must be compact, or what was set by hand would be forgotten; mend "):
+        other.checks().prepare_control()
+    wide = Checked(checked.servers)
+    wide.make(wide.topics.control, 2, cleanup_policy="compact")
+    with pytest.raises(ConfigurationError, match=r"\.control has 2 partitions and must have 1"):
+        wide.checks().prepare_control()
+
+
 def test_another_number_of_partitions_is_refused(checked: Checked) -> None:
     checked.checks(2).prepare()
     with pytest.raises(
