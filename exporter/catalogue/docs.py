@@ -42,6 +42,8 @@ from penstock.metrics import PenstockCollector
 registry.register(PenstockCollector(engine))
 ```
 
+Several engines of one program are one by `together` ([management](management.md#from-python)).
+
 **An OpenTelemetry collector** gets them pushed over OTLP/HTTP once `otlp.endpoint` is set (see
 [configuration](configuration.md)): the same numbers with the same labels, cumulative, from snapshots of their own.
 Names begin with `penstock.` and leave `_total` out (`penstock.writes`, in `{record}`); Prometheus translates them back

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from tests.support.kafka_instances import Instance, told_of
 
 _EACH_SECONDS = 1.0
+# What writers have in hand at most: some seconds of all that comes in.
+_AHEAD_MAX = 3000
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,16 @@ class Life:
             for scrape in self.scrapes
             for position in scrape.of("penstock_last_written_position", self.partition)
         ]
+
+    @property
+    def start(self) -> float:
+        """The last position before it: what is accepted is counted first and written then."""
+        return max(position - accepted for accepted, position in self.counted)
+
+    @property
+    def ahead(self) -> list[float]:
+        """At each scrape, how many were accepted and not written yet."""
+        return [accepted - (position - self.start) for accepted, position in self.counted]
 
 
 class Scraping:
@@ -138,23 +150,23 @@ class Scraping:
         wrong = []
         last = 0.0
         for life in self.lives(partition):
-            starts = {position - accepted for accepted, position in life.counted}
-            positions = [position for _, position in life.counted]
-            if len(starts) != 1:
-                wrong.append(f"partition {partition} at {life.instance}: {sorted(starts)[:5]} + counted = position")
-            if positions != sorted(positions):
-                wrong.append(f"partition {partition} at {life.instance}: positions fall")
-            if min(starts) < last:
-                wrong.append(f"partition {partition} at {life.instance} counts from {min(starts)}, {last} was seen")
-            last = max(positions)
+            where = f"partition {partition} at {life.instance}"
+            accepted, positions = ([*column] for column in zip(*life.counted, strict=True))
+            if positions != sorted(positions) or accepted != sorted(accepted):
+                wrong.append(f"{where}: what only grows falls")
+            if life.start < last:
+                wrong.append(f"{where} counts from {life.start:.0f}, and {last:.0f} was seen before")
+            if max(life.ahead) > _AHEAD_MAX:
+                wrong.append(f"{where}: {max(life.ahead):.0f} were accepted and not written")
+            last = positions[-1]
         return wrong
 
-    def counted(self, partition: int) -> tuple[float, float]:
-        """What all lives counted together, and what was written while nobody looked, between one life and the next."""
-        counted = unseen = last = 0.0
+    def counted(self, partition: int) -> tuple[float, float, float]:
+        """What all lives counted together; what of it was accepted and not written yet when it was seen last; and what
+        was written while nobody looked, between one life and the next."""
+        counted = ahead = unseen = last = 0.0
         for life in self.lives(partition):
             accepted, position = life.counted[-1]
-            unseen += position - accepted - last
-            counted += accepted
+            counted, ahead, unseen = counted + accepted, ahead + life.ahead[-1], unseen + life.start - last
             last = position
-        return counted, unseen
+        return counted, ahead, unseen
