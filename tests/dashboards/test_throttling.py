@@ -163,5 +163,5 @@ def test_a_number_says_how_much_of_the_range_was_throttled(uid: str) -> None:
         if panel["type"] == "stat" and "penstock_throttled_seconds_total" in panel["targets"][0]["expr"]
     ]
     assert len(shares) == 1
-    assert "[$__range]) / $__range_s" in shares[0]["targets"][0]["expr"]
+    assert "[$__range])) / $__range_s" in shares[0]["targets"][0]["expr"]
     assert shares[0]["fieldConfig"]["defaults"]["unit"] == "percentunit"
