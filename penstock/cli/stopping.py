@@ -31,9 +31,13 @@ def stopped_by_signals(engine: Engine | WorkerEngine | InstanceEngine) -> Iterat
         if seen > 1:
             # Whatever is acknowledged is durable; there is nothing left to save.
             os._exit(128 + number)
+        # A handler must not wait, and `stop` does. Nor may it write a line: the thread that it interrupts may be in the
+        # middle of one, and Python then refuses the second.
+        threading.Thread(target=stop, args=(number,), name="penstock-stop", daemon=True).start()
+
+    def stop(number: int) -> None:
         log.info("%s: finishing what is under way; once more ends at once", signal.Signals(number).name)
-        # A handler must not wait, and `stop` does.
-        threading.Thread(target=engine.stop, name="penstock-stop", daemon=True).start()
+        engine.stop()
 
     before = {number: signal.signal(number, on_signal) for number in _SIGNALS}
     try:
