@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import signal
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -148,14 +148,18 @@ def served(
 
 def wait_for_signal() -> None:
     """Until Ctrl-C or SIGTERM. For the main thread."""
-    ended = threading.Event()
+    # A handler may put into it at any moment; an event's `set` may wait for a lock of the very thread it interrupts.
+    came: SimpleQueue[int] = SimpleQueue()
     before = {
-        number: signal.signal(number, lambda _number, _frame: ended.set()) for number in (signal.SIGINT, signal.SIGTERM)
+        number: signal.signal(number, lambda number, _frame: came.put(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
     }
     try:
         # In pieces, so that a signal is seen on every platform.
-        while not ended.wait(1.0):
-            pass
+        while True:
+            with suppress(Empty):
+                came.get(timeout=1.0)
+                return
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

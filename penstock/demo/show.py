@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import signal
 import tempfile
-import threading
 import time
 import webbrowser
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from types import FrameType
 
 from rich.console import Console
@@ -56,7 +56,7 @@ def show_demo(settings: DemoSettings, console: Console) -> str:
     """Runs the demo until its script is over or a signal comes; the answer is the summary. For the main thread."""
     factor = FAST if settings.fast else 1.0
     with ExitStack() as stack:
-        ending = stack.enter_context(_told_to_end())
+        told_to_end = stack.enter_context(_told_to_end())
         folder = settings.data or Path(
             stack.enter_context(tempfile.TemporaryDirectory(prefix="penstock-demo-", ignore_cleanup_errors=True))
         )
@@ -77,7 +77,7 @@ def show_demo(settings: DemoSettings, console: Console) -> str:
         began = time.monotonic()
         tally = Tally()
         with stage.engine as engine:
-            play(stage, timeline, view, tally, ending.wait)
+            play(stage, timeline, view, tally, told_to_end)
             view.ending("ending: what is under way is finished first; Ctrl-C once more ends at once")
             stage.clear()
         last = engine.snapshot()
@@ -129,18 +129,31 @@ def _server(settings: DemoSettings, stage: Stage) -> Iterator[ManagementServer]:
 
 
 @contextmanager
-def _told_to_end() -> Iterator[threading.Event]:
-    """An event that Ctrl-C, SIGTERM or a closed terminal sets. The second time they end it here and now."""
-    told = threading.Event()
+def _told_to_end() -> Iterator[Callable[[float], bool]]:
+    """Waits so many seconds and says whether Ctrl-C, SIGTERM or a closed terminal has come. For the main thread.
+
+    A second one ends all at once.
+    """
+    # A handler may put into it at any moment; an event's `set` may wait for a lock of the very thread it interrupts.
+    came: SimpleQueue[int] = SimpleQueue()
+    told = False
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
-        if told.is_set():
+        nonlocal told
+        if told:
             raise SystemExit(128 + number)
-        told.set()
+        told = True
+        came.put(number)
+
+    def wait(seconds: float) -> bool:
+        if not told:
+            with suppress(Empty):
+                came.get(timeout=seconds)
+        return told
 
     before = {number: signal.signal(number, on_signal) for number in _SIGNALS}
     try:
-        yield told
+        yield wait
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
