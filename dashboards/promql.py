@@ -194,14 +194,29 @@ def up(scope: Scope = Scope.RULE) -> Expression:
 
 def down(scope: Scope = Scope.BOARD) -> Expression:
     """1 for each engine that was scraped within a day and is away: its target does not answer, or nobody of its
-    pipeline is scraped any more. What was seen through a bridge has ended, or is unknown: the bridge says which."""
-    info = select("penstock_build_info", scope=scope)
+    pipeline is scraped any more. What was seen through a bridge has ended, or is unknown: the bridge says which.
+    A pipeline that instances share is down when none of them answers."""
+    gone = _seen(scope).unless(select("penstock_build_info", scope=scope), "job", "pipeline")
+    silent = _silent(scope).unless(select("penstock_instances", scope=scope), "job", "pipeline")
+    return silent.otherwise(gone).with_unit(Display.COUNT)
+
+
+def instance_down(scope: Scope = Scope.RULE) -> Expression:
+    """1 for each target that does not answer and whose pipeline goes on, because others share it."""
+    shared = select("penstock_instances", scope=scope)
+    return _silent(scope).only_where(shared, "job", "pipeline").with_unit(Display.COUNT)
+
+
+def _seen(scope: Scope) -> Expression:
+    """1 for each engine that was scraped within a day; what is seen through a bridge is left out."""
     bridges = over_time("last", select("penstock_bridge_up", scope=scope), "1d")
     behind = over_time("last", select("penstock_bridged_info", scope=scope), "1d").unless(bridges, *_PIPELINE)
-    seen = over_time("last", info, "1d").unless(behind, *_PIPELINE)
-    silent = seen.only_where(up(scope).equals("0"), *TARGET_LABELS)
-    gone = seen.unless(info, "job", "pipeline")
-    return silent.otherwise(gone).with_unit(Display.COUNT)
+    return over_time("last", select("penstock_build_info", scope=scope), "1d").unless(behind, *_PIPELINE)
+
+
+def _silent(scope: Scope) -> Expression:
+    """1 for each of them whose target does not answer."""
+    return _seen(scope).only_where(up(scope).equals("0"), *TARGET_LABELS)
 
 
 def firing(pattern: str) -> Expression:

@@ -193,9 +193,8 @@ def timeline(id: int, *, width: int, height: int) -> StateTimeline:
 def share_of_range(*by: str) -> Expression:
     """How much of the range was throttled, 0 to 1; of several partitions the mean."""
     # A counter that is extrapolated to the edges of the range can pass them by a little.
-    return mean(
-        call("clamp_max", increase(select("penstock_throttled_seconds_total")) / RANGE_SECONDS, "1"), *by
-    ).with_unit(Display.SHARE)
+    grown = total(increase(select("penstock_throttled_seconds_total")), "pipeline", "partition")
+    return mean(call("clamp_max", grown / RANGE_SECONDS, "1"), *by).with_unit(Display.SHARE)
 
 
 def throttles(*by: str) -> Expression:

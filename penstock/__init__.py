@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from engine.sources.lines import lines
     from engine.workers.blueprint import Blueprint
     from engine.workers.engine import WorkerEngine
+    from exporter.together import together
     from penstock.serving import gateway, serve
     from penstock.watching import Watch, watch
 
@@ -87,7 +88,7 @@ _PACKAGES = _found("engine", "exporter", "dashboards")
 
 __all__ = [
     # a pipeline and what it is made of
-    "Pipeline", "lines", "generator", "RecordFilter", "serve", "gateway", "Engine", "EngineOptions",
+    "Pipeline", "lines", "generator", "RecordFilter", "serve", "together", "gateway", "Engine", "EngineOptions",
     "WorkerEngine", "Blueprint", "InstanceEngine",
     "jsonl", "postgres", "elasticsearch", "http",
     # back pressure
@@ -124,6 +125,7 @@ _HOMES = {
     "InstanceEngine": "engine.instances.engine",
     "serve": "penstock.serving",
     "gateway": "penstock.serving",
+    "together": "exporter.together",
     "watch": "penstock.watching",
     "Watch": "penstock.watching",
 }

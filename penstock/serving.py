@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from engine.instances.engine import InstanceEngine
     from engine.runtime.engine import Engine
     from engine.workers.engine import WorkerEngine
+    from exporter.door import EngineDoor
     from exporter.web_config import Access
-    from penstock.bridges.flink_rest.cluster import FlinkBridge
 
 
 @contextmanager
 def serve(
-    engine: Engine | WorkerEngine | InstanceEngine | FlinkBridge,
+    engine: EngineDoor,
     port: int = 9600,
     *,
     host: str = "127.0.0.1",
@@ -25,9 +25,10 @@ def serve(
     web_config: Path | str | None = None,
     access: Mapping[str, Literal["read", "change"]] | None = None,
 ) -> Iterator[str]:
-    """Serves the page, the metrics and the API of `engine`, and gives the address.
+    """Serves the page, the metrics and the API of `engine`, or of several that are `together`, and gives the address.
 
-    Raises `PenstockError` when the port is in use. The history is kept in the engine's data folder, over a restart.
+    Raises `PenstockError` when the port is in use. The history is kept in the (first) engine's data folder, over a
+    restart.
     `hosts` are names besides the host's own under which it may be asked. `web_config` is a file with TLS and users,
     `access` says which of them may change something.
     """
@@ -35,7 +36,9 @@ def serve(
     from exporter.management import ManagementServer
 
     guard = access_of(None if web_config is None else Path(web_config), access or {})
-    server = ManagementServer(engine, host=host, port=port, allowed_hosts=hosts, access=guard, data=engine.data_folder)
+    # Of several the first one's; a bridge has none.
+    data: Path | None = getattr(engine, "data_folder", None)
+    server = ManagementServer(engine, host=host, port=port, allowed_hosts=hosts, access=guard, data=data)
     server.start()
     try:
         yield server.url

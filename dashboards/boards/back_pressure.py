@@ -27,9 +27,13 @@ _LEVEL_WORDS = {0: Word("ok", Colour.GOOD), 1: Word("low", Colour.LOW), 2: Word(
 
 _ratio = select("penstock_back_pressure_ratio")
 # A rate is extrapolated and can pass a second a second by a little.
-_busy = call("clamp_max", rate(select("penstock_task_busy_seconds_total")), "1")
-_idle = call("clamp_max", rate(select("penstock_task_idle_seconds_total")), "1")
-_held = call("clamp_max", rate(select("penstock_task_back_pressured_seconds_total")), "1")
+_busy, _idle, _held = (
+    common.share_of_time(f"penstock_task_{state}_seconds_total") for state in ("busy", "idle", "back_pressured")
+)
+_busy_now, _idle_now, _held_now = (
+    common.share_of_time(f"penstock_task_{state}_seconds_total", now=True)
+    for state in ("busy", "idle", "back_pressured")
+)
 _levels = {
     level: largest(select("penstock_back_pressure_level", is_("level", level)), *_SUBTASK) for level in ("low", "high")
 }
@@ -65,7 +69,7 @@ _GLANCE = Row(
             otherwise="the strips below say which, and in which order they wait for one another.",
             queries=(
                 Query(
-                    expression=total(select("penstock_back_pressure_level", is_("level", "high"))),
+                    expression=total(_levels["high"]),
                     legend="high",
                     instant=True,
                 ),
@@ -84,7 +88,7 @@ _GLANCE = Row(
             otherwise="at 100 % it bounds the pipeline, even where nothing waits for it yet.",
             queries=(
                 Query(
-                    expression=call("topk", "1", largest(common.alive(_busy), *_SUBTASK)),
+                    expression=call("topk", "1", _busy_now),
                     legend="{{pipeline}}/{{task}}/{{subtask}}",
                     instant=True,
                 ),
@@ -160,14 +164,14 @@ _TASKS = Row(
             healthy="little back pressure, nobody at 100 % busy.",
             otherwise="a busy task that is not held back, behind tasks that are, is the bottleneck.",
             queries=(
-                Query(expression=mean(common.alive(_busy), "pipeline", "task"), legend="", instant=True),
-                Query(expression=mean(common.alive(_idle), "pipeline", "task"), legend="", instant=True),
+                Query(expression=mean(_busy_now, "pipeline", "task"), legend="", instant=True),
+                Query(expression=mean(_idle_now, "pipeline", "task"), legend="", instant=True),
                 Query(
-                    expression=mean(total(common.alive(_held), "pipeline", "task", "subtask"), "pipeline", "task"),
+                    expression=mean(_held_now, "pipeline", "task"),
                     legend="",
                     instant=True,
                 ),
-                Query(expression=mean(_ratio, "pipeline", "task"), legend="", instant=True),
+                Query(expression=mean(largest(_ratio, *_SUBTASK), "pipeline", "task"), legend="", instant=True),
                 Query(
                     expression=total(common.alive(rate(select("penstock_task_records_in_total"))), "pipeline", "task"),
                     legend="",
@@ -210,7 +214,7 @@ _TASKS = Row(
                     look=Look(colour=Colour.BUSY),
                 ),
                 Query(
-                    expression=mean(total(_held, *_SUBTASK)),
+                    expression=mean(_held),
                     legend="back-pressured",
                     look=Look(colour=Colour.BACK_PRESSURED),
                 ),
@@ -245,11 +249,7 @@ _WHY = Row(
             queries=tuple(
                 Query(
                     expression=largest(
-                        call(
-                            "clamp_max",
-                            rate(select("penstock_task_back_pressured_seconds_total", is_("reason", reason))),
-                            "1",
-                        )
+                        common.share_of_time("penstock_task_back_pressured_seconds_total", is_("reason", reason))
                     ),
                     legend=reason.replace("_", " "),
                     look=Look(colour=colour),
@@ -270,7 +270,7 @@ _WHY = Row(
             otherwise="they differ for long: the sampler gets too little time, or a task waits where nobody measures.",
             queries=(
                 *common.by_kind(largest(_ratio, "pipeline", "task"), "sampled"),
-                *common.by_kind(largest(total(_held, *_SUBTASK), "pipeline", "task"), "measured", dashed=True),
+                *common.by_kind(largest(_held, "pipeline", "task"), "measured", dashed=True),
             ),
             min=0,
             max=1,

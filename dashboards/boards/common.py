@@ -8,7 +8,6 @@ from dataclasses import replace
 from dashboards.colours import Colour
 from dashboards.panel import Look, Query, Step, Word
 from dashboards.promql import (
-    TARGET_LABELS,
     Expression,
     Matcher,
     Scope,
@@ -80,8 +79,22 @@ def worst_condition() -> Expression:
 
 
 def alive(expression: Expression) -> Expression:
-    """What is true now: without the series of engines that are away, whose rates go on for a while."""
-    return expression.only_where(select("penstock_build_info"), *TARGET_LABELS, "pipeline")
+    """What is true now: without the series of pipelines that are away, whose rates go on for a while.
+
+    Of one that instances share, who is gone is not asked: what was counted there and what is counted where its
+    partitions are now is one rate.
+    """
+    return expression.only_where(select("penstock_build_info"), "job", "pipeline")
+
+
+def share_of_time(counter: str, *matchers: Matcher, now: bool = False) -> Expression:
+    """Of each subtask the share of its time, 0 to 1; `now` without pipelines that are away.
+
+    Rates are extrapolated and can pass one second a second by a little. A subtask that has moved to another instance
+    has been some of the time here and some there: that is added up first.
+    """
+    grown = rate(select(counter, *matchers))
+    return call("clamp_max", total(alive(grown) if now else grown, "pipeline", "task", "subtask"), "1")
 
 
 def refused_share(*by: str) -> Expression:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dashboards import throttling
 from dashboards.board import Board, Row
-from dashboards.boards import common, sources
+from dashboards.boards import common, instances, sources
 from dashboards.boards.common import PARTITION
 from dashboards.colours import Colour
 from dashboards.panel import Column, Gauge, Look, Query, Stat, StateTimeline, Step, Table, TimeSeries, Word
@@ -717,5 +717,5 @@ BOARD = Board(
     uid=BoardUid.FLOW_CONTROL,
     title="Penstock: Flow control",
     answers="What is admitted, what is refused, which limit holds, and why. Yellow: throttled.",
-    rows=(_NOW, _THROTTLING, _PROCESSING, _LOGSTREAM, _REQUESTS, _GATEWAY, sources.FILES, _KAFKA),
+    rows=(_NOW, _THROTTLING, _PROCESSING, _LOGSTREAM, _REQUESTS, _GATEWAY, sources.FILES, _KAFKA, instances.SHARED),
 )

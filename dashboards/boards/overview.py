@@ -8,7 +8,7 @@ from dashboards.boards import common
 from dashboards.colours import Colour
 from dashboards.panel import DrillDown, Look, Query, Stat, StateTimeline, Step, TimeSeries, Word
 from dashboards.places import BoardUid
-from dashboards.promql import call, is_, is_not, largest, over_time, rate, select, smallest, total
+from dashboards.promql import is_, is_not, largest, over_time, rate, select, smallest, total
 from dashboards.units import Display
 
 _blame = select("penstock_bottleneck")
@@ -183,7 +183,7 @@ _HOW_MUCH = Row(
             healthy="below 90 %.",
             otherwise="the task at 100 % bounds the pipeline: run it in parallel, or make it cheaper.",
             queries=common.by_task(
-                largest(call("clamp_max", rate(select("penstock_task_busy_seconds_total")), "1"), "pipeline", "task")
+                largest(common.share_of_time("penstock_task_busy_seconds_total"), "pipeline", "task")
             ),
             min=0,
             max=1,

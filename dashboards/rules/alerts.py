@@ -13,10 +13,11 @@ from dashboards.promql import (
     call,
     down,
     increase,
+    instance_down,
     is_,
     is_not,
     largest_without,
-    mean,
+    mean_without,
     predicted,
     quantile,
     rate,
@@ -29,7 +30,8 @@ from dashboards.rules.objectives import Objective
 from dashboards.rules.rule import Alert, Group, Severity
 from exporter.catalogue import BACK_PRESSURE_LOW_MAX, Condition
 
-_EXPORTER = ("job", "instance", "pipeline", "partition", "exporter")
+# Who has a partition may change: nothing is joined on `instance`.
+_EXPORTER = ("job", "pipeline", "partition", "exporter")
 _HOUR = 3600
 _DISK_BYTES_MIN = 512 * 1024 * 1024
 _SERIES_MAX = 50_000
@@ -103,9 +105,9 @@ def _condition(condition: Condition) -> Selector:
     return _select("penstock_condition", is_("condition", condition))
 
 
-_exported = total_without(rate(_select("penstock_exported_records_total"), "5m"), "action")
+_exported = total_without(rate(_select("penstock_exported_records_total"), "5m"), "instance", "action")
 _paused = _select("penstock_exporter_state", is_("state", "paused")).equals("1")
-_backlog = _select("penstock_exporter_backlog_records")
+_backlog = largest_without(_select("penstock_exporter_backlog_records"), "instance")
 _disk_free = _select("penstock_disk_free_bytes")
 _bridge_up = _select("penstock_bridge_up")
 _paused_by = _select("penstock_exporter_pause_info")
@@ -216,6 +218,18 @@ CLUSTER = Group(
             "for a minute: what is meant for them waits in its topic, callers see status 503.",
             board=BoardUid.FLOW_CONTROL,
             for_="1m",
+        ),
+        Alert(
+            name="PenstockInstanceDown",
+            expression=largest_without(instance_down(Scope.RULE), "version", "python_version", "gil"),
+            severity=Severity.TICKET,
+            summary="Instance {{ $labels.instance }} of {{ $labels.pipeline }} does not answer",
+            description="Prometheus has not been able to scrape {{ $labels.instance }} of the job {{ $labels.job }} "
+            "for 10 minutes. Other instances of {{ $labels.pipeline }} are there and have its partitions; one more "
+            "that goes may be one too many.",
+            board=BoardUid.FLOW_CONTROL,
+            for_="10m",
+            drill_down=("job", "pipeline"),
         ),
         Alert(
             name="PenstockInstancesDiffer",
@@ -337,7 +351,9 @@ CAUSES = Group(
         ),
         Alert(
             name="PenstockExporterFallingBehind",
-            expression=predicted(_backlog, "30m", 4 * _HOUR)
+            expression=largest_without(
+                predicted(_select("penstock_exporter_backlog_records"), "30m", 4 * _HOUR), "instance"
+            )
             .above(_backlog * "2")
             .only_where(_backlog.above("1000"))
             .unless(_paused, *_EXPORTER),
@@ -379,9 +395,9 @@ CAUSES = Group(
         ),
         Alert(
             name="PenstockBackPressureHigh",
-            expression=mean(_select("penstock_back_pressure_ratio"), "job", "pipeline", "task").above(
-                f"{BACK_PRESSURE_LOW_MAX:g}"
-            ),
+            expression=mean_without(
+                largest_without(_select("penstock_back_pressure_ratio"), "instance"), "subtask"
+            ).above(f"{BACK_PRESSURE_LOW_MAX:g}"),
             severity=Severity.TICKET,
             summary="Task {{ $labels.task }} of {{ $labels.pipeline }} is held back",
             description="{{ $labels.task }} could not hand on its output in {{ $value | humanizePercentage }} of the "
@@ -404,7 +420,7 @@ CAUSES = Group(
         ),
         Alert(
             name="PenstockRejectsWaiting",
-            expression=largest_without(_select("penstock_rejects"), "instance").above("0"),
+            expression=total_without(_select("penstock_rejects"), "instance").above("0"),
             severity=Severity.TICKET,
             summary="Rejects of task {{ $labels.task }} of {{ $labels.pipeline }} wait for a day",
             description="{{ $value | humanize }} values that {{ $labels.task }} has set aside are kept since a day; "

@@ -37,7 +37,8 @@ THROTTLED = RecordingRule(
 )
 BACKLOG = RecordingRule(
     name="pipeline:penstock_exporting_backlog_records:sum",
-    expression=total_without(_select("penstock_exporting_backlog_records"), "instance", "partition"),
+    # A partition that moves is seen at both for a moment.
+    expression=total_without(largest_without(_select("penstock_exporting_backlog_records"), "instance"), "partition"),
 )
 AGE = RecordingRule(
     name="pipeline:penstock_oldest_unexported_record_age_seconds:max",
@@ -78,9 +79,9 @@ def throttled_share(window: str) -> RecordingRule:
     """The share of the window in which a partition was throttled; of several the mean."""
     throttled = select("penstock_throttled_seconds_total", scope=Scope.RULE)
     # Rates are extrapolated and can pass one second a second by a little.
+    of_each = call("clamp_max", total_without(rate(throttled, window), "instance"), "1")
     return RecordingRule(
-        name=f"pipeline:penstock_throttled_seconds:rate{window}",
-        expression=mean_without(call("clamp_max", rate(throttled, window), "1"), "instance", "partition"),
+        name=f"pipeline:penstock_throttled_seconds:rate{window}", expression=mean_without(of_each, "partition")
     )
 
 

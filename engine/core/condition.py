@@ -125,9 +125,9 @@ def _left(closed: ClosedSnapshot) -> str:
     cluster = closed.cluster
     if cluster is None or not cluster.restore_remaining_rows:
         return ""
-    left, read = cluster.restore_remaining_rows, cluster.restored_rows
-    about = f", in about {left * cluster.restore_seconds / read:.0f} s" if read else ""
-    return f": {left:,} rows are still to be read{about}"
+    seconds = cluster.restore_seconds_left
+    about = "" if seconds is None else f", in about {seconds:.0f} s"
+    return f": {cluster.restore_remaining_rows:,} rows are still to be read{about}"
 
 
 def _of_partition(partition: PartitionSnapshot, snapshot: EngineSnapshot) -> Iterator[Finding]:

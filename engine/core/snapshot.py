@@ -390,6 +390,13 @@ class ClusterSnapshot:
     # By their numbers in the cluster.
     brokers: Mapping[int, BrokerSnapshot] = field(default_factory=dict)
 
+    @property
+    def restore_seconds_left(self) -> float | None:
+        """A guess, from how fast it went so far; None before anything was read."""
+        if not self.restored_rows:
+            return None
+        return self.restore_remaining_rows * self.restore_seconds / self.restored_rows
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartitionSnapshot:
@@ -494,26 +501,43 @@ class InstanceSnapshot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlaceSnapshot:
+    """Where a partition of a shared pipeline is, by the last word of the instances that are there."""
+
+    partition: int
+    # To which instance it belongs, and in which state it is there; None where nobody says that it belongs to him.
+    owner: str | None = None
+    state: PartitionState | None = None
+    since_wall_ns: int | None = None
+    # Why it does not run, or what is tried again, in one sentence.
+    why: str | None = None
+    # While its state is being read: what is left, and a guess how long that takes.
+    restore_remaining_rows: int | None = None
+    restore_seconds_left: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InstancesSnapshot:
     """All instances of a pipeline, as this one knows them, and what belongs to it."""
 
     me: str
-    # How many partitions there are in all.
-    partitions: int
     # By name.
     instances: tuple[InstanceSnapshot, ...]
+    # All partitions there are, rising.
+    places: tuple[PlaceSnapshot, ...]
     # Open here or on the way to it, rising.
     owned: tuple[int, ...]
-    # Nobody who is there has them open, rising.
-    without_owner: tuple[int, ...]
-    # Those that nobody opens until somebody says so, and why.
-    halted: Mapping[int, str]
     # Partitions that came to this instance and left it, by how: joined, left, lost.
     moves: Mapping[str, int]
     # Records that this instance handed on to others, by outcome: accepted, refused, failed.
     forwarded: Mapping[str, int]
     # A short hash of what this instance runs.
     configuration: str
+
+    @property
+    def without_owner(self) -> tuple[int, ...]:
+        """Nobody who is there has them open, rising."""
+        return tuple(place.partition for place in self.places if place.state is not PartitionState.RUNNING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

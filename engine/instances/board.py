@@ -11,6 +11,7 @@ import msgspec
 
 from engine.core.clock import NS_PER_SECOND, Clock
 from engine.core.pause import Pause
+from engine.core.snapshot import PartitionState
 from engine.flow.overrides import Override
 
 # An instance that has said nothing for so long, and longer than its session lasts, is gone.
@@ -21,6 +22,17 @@ _FIRST_WORD_NS = 6 * NS_PER_SECOND
 _FORGOTTEN_NS = 600 * NS_PER_SECOND
 
 _pack = msgspec.json.Encoder().encode
+
+
+class ClosedRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A partition that belongs to an instance and is not open there: on its way, or failed."""
+
+    partition: int
+    state: PartitionState
+    since_wall_ns: int
+    why: str | None = None
+    restore_remaining_rows: int | None = None
+    restore_seconds_left: float | None = None
 
 
 class InstanceRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +50,7 @@ class InstanceRow(msgspec.Struct, frozen=True, kw_only=True):
     configuration: Mapping[str, str] = {}
     # Up to where in the control topic what was set is in force here.
     applied: int = -1
+    closed: tuple[ClosedRow, ...] = ()
 
 
 class OwnerRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,9 +174,6 @@ class Board:
         """The last word on it, whoever said it and whether or not he is still there."""
         with self._changed:
             return self._owners.get(partition)
-
-    def without_owner(self, partitions: int) -> tuple[int, ...]:
-        return tuple(n for n in range(1, partitions + 1) if self.owner(n) is None)
 
     def overrides(self) -> Mapping[int, Override]:
         with self._changed:

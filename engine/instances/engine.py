@@ -22,6 +22,7 @@ from engine.core.snapshot import (
     EngineSnapshot,
     InstanceSnapshot,
     InstancesSnapshot,
+    PartitionState,
     VertexSnapshot,
 )
 from engine.flow.gate import Refusal
@@ -43,7 +44,8 @@ from engine.instances.here import Neighbour
 from engine.instances.intake import Caller, Forward, SharedIntake
 from engine.instances.membership import Membership
 from engine.instances.owners import Instances
-from engine.instances.roster import Roster
+from engine.instances.places import Places, closed_row
+from engine.instances.roster import Roster, Seen
 from engine.instances.tenant import Lease, Tenant
 from engine.log.storage import LogStorage
 from engine.options import EngineOptions
@@ -124,6 +126,9 @@ class InstanceEngine(Door):
             patience_ns=_SESSION_NS if kafka is None else kafka.session_timeout_ns,
         )
         self._board = Board(self._clock, self)
+        self._places = Places(self._board, name=self.name, process=self._process)
+        # The opening of each partition of which the others were told, by its time.
+        self._told_of: dict[int, int] = {}
         self._by_hand = ByHand(self._board, self._roster, self._put, applied=self._life.tell_news)
         self._owners = Instances(pipeline, self._flow_control, self._clock, self._board, self._roster, self._by_hand)
         key = None if pipeline.key is None else key_text(pipeline.key)
@@ -315,6 +320,7 @@ class InstanceEngine(Door):
             management=self._management_url,
             configuration=self._configuration,
             applied=self._by_hand.applied,
+            closed=tuple(map(closed_row, self._roster.seen().closed)),
         )
 
     def _say_what_is_here(self) -> None:
@@ -324,8 +330,12 @@ class InstanceEngine(Door):
             is_said = said is not None and said.process == self._process
             if number in running and not is_said:
                 since = running[number] or self._clock.wall_ns()
+                if self._told_of.get(number) == since and self._board.owner(number) is not None:
+                    # Somebody has opened it after us, and we have not learnt yet that it is lost.
+                    continue
                 row = OwnerRow(instance=self.name, process=self._process, since_wall_ns=since)
                 self._control.put(owner_key(number), packed(row))
+                self._told_of[number] = since
             elif number not in running and is_said:
                 row = OwnerRow(instance="", process="", since_wall_ns=self._clock.wall_ns())
                 self._control.put(owner_key(number), packed(row))
@@ -388,26 +398,33 @@ class InstanceEngine(Door):
 
     def snapshot(self) -> EngineSnapshot:
         """Everything an outsider may see of this instance, at this moment."""
-        known, closed = self._roster.seen()
-        running = [partition.partition for seen in known for partition in seen.partitions]
+        seen = self._seen_here()
         whole = replace(
             self._seen_from_here(self.pipeline.name),
             vertices=self._owners.vertices,
             edges=self._edges,
-            closed=closed,
-            departed=self._roster.departed(running),
-            instances=self._instances_seen(),
+            closed=seen.closed,
+            departed=seen.departed,
+            instances=self._instances_seen(seen),
         )
-        return merged(whole, known)
+        return merged(whole, seen.running)
+
+    def _seen_here(self) -> Seen:
+        membership = self._membership
+        seen = self._roster.seen()
+        if membership is None or not membership.is_in_doubt:
+            return seen
+        # Asked behind the look: the process may have been stopped in between.
+        return self._roster.seen(is_in_doubt=True)
 
     def last_words(self) -> EngineSnapshot:
         """What it was when its end began, partitions included; by now they may be elsewhere."""
         return self.snapshot() if self._last_words is None else replace(self._last_words, state=self._life.state)
 
-    def _instances_seen(self) -> InstancesSnapshot:
-        numbers = range(1, self.pipeline.partitions + 1)
-        owners = {number: row for number in numbers if (row := self._board.owner(number)) is not None}
-        halted = {number: halt.why for number in numbers if (halt := self._board.halt(number)) is not None}
+    def _instances_seen(self, seen: Seen) -> InstancesSnapshot:
+        running = [partition for snapshot in seen.running for partition in snapshot.partitions]
+        places = self._places.seen(self.pipeline.partitions, running, seen.closed)
+        has_open = [place for place in places if place.state is PartitionState.RUNNING]
         instances = tuple(
             InstanceSnapshot(
                 name=row.name,
@@ -416,18 +433,16 @@ class InstanceEngine(Door):
                 version=row.version,
                 gateway=row.gateway,
                 management=row.management,
-                partitions={n: owner.since_wall_ns for n, owner in owners.items() if owner.process == row.process},
+                partitions={p.partition: p.since_wall_ns or 0 for p in has_open if p.owner == row.name},
                 differs=differences(self._configuration, row.configuration),
             )
             for row in self._board.instances()
         )
         return InstancesSnapshot(
             me=self.name,
-            partitions=self.pipeline.partitions,
             instances=instances,
+            places=places,
             owned=tuple(sorted(self._roster.owned)),
-            without_owner=self._board.without_owner(self.pipeline.partitions),
-            halted=halted,
             moves=dict(self._roster.moves),
             forwarded=self._intake.forwarded,
             configuration=hash_of(self._configuration),

@@ -37,6 +37,12 @@ class Membership(Protocol):
         """Joins, on a thread of its own, which alone calls `owner`. Raises `PenstockError`."""
         ...
 
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether all that was given may be another one's by now, and nobody here knows: the process stood still for
+        so long, and has not heard anything since. Any thread may ask."""
+        ...
+
     def close(self) -> None:
         """Leaves: what is still owned is taken first. Returns when it is left, or in a while."""
         ...

@@ -6,12 +6,12 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from threading import Lock
 
 from engine.core.clock import NS_PER_SECOND, Clock
 from engine.core.errors import NewerFormatError, TaskFailedError
-from engine.core.snapshot import ClosedSnapshot, EngineSnapshot, FlowSnapshot, PartitionSnapshot
+from engine.core.snapshot import ClosedSnapshot, EngineSnapshot, PartitionSnapshot
 from engine.flow.episodes import Episode
 from engine.flow.events import LimitChanged
 from engine.instances.attendant import Attendant
@@ -28,6 +28,17 @@ _HISTORY_MAX = 500
 _LOST_SECONDS = 5.0
 
 Lease = Callable[[int, Callable[[], None]], Tenant]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What an instance can say of partitions at one moment."""
+
+    # Those that run here, and those that belong here and do not.
+    running: tuple[EngineSnapshot, ...]
+    closed: tuple[ClosedSnapshot, ...]
+    # What partitions counted here that are another one's by now, or may be.
+    departed: tuple[PartitionSnapshot, ...]
 
 
 class Roster:
@@ -61,6 +72,8 @@ class Roster:
         # All guarded by the lock.
         self._attendants: dict[int, Attendant] = {}
         self._owned: set[int] = set()
+        # Those that are being given back and are ours until then.
+        self._leaving: set[int] = set()
         # What partitions counted here: in lives before the last one, and in that one's last words.
         self._before: dict[int, PartitionSnapshot] = {}
         self._last_words: dict[int, PartitionSnapshot] = {}
@@ -75,6 +88,7 @@ class Roster:
         for number in sorted(partitions):
             self.moves["joined"] += 1
             self._attendant(number).give()
+        self._changed()
 
     def _attendant(self, number: int) -> Attendant:
         with self._lock:
@@ -97,12 +111,15 @@ class Roster:
         numbers = sorted(partitions)
         with self._lock:
             self._owned -= {*numbers}
+            self._leaving |= {*numbers} if has_right else set()
             attendants = {n: self._attendants[n] for n in numbers if n in self._attendants}
         for attendant in attendants.values():
             self.moves[why] += 1
             attendant.take(has_right=has_right)
         deadline = time.monotonic() + seconds
         late = [n for n, one in attendants.items() if seconds and not one.wait_closed(deadline - time.monotonic())]
+        with self._lock:
+            self._leaving -= {*numbers}
         if late:
             log.warning(
                 "partition %s was not closed in %g s and is given away all the same: its new owner fences it",
@@ -154,7 +171,7 @@ class Roster:
             self._episodes.extend(episodes)
             self._limit_changes.extend(changes)
             if seen is not None:
-                self._last_words[tenant.number] = replace(seen, exporters=(), flow=_no_flow(seen.flow))
+                self._last_words[tenant.number] = _last_words(seen)
 
     def closing(self, tenant: Tenant) -> None:
         self.here.remove(tenant.number, _LET_GO_SECONDS)
@@ -185,17 +202,26 @@ class Roster:
         found = (attendant.seen() for _, attendant in attendants)
         return tuple(seen for seen in found if seen is not None)
 
-    def seen(self) -> tuple[list[EngineSnapshot], tuple[ClosedSnapshot, ...]]:
-        """Each partition that belongs here, once: those that run, and the others."""
-        known = [snapshot for tenant in self.tenants() if (snapshot := tenant.snapshot()).partitions]
-        running = {p.partition for snapshot in known for p in snapshot.partitions}
-        return known, tuple(seen for seen in self.closed_seen() if seen.partition not in running)
+    def seen(self, *, is_in_doubt: bool = False) -> Seen:
+        """Each partition that belongs here, once; none where all of them may be another one's by now.
 
-    def departed(self, running: Iterable[int]) -> tuple[PartitionSnapshot, ...]:
-        """What partitions counted here in lives that are over; those that are `running` speak for themselves."""
+        What is lost, or could not be closed in the time that it had, is its next owner's to tell of, however long it
+        takes to be closed here.
+        """
+        found = [(tenant.number, tenant.snapshot()) for tenant in self.tenants()]
+        closed = self.closed_seen()
         with self._lock:
-            last = [seen for number, seen in self._last_words.items() if number not in {*running}]
-            return (*self._before.values(), *last)
+            ours = set() if is_in_doubt else self._owned | self._leaving
+            numbers = {number for number, _ in found}
+            before = [*self._before.values(), *(seen for n, seen in self._last_words.items() if n not in numbers)]
+        known = tuple(snapshot for number, snapshot in found if snapshot.partitions and number in ours)
+        hidden = [_last_words(p) for number, snapshot in found if number not in ours for p in snapshot.partitions]
+        running = {p.partition for snapshot in known for p in snapshot.partitions}
+        return Seen(
+            running=known,
+            closed=tuple(seen for seen in closed if seen.partition in ours - running),
+            departed=(*before, *hidden),
+        )
 
     def episodes(self) -> list[Episode]:
         with self._lock:
@@ -208,6 +234,6 @@ class Roster:
         return before + [change for tenant in self.tenants() for change in tenant.partition.gate.limit_changes()]
 
 
-def _no_flow(flow: FlowSnapshot) -> FlowSnapshot:
-    """Writes and throttles are told by partition, and go with it."""
-    return replace(flow, writes={}, throttled_ns=0, throttles=0)
+def _last_words(seen: PartitionSnapshot) -> PartitionSnapshot:
+    """What is told by partition, as writes and throttles are, goes with it."""
+    return replace(seen, exporters=(), flow=replace(seen.flow, writes={}, throttled_ns=0, throttles=0))

@@ -42,6 +42,8 @@ from penstock.metrics import PenstockCollector
 registry.register(PenstockCollector(engine))
 ```
 
+Several engines of one program are one by `together` ([management](management.md#from-python)).
+
 **An OpenTelemetry collector** gets them pushed over OTLP/HTTP once `otlp.endpoint` is set (see
 [configuration](configuration.md)): the same numbers with the same labels, cumulative, from snapshots of their own.
 Names begin with `penstock.` and leave `_total` out (`penstock.writes`, in `{record}`); Prometheus translates them back
@@ -111,10 +113,15 @@ def _row(metric: AnyMetric) -> str:
     return f"| `{metric.name}` | {metric.kind} | {unit} | {labels} | {told} | `{query}` | {workers} |"
 
 
+# How the values of several processes become one, in PromQL.
+_TOGETHER = {Combine.SUM: "sum", Combine.MIN: "min", Combine.MAX: "max", Combine.LAST: "max", Combine.OWNER: "max"}
+
+
 def example_query(metric: AnyMetric) -> str:
-    """How one usually asks Prometheus for a metric of this kind."""
+    """How one usually asks Prometheus for a metric of this kind, however many instances share the pipeline."""
     # By what tells the series apart; which subtask it was is the next question.
     by = ", ".join(name for name in metric.label_names[1:] if name != "subtask") or "pipeline"
+    together = _TOGETHER[metric.combine]
     match metric.kind:
         case Kind.COUNTER:
             return f"sum by ({by}) (rate({metric.name}[5m]))"
@@ -122,13 +129,13 @@ def example_query(metric: AnyMetric) -> str:
             more = f"{by}, " if by != "pipeline" else ""
             return f"histogram_quantile(0.99, sum by ({more}le) (rate({metric.name}_bucket[5m])))"
         case Kind.STATE_SET:
-            return f"{metric.name} == 1"
+            return f"{together} by ({by}) ({metric.name}) == 1"
         case Kind.GAUGE if metric.name.endswith(("_timestamp_seconds", "_start_time_seconds")):
             # Ages are those at the scrape: at the query what waits for nothing would be a scrape interval old.
             now = "time()" if metric.name.endswith("_start_time_seconds") else f"timestamp({metric.name})"
-            return f"{now} - {metric.name}"
-        case Kind.GAUGE if "subtask" in metric.label_names:
-            return f"max by ({by}) ({metric.name})"
+            return f"{together} by ({by}) ({now} - {metric.name})"
+        case Kind.GAUGE:
+            return f"{together} by ({by}) ({metric.name})"
         case _:
             return metric.name
 

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from engine.core.snapshot import ClosedSnapshot, EngineSnapshot, InstanceSnapshot, InstancesSnapshot
+from engine.core.snapshot import InstanceSnapshot, InstancesSnapshot, PlaceSnapshot
 from exporter.door import NS_PER_SECOND, ConfigurationError, InstancesDoor, SnapshotSource, check_ready
 from exporter.management.replies import json_reply, problem
 from exporter.management.workers import Workers
@@ -38,7 +38,7 @@ class _InstancesRoute:
     def _document(self) -> Json | None:
         snapshot = self._engine.snapshot()
         check_ready(snapshot.state)
-        return None if snapshot.instances is None else instances_document(snapshot, snapshot.instances)
+        return None if snapshot.instances is None else _document(snapshot.instances, snapshot.taken_wall_ns)
 
     async def reopen(self, request: Request) -> Response:
         engine = self._engine
@@ -54,16 +54,12 @@ class _InstancesRoute:
         return json_reply({"partition": int(written)}, 202)
 
 
-def instances_document(snapshot: EngineSnapshot, seen: InstancesSnapshot) -> Json:
-    owners = {number: (one.name, since) for one in seen.instances for number, since in one.partitions.items()}
-    closed = {one.partition: one for one in snapshot.closed}
+def _document(seen: InstancesSnapshot, taken_wall_ns: int) -> Json:
     return {
-        "takenAt": snapshot.taken_wall_ns / NS_PER_SECOND,
+        "takenAt": taken_wall_ns / NS_PER_SECOND,
         "me": seen.me,
         "instances": [_instance(one) for one in seen.instances],
-        "partitions": [
-            _partition(number, owners.get(number), closed.get(number), seen) for number in range(1, seen.partitions + 1)
-        ],
+        "partitions": [_partition(place) for place in seen.places],
     }
 
 
@@ -80,18 +76,13 @@ def _instance(one: InstanceSnapshot) -> Json:
     }
 
 
-def _partition(
-    number: int, owner: tuple[str, int] | None, closed: ClosedSnapshot | None, seen: InstancesSnapshot
-) -> Json:
-    """`state` is what is known here: of a partition that another instance opens just now it is not known."""
-    cluster = None if closed is None else closed.cluster
-    since_ns = owner[1] if owner is not None else None if closed is None else closed.since_wall_ns
+def _partition(place: PlaceSnapshot) -> Json:
     return {
-        "partition": number,
-        "owner": owner[0] if owner is not None else seen.me if closed is not None else None,
-        "state": "running" if owner is not None else None if closed is None else closed.state,
-        "since": None if since_ns is None else since_ns / NS_PER_SECOND,
-        "why": seen.halted.get(number) if closed is None or closed.why is None else closed.why,
-        "restoreRemainingRows": None if cluster is None else cluster.restore_remaining_rows,
-        "restoreSeconds": None if cluster is None else cluster.restore_seconds,
+        "partition": place.partition,
+        "owner": place.owner,
+        "state": place.state,
+        "since": None if place.since_wall_ns is None else place.since_wall_ns / NS_PER_SECOND,
+        "why": place.why,
+        "restoreRemainingRows": place.restore_remaining_rows,
+        "restoreSecondsLeft": place.restore_seconds_left,
     }

@@ -32,7 +32,11 @@ class Page:
 
     async def get(self, _request: Request) -> Response:
         snapshot = await self._workers.run(self._engine.snapshot)
-        return HTMLResponse(page_html(pipeline=snapshot.pipeline, version=penstock_version()), headers=_HEADERS)
+        shared = snapshot.instances
+        page = page_html(
+            pipeline=snapshot.pipeline, version=penstock_version(), instance=None if shared is None else shared.me
+        )
+        return HTMLResponse(page, headers=_HEADERS)
 
 
 async def asset(request: Request) -> Response:

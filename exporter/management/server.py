@@ -16,7 +16,7 @@ from exporter.catalogue import PortSnapshot
 from exporter.crowd import Crowd
 from exporter.descriptors import places
 from exporter.discreet import without
-from exporter.door import Clock, EngineDoor, EnginesDoor, InstancesDoor, PenstockError, Secrets
+from exporter.door import Clock, EngineDoor, EnginesDoor, InstancesDoor, PenstockError, Secrets, engines_of
 from exporter.history import HistorySampler
 from exporter.http_server import HttpServer, listen, reached_by_others, url_of
 from exporter.management.app import management_app
@@ -123,8 +123,9 @@ class ManagementServer:
         self._server = server = HttpServer(config, crowd, partial(Connection, house=house))
         self._thread = Thread(target=server.serve_on, args=(listener,), name="penstock-management", daemon=True)
         self._thread.start()
-        if isinstance(self._engine, InstancesDoor):
-            self._engine.reached_at(management=reached_by_others(self.url, self.host))
+        for engine in engines_of(self._engine):
+            if isinstance(engine, InstancesDoor):
+                engine.reached_at(management=reached_by_others(self.url, self.host))
         if not server.settled.wait(_START_SECONDS_MAX) or not server.started:
             self.stop()
             listener.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -33,9 +34,11 @@ def assets() -> Mapping[str, Asset]:
     return MappingProxyType(dict(_assets(files(__package__) / "static", "")))
 
 
-def page_html(*, pipeline: str, version: str) -> str:
-    """The page itself, for one pipeline."""
-    return _template().replace("{{pipeline}}", escape(pipeline)).replace("{{version}}", escape(version))
+def page_html(*, pipeline: str, version: str, instance: str | None = None) -> str:
+    """The page itself, for one pipeline; `instance` is the one that serves it, of several that share the pipeline."""
+    told = {"pipeline": pipeline, "version": version, "instance": instance or ""}
+    # In one pass: what a name holds is no place to put something in.
+    return re.sub(r"{{(\w+)}}", lambda place: escape(told[place[1]]), _template())
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -29,19 +30,20 @@ def table(answer: Any) -> RenderableType:
         )
     partitions = FoldedTable(names=1)
     partitions.add_columns("partition", "owner", "state", "since")
-    partitions.add_columns("rows left", justify="right")
+    partitions.add_columns("rows left", "about", justify="right")
     for part in answer["partitions"]:
-        state = part["state"] or "elsewhere, or nowhere"
-        left = part["restoreRemainingRows"]
+        state = part["state"] or "–"
+        left, seconds = part["restoreRemainingRows"], part["restoreSecondsLeft"]
         partitions.add_row(
             str(part["partition"]),
             Text(part["owner"] or "nobody", style="" if part["owner"] else "bold red"),
             Text(state, style=_STYLES.get(state, "yellow")),
             "–" if part["since"] is None else _time(part["since"]),
             "–" if left is None else f"{left:,}",
+            "–" if seconds is None else f"{math.ceil(seconds)} s",
         )
     whys = [Text(f"partition {part['partition']}: {part['why']}") for part in answer["partitions"] if part["why"]]
-    return Group(instances, partitions, *whys)
+    return Group(instances, Text(), partitions, *([Text(), *whys] if whys else []))
 
 
 def _time(seconds: float) -> str:

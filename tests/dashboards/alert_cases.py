@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 TARGET = 'job="penstock", instance="engine:9600"'
+# Another that shares the pipeline.
+SPARE = 'job="penstock", instance="spare:9600"'
 PIPELINE = f'{TARGET}, pipeline="flights"'
 PARTITION = f'{PIPELINE}, partition="1"'
 EXPORTER = f'{PARTITION}, exporter="file"'
@@ -112,6 +114,22 @@ CASES = (
         values={f"penstock_partitions_without_owner{{{PIPELINE}}}": "0x30 2x30 0x60"},
         silent=30,
         fires=35,
+        ended=75,
+    ),
+    Case(
+        alert="PenstockInstanceDown",
+        values={
+            f'penstock_build_info{{{SPARE}, pipeline="flights", version="1", python_version="3", gil="on"}}': (
+                "1x30 _x30 1x60"
+            ),
+            f"up{{{SPARE}}}": "1x30 0x30 1x60",
+            # The other one goes on.
+            f"penstock_instances{{{PIPELINE}}}": "2x120",
+            f'penstock_build_info{{{PIPELINE}, version="1", python_version="3.11", gil="enabled"}}': "1x120",
+            f"up{{{TARGET}}}": "1x120",
+        },
+        silent=38,
+        fires=45,
         ended=75,
     ),
     Case(

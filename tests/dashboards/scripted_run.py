@@ -25,8 +25,11 @@ from engine.core.snapshot import (
     GatewaySnapshot,
     HistogramSnapshot,
     InputSnapshot,
+    InstancesSnapshot,
     Outcome,
     PartitionSnapshot,
+    PartitionState,
+    PlaceSnapshot,
     TaskSnapshot,
     VertexKind,
     VertexSnapshot,
@@ -224,6 +227,21 @@ class ScriptedRun:
             ),
             bottleneck="processor" if slow_processor else "delays" if throttled else None,
             gateway=self._gateway_seen(),
+            instances=self._instances_seen(at),
+        )
+
+    def _instances_seen(self, at: int) -> InstancesSnapshot:
+        """Of one that has all partitions, the second from the 20th minute on."""
+        return InstancesSnapshot(
+            me="a",
+            instances=(),
+            places=tuple(
+                PlaceSnapshot(partition=p.number, owner="a", state=PartitionState.RUNNING) for p in self._partitions
+            ),
+            owned=tuple(p.number for p in self._partitions),
+            moves={"joined": 1 + (at >= HOUR // 3), "left": 0, "lost": 0},
+            forwarded={"accepted": at * 5, "refused": at // 60, "failed": 0},
+            configuration="0123456789ab",
         )
 
     def _gateway_seen(self) -> GatewaySnapshot:

@@ -6,9 +6,10 @@ import pytest
 
 from tests.dashboards import promql_text
 from tests.dashboards.generated import DASHBOARDS, PANELS, Json, named, opened
+from tests.support.many import for_each
 
 BANDED = [(uid, panel) for uid, panel in PANELS if any(t["refId"] == "BAND" for t in panel["targets"])]
-EACH_BANDED = pytest.mark.parametrize(("board", "panel"), BANDED, ids=map(named, BANDED))
+EACH_BANDED = for_each((named(panel), panel) for panel in BANDED)
 # Of a Flink job and of a process nothing is throttled.
 NEVER_THROTTLED = {"penstock-flink", "penstock-process"}
 THROTTLED = {uid: dashboard for uid, dashboard in DASHBOARDS.items() if uid not in NEVER_THROTTLED}
@@ -162,5 +163,5 @@ def test_a_number_says_how_much_of_the_range_was_throttled(uid: str) -> None:
         if panel["type"] == "stat" and "penstock_throttled_seconds_total" in panel["targets"][0]["expr"]
     ]
     assert len(shares) == 1
-    assert "[$__range]) / $__range_s" in shares[0]["targets"][0]["expr"]
+    assert "[$__range])) / $__range_s" in shares[0]["targets"][0]["expr"]
     assert shares[0]["fieldConfig"]["defaults"]["unit"] == "percentunit"

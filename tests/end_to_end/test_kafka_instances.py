@@ -25,6 +25,7 @@ from tests.support.kafka_instances import (
     running_in,
     told_of,
 )
+from tests.support.kafka_scrapes import Scraping
 from tests.support.waiting import wait_until
 
 SEED = int(os.environ.get("TEST_SEED", random.SystemRandom().randrange(10**6)))
@@ -151,6 +152,76 @@ def test_instances_that_join_one_by_one_take_partitions_over_under_load(
             one.said[-2000:] for one in pipeline.instances.values()
         ]
         settle(pipeline)
+
+
+@pytest.mark.parametrize("round_", range(ROUNDS))
+def test_whoever_scrapes_all_instances_sees_no_partition_twice_and_sums_that_equal_what_was_written(
+    broker: str, tmp_path: Path, round_: int
+) -> None:
+    """Dead ones and stopped ones do not answer; who was stopped must not tell of what it has lost when it goes on."""
+    print(f"TEST_SEED={SEED}, round {round_}")
+    chance = random.Random(SEED * 1000 + round_)
+    with shared(broker, tmp_path, "a", "b", "c") as pipeline:
+        scraping = Scraping(lambda: list(pipeline.instances.values()))
+        scraping.start()
+        try:
+            for event in chance.sample([_killed, _paused, _restarted, _joined], 4):
+                Event().wait(chance.uniform(2.0, 4.0))
+                event(pipeline, chance)
+                assert wait_until(lambda: all(one.running() for one in pipeline.instances.values()), 60)
+                pipeline.await_all_owned()
+            pipeline.client.stop()
+            pipeline.stop_sending()
+            pipeline.await_done()
+            ended = scraping.seconds
+            assert wait_until(lambda: scraping.seconds > ended + 2, 30)
+        finally:
+            scraping.stop()
+        numbers = range(1, PARTITIONS + 1)
+        assert [wrong for number in numbers for wrong in scraping.told_twice(number)] == []
+        assert [wrong for number in numbers for wrong in scraping.miscounted(number)] == []
+        counted, ahead, unseen = map(sum, zip(*(scraping.counted(number) for number in numbers), strict=True))
+        assert [scraping.lives(number)[-1].ahead[-1] for number in numbers] == [0] * PARTITIONS, "all is at rest"
+        lives = sum(len(scraping.lives(number)) for number in numbers)
+        for one in pipeline.instances.values():
+            assert one.stop() == 0, one.said[-2000:]
+        found = pipeline.found()
+        print(
+            f"{lives} lives of {PARTITIONS} partitions in {scraping.seconds} s, of which "
+            f"{scraping.seconds_with_two(PARTITIONS)} with one at two; counted {counted:.0f} of {found.records}, "
+            f"{unseen:.0f} written between two scrapes, {ahead:.0f} counted by who was killed and then not written"
+        )
+        assert counted - ahead + unseen == found.records
+        assert lives > PARTITIONS
+        found.check(pipeline.sent, pipeline.client)
+
+
+def _killed(pipeline: SharedPipeline, chance: random.Random) -> None:
+    one = pipeline.instances[chance.choice("abc")]
+    one.kill()
+    others = [other for other in pipeline.instances.values() if other is not one]
+    assert wait_until(lambda: sum(len(other.running()) for other in others) == PARTITIONS, SESSION_SECONDS + 30)
+    one.start()
+
+
+def _paused(pipeline: SharedPipeline, chance: random.Random) -> None:
+    one = pipeline.instances[chance.choice("abc")]
+    others = [other for other in pipeline.instances.values() if other is not one]
+    one.signal(signal.SIGSTOP)
+    try:
+        assert wait_until(lambda: sum(len(other.running()) for other in others) == PARTITIONS, SESSION_SECONDS + 30)
+    finally:
+        one.signal(signal.SIGCONT)
+
+
+def _restarted(pipeline: SharedPipeline, chance: random.Random) -> None:
+    one = pipeline.instances[chance.choice("abc")]
+    assert one.stop() == 0, one.said[-2000:]
+    one.start()
+
+
+def _joined(pipeline: SharedPipeline, chance: random.Random) -> None:
+    pipeline.start("d")
 
 
 def test_of_two_processes_of_one_name_the_first_ends_and_says_so(broker: str, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from tests.support.snapshots import busy_snapshot
 pytestmark = pytest.mark.real
 
 AXE = (Path(__file__).parents[1] / "support" / "axe" / "axe.min.js").read_text(encoding="utf-8")
-VIEWS = ("flow-control", "back-pressure", "exporting")
+VIEWS = ("flow-control", "back-pressure", "exporting", "instances")
 
 
 def faults(browser: Browser) -> list[str]:
@@ -41,6 +41,8 @@ def test_no_view_has_a_fault(view: str, dark: bool, tmp_path: Path) -> None:
             assert browser.wait_for("document.querySelector('.details tbody tr')")
         if view == "exporting":
             assert browser.wait_for("document.querySelector('#exporters button')")
+        if view == "instances":
+            assert browser.wait_for("document.querySelector('#places button') && document.querySelector('#members tr')")
         assert faults(browser) == []
 
 

@@ -15,6 +15,7 @@ from engine.flow.settings import FlowControlSettings
 from engine.instances.control import Told
 from engine.instances.engine import InstanceEngine
 from engine.instances.intake import Caller
+from engine.instances.membership import Membership, Owner
 from engine.log.storage import LogStorage
 from engine.options import EngineOptions
 from engine.pipeline import PipelineDescription
@@ -109,6 +110,19 @@ class Handing:
         self._of(url).give_back(token)
 
 
+class Place:
+    """Implements `Membership`: partitions are dealt by hand, and it may not know whether it has them still."""
+
+    def __init__(self) -> None:
+        self.is_in_doubt = False
+
+    def start(self, owner: Owner) -> None:
+        owner.joined()
+
+    def close(self) -> None:
+        return
+
+
 class World:
     """One log that outlives its instances."""
 
@@ -130,6 +144,7 @@ class World:
         name: str,
         *,
         flow_control: FlowControlSettings | None = None,
+        membership: Membership | None = None,
         clock: Clock | None = None,
         folder: str | None = None,
     ) -> InstanceEngine:
@@ -140,6 +155,7 @@ class World:
             clock=clock,
             options=EngineOptions(retained_records=None),
             storage=self.storage,
+            membership=membership,
             control=self.wire.end(),
             name=name,
         )
@@ -155,6 +171,11 @@ class World:
         assert wait_until(
             lambda: all(one._board.owner(n) is not None for one in self.engines.values() for n in numbers)
         )
+
+    def lose(self, engine: InstanceEngine, number: int) -> None:
+        """Takes one without being asked, and returns when it is closed: nobody fences anybody here."""
+        engine.lost([number])
+        assert engine._roster._attendants[number].wait_closed(20)
 
     def close(self) -> None:
         for engine in self.engines.values():

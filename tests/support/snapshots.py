@@ -32,6 +32,7 @@ from engine.core.snapshot import (
     Outcome,
     PartitionSnapshot,
     PartitionState,
+    PlaceSnapshot,
     RejectsSnapshot,
     SampleBasis,
     SamplerSnapshot,
@@ -244,7 +245,6 @@ def busy_snapshot() -> EngineSnapshot:
         ),
         instances=InstancesSnapshot(
             me="a",
-            partitions=2,
             instances=(
                 InstanceSnapshot(
                     name="a",
@@ -266,9 +266,17 @@ def busy_snapshot() -> EngineSnapshot:
                     differs=("processor",),
                 ),
             ),
+            places=(
+                PlaceSnapshot(partition=1, owner="a", state=PartitionState.RUNNING, since_wall_ns=TAKEN_WALL_NS),
+                PlaceSnapshot(
+                    partition=2,
+                    owner="a",
+                    state=PartitionState.FAILED,
+                    since_wall_ns=TAKEN_WALL_NS,
+                    why="task processor/1 failed: no luck",
+                ),
+            ),
             owned=(1, 2),
-            without_owner=(2,),
-            halted={2: "task processor/1 failed"},
             moves={"joined": 3, "left": 1, "lost": 0},
             forwarded={"accepted": 250, "refused": 4, "failed": 1},
             configuration="0123456789ab",

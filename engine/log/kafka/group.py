@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Collection, Iterable
 from typing import Literal, Protocol
 
+from engine.core.clock import NS_PER_SECOND, Clock, SystemClock
 from engine.core.errors import ConfigurationError
 from engine.kafka.client import Cluster, Consumer, KafkaError, KafkaException, TopicPartition, sentence
 from engine.log.kafka.topics import Topics
@@ -15,6 +16,8 @@ log = logging.getLogger("penstock.instances")
 
 _POLL_SECONDS = 0.2
 _CLOSE_SECONDS = 15.0
+# How long the client takes to learn what became of its place while the whole process stood still.
+_DOUBT_NS = NS_PER_SECOND
 # What no waiting mends.
 _EXPELLED = frozenset({KafkaError.FENCED_INSTANCE_ID, KafkaError._FATAL, KafkaError.UNSUPPORTED_VERSION})
 _FENCED_BY_NAME = "Static consumer fenced"
@@ -52,9 +55,11 @@ class Group:
         instance: str | None,
         session_ns: int,
         protocol: Literal["classic", "consumer"],
+        clock: Clock | None = None,
     ) -> None:
         """`owned` are those that were given and neither taken nor lost."""
         self._cluster = cluster
+        self._clock = clock or SystemClock()
         self._topic = topics.log
         self._name = topics.group
         self._owned = owned
@@ -66,6 +71,10 @@ class Group:
         self._owner: Owner | None = None
         self._has_joined = False
         self._told_trouble: str | None = None
+        # When the group was last asked for news, and until when what it said before is doubted.
+        self._asked_ns = self._clock.monotonic_ns()
+        self._doubted_until_ns = 0
+        self._is_handing_over = False
         self._thread = threading.Thread(target=self._run, name="penstock-group", daemon=True)
 
     def start(self, owner: Owner) -> None:
@@ -93,6 +102,7 @@ class Group:
         assert self._consumer is not None, "it was started"
         try:
             while not self._stopping.is_set():
+                self._ask_anew()
                 message = self._consumer.poll(_POLL_SECONDS)
                 error = None if message is None else message.error()
                 if error is not None and not self._heard(error):
@@ -106,6 +116,22 @@ class Group:
             self._owner.expelled(f"group {self._name}: {error!r}")
         finally:
             self._leave()
+
+    @property
+    def is_in_doubt(self) -> bool:
+        now_ns = self._clock.monotonic_ns()
+        return self._has_slept(now_ns) or now_ns < self._doubted_until_ns
+
+    def _has_slept(self, now_ns: int) -> bool:
+        # Heartbeats come three times a session: who missed one may have lost all when half of it is over. Whoever waits
+        # for a partition to close is awake.
+        return not self._is_handing_over and now_ns - self._asked_ns > self._session_ns // 2
+
+    def _ask_anew(self) -> None:
+        now_ns = self._clock.monotonic_ns()
+        if self._has_slept(now_ns):
+            self._doubted_until_ns = now_ns + _DOUBT_NS
+        self._asked_ns = now_ns
 
     def _heard(self, error: KafkaError) -> bool:
         """False where this is the end of it."""
@@ -154,7 +180,10 @@ class Group:
 
     def _taken(self, consumer: Consumer, found: list[TopicPartition]) -> None:
         assert self._owner is not None, "it was started"
+        self._is_handing_over = True
         self._owner.taken(_numbers(found))
+        self._asked_ns = self._clock.monotonic_ns()
+        self._is_handing_over = False
         if found:
             consumer.incremental_unassign(found)
 

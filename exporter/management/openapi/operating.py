@@ -116,12 +116,12 @@ def schemas() -> dict[str, Schema]:
                     obj(
                         {
                             "partition": said(COUNT, "its number, from 1"),
-                            "owner": nullable(said(STRING, "null where nobody is known to have it")),
+                            "owner": nullable(said(STRING, "to which it belongs; null where to nobody who is there")),
                             "state": nullable(one_of(PartitionState)),
                             "since": nullable(unix_seconds()),
                             "why": nullable(said(STRING, "what keeps it from running")),
-                            "restoreRemainingRows": nullable(said(COUNT, "while its state is being read here")),
-                            "restoreSeconds": nullable(NUMBER),
+                            "restoreRemainingRows": nullable(said(COUNT, "while its state is being read")),
+                            "restoreSecondsLeft": nullable(said(NUMBER, "a guess, from how fast it went so far")),
                         }
                     )
                 ),

@@ -143,7 +143,7 @@ export class JobGraph {
   }
 
   #tellLog(parts, history) {
-    const count = history.partitionNumbers().length;
+    const count = history.partitionsNow().length;
     const longest = history.worst("backlogRecords", "acceptableBacklogRecords", isMore);
     say(parts.lines[0], `${count} ${count === 1 ? "partition" : "partitions"}`);
     say(parts.lines[1], `backlog ${whole(longest?.value)}${where(longest, history)}`);

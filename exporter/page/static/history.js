@@ -50,6 +50,12 @@ export class History {
     return this.#partitions.keys().sort((a, b) => a - b);
   }
 
+  /** Those that are there now: the others have been within the span. */
+  partitionsNow() {
+    const isThere = (number) => Object.values(this.ofPartition(number)).some((column) => (column.at(-1) ?? null) !== null);
+    return this.partitionNumbers().filter(isThere);
+  }
+
   ofPartition(number) {
     return this.#partitions.of(number);
   }

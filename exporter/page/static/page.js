@@ -8,6 +8,7 @@ import { ExportingTab } from "./exporting.js";
 import { FlowNumbers } from "./flow_numbers.js";
 import { JobGraph, graphKey } from "./graph.js";
 import { History } from "./history.js";
+import { InstancesTab, showShared } from "./instances.js";
 import { follow } from "./live.js";
 import { LimitsForm } from "./limits_form.js";
 import { showEpisodes, showPartitions } from "./partitions.js";
@@ -32,8 +33,12 @@ const exporters = new Poll("api/exporters", (state) => exporting.show(state), te
 const rejects = new Poll("api/rejects", (state) => exporting.showRejects(state), tellFreshness);
 const form = new LimitsForm(() => limits.now());
 const exporting = new ExportingTab(() => exporters.now());
+const instances = new Poll("api/instances", (state) => members.show(state), tellFreshness);
+const members = new InstancesTab(() => instances.now());
 const tasks = new BackPressureTab(byId("tasks"), { mayChange: () => mayAct, refresh: () => pressures.now() });
 const graph = new JobGraph(byId("graph"), openTask);
+// Before the tabs are counted: where nobody shares the pipeline there is one less.
+showShared();
 const tabs = new Tabs(byId("tabs"));
 
 byId("graph-key").replaceChildren(...graphKey());
@@ -85,14 +90,15 @@ function tellFreshness() {
   say(byId("notice"), away === null ? missing : away + asOf);
   document.body.classList.toggle("is-stale", away !== null || failed !== undefined);
   // Nobody is there to change anything: what is pressed now would be lost, or do what nobody wants any more.
-  for (const id of ["limits", "exporters"]) byId(id).inert = away !== null;
+  for (const id of ["limits", "exporters", "places"]) byId(id).inert = away !== null;
   if (away !== null) byId("confirm").close("no");
   tellCondition();
 }
 
 /** What the open view is drawn from. */
 function inView() {
-  return { "back-pressure": [], exporting: [exporters, rejects] }[tabs.current] ?? [limits, episodes];
+  const views = { "back-pressure": [], exporting: [exporters, rejects], instances: [instances] };
+  return views[tabs.current] ?? [limits, episodes];
 }
 
 function refresh() {

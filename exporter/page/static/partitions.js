@@ -13,17 +13,17 @@ const EPISODES_MAX = 20;
  * and why a limit is what it is.
  */
 export function showPartitions({ partitions }, history) {
-  const rows = Object.entries(partitions).map(([number, { effective }]) =>
-    partitionRow(number, effective, history.ofPartition(Number(number)) ?? {}),
+  const rows = Object.entries(partitions).map(([number, state]) =>
+    partitionRow(number, state, history.ofPartition(Number(number)) ?? {}),
   );
   byId("partitions").replaceChildren(...rows);
 }
 
-function partitionRow(number, effective, columns) {
+function partitionRow(number, { effective, owner }, columns) {
   const row = make("tr", {}, make("th", { scope: "row" }, number));
   row.dataset.partition = number;
   if (effective === null) {
-    row.append(make("td", { colspan: 7 }, "not running"));
+    row.append(make("td", { colspan: 7 }, owner ? `runs at instance ${owner}` : "not running"));
     return row;
   }
   const now = (name) => columns[name]?.at(-1) ?? null;

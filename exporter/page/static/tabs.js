@@ -5,7 +5,7 @@ export class Tabs {
   #opened = () => {};
 
   constructor(list) {
-    this.#tabs = [...list.querySelectorAll("[role=tab]")];
+    this.#tabs = [...list.querySelectorAll("[role=tab]:not([hidden])")];
     for (const tab of this.#tabs) tab.addEventListener("click", () => this.open(nameOf(tab)));
     list.addEventListener("keydown", (event) => this.#walk(event));
     addEventListener("hashchange", () => this.#openNamed());

@@ -16,7 +16,7 @@ from engine.core.records import Record
 from engine.core.snapshot import EngineState, PartitionState
 from engine.flow.gate import Refusal
 from engine.flow.settings import FlowControlSettings, WriteLimitSettings
-from engine.instances.board import InstanceRow
+from engine.instances.board import InstanceRow, OwnerRow, instance_key, owner_key, packed
 from engine.instances.control import Told
 from engine.instances.engine import InstanceEngine
 from engine.log.codec import decode_batch
@@ -25,7 +25,7 @@ from engine.processing.protocol import ProcessingContext
 from engine.runtime.data_folder import DataFolder
 from engine.runtime.intake import Written
 from engine.runtime.pipeline import Pipeline
-from tests.support.instances import WireEnd, World, open_partitions
+from tests.support.instances import Place, WireEnd, World, open_partitions
 from tests.support.waiting import wait_until
 
 POISON = 13
@@ -103,8 +103,8 @@ def test_partitions_that_move_between_instances_lose_and_double_nothing(world: W
     assert open_partitions(a) == [1]
     world.give(b, 2)
     written(b, range(200, 300))
-    b.lost([3])
-    assert wait_until(lambda: open_partitions(b) == [2])
+    world.lose(b, 3)
+    assert open_partitions(b) == [2]
     world.give(a, 3)
     written(a, range(300, 400))
     written(b, range(400, 500))
@@ -217,6 +217,7 @@ def test_limits_set_by_hand_are_in_force_everywhere_and_go_on_where_a_partition_
     assert {p.partition: p.flow.write_limit_per_second for p in b.snapshot().partitions} == {2: 7.0, 3: 7.0}
     b.revert_flow_control([2])
     assert {p.partition: p.flow.write_limit_per_second for p in b.snapshot().partitions} == {2: None, 3: 7.0}
+    a.taken([1])
     world.give(b, 1)
 
 
@@ -226,17 +227,48 @@ def test_durations_that_are_told_for_all_partitions_together_never_fall_when_one
     written(a, range(12), partition=1)
     written(a, range(20, 32), partition=2)
 
-    def appends() -> int:
-        seen = a.snapshot()
-        return sum(sum(p.append_duration.counts) for p in (*seen.partitions, *seen.departed))
-
-    before = appends()
+    before = appends(a)
     assert before > 0
     a.taken([2])
     assert [p.partition for p in a.snapshot().partitions] == [1]
-    assert appends() >= before
+    assert appends(a) >= before
     world.give(a, 2)
-    assert appends() >= before
+    assert appends(a) >= before
+
+
+def appends(engine: InstanceEngine) -> int:
+    seen = engine.snapshot()
+    return sum(sum(p.append_duration.counts) for p in (*seen.partitions, *seen.departed))
+
+
+def told_of(engine: InstanceEngine) -> set[int]:
+    return {one.partition for one in engine.snapshot().belonging}
+
+
+def test_what_is_lost_is_not_told_of_any_more_from_that_moment_on_and_no_duration_falls(world: World) -> None:
+    a = world.instance("a")
+    world.give(a, 1, 2)
+    written(a, range(20, 32), partition=2)
+    before = appends(a)
+    a.lost([2])
+    assert told_of(a) == {1}
+    assert appends(a) >= before
+    assert wait_until(lambda: len(a._roster.tenants()) == 1)
+    assert (told_of(a), appends(a) >= before) == ({1}, True)
+
+
+def test_who_may_have_lost_all_while_it_stood_still_tells_of_nothing_until_it_knows(world: World) -> None:
+    place = Place()
+    a = world.instance("a", membership=place)
+    world.give(a, 1, 2)
+    written(a, range(20, 32), partition=2)
+    before = appends(a)
+    place.is_in_doubt = True
+    assert told_of(a) == set()
+    assert appends(a) >= before
+    place.is_in_doubt = False
+    assert told_of(a) == {1, 2}
+    assert appends(a) >= before
 
 
 def test_an_instance_without_partitions_shows_the_same_graph_as_one_that_has_some(world: World) -> None:
@@ -260,6 +292,53 @@ def test_an_instance_that_is_too_old_for_a_partition_leaves_it_to_others(world: 
     with pytest.raises(TaskFailedError, match="written by a newer Penstock"):
         a.wait(10)
     assert a.state is EngineState.FAILED
+
+
+def where(engine: InstanceEngine, number: int) -> tuple[str | None, PartitionState | None, str | None]:
+    """Who has it, in which state, and why: by what this one knows."""
+    seen = engine.snapshot().instances
+    assert seen is not None
+    found = seen.places[number - 1]
+    return found.owner, found.state, found.why
+
+
+def test_every_instance_says_the_same_of_each_partition_wherever_that_is(world: World) -> None:
+    class Broken:
+        def __init__(self) -> None:
+            raise RuntimeError("no luck")
+
+    a, b = world.instance("a"), world.instance("b")
+    world.give(a, 1)
+    world._pipeline = lambda: Pipeline("shared", partitions=3).process(Broken, key="n")  # type: ignore[arg-type]
+    c = world.instance("c")
+    c.given([2])
+    assert wait_until(lambda: where(b, 2)[:2] == ("c", PartitionState.FAILED))
+    why = where(b, 2)[2]
+    assert why is not None
+    assert "no luck" in why
+    for engine in (a, b, c):
+        assert wait_until(lambda engine=engine: where(engine, 1)[:2] == ("a", PartitionState.RUNNING))  # type: ignore[misc]
+        assert where(engine, 2) == ("c", PartitionState.FAILED, why)
+        assert where(engine, 3) == (None, None, None)
+        seen = engine.snapshot().instances
+        assert seen is not None
+        assert seen.without_owner == (2, 3)
+    c.taken([2])
+    assert wait_until(lambda: where(a, 2) == (None, None, None))
+
+
+def test_who_does_not_know_yet_that_another_has_its_partition_does_not_say_that_it_is_its_own(world: World) -> None:
+    a, b = world.instance("a"), world.instance("b")
+    world.give(a, 1)
+    taken_over = OwnerRow(instance="z", process="p-z", since_wall_ns=2**62)
+    world.wire.put(instance_key("z"), packed(InstanceRow(name="z", process="p-z", since_wall_ns=1)))
+    world.wire.put(owner_key(1), packed(taken_over))
+    a._pulse()
+    assert a._board.said_owner(1) == taken_over
+    assert where(a, 1)[0] == "z"
+    # Where nobody has it any more it says so again.
+    world.wire.put(owner_key(1), packed(OwnerRow(instance="", process="", since_wall_ns=2**62)))
+    assert wait_until(lambda: where(b, 1)[0] == "a")
 
 
 def test_a_process_that_leaves_takes_nothing_back_of_what_another_of_its_name_has_said(world: World) -> None:

@@ -41,9 +41,10 @@ def test_the_tables_say_who_is_there_who_has_what_and_what_stands_still(capsys: 
     assert lines[1].startswith("a (asked)")
     assert lines[2].split()[0] == "b"
     assert lines[2].split()[-1] == "processor"
-    assert lines[4].split()[:3] == ["1", "a", "running"]
-    assert lines[5].split()[:3] == ["2", "a", "failed"]
-    assert lines[6] == "partition 2: task processor/1 failed: no luck"
+    assert lines[3] == ""
+    assert lines[5].split()[:3] == ["1", "a", "running"]
+    assert lines[6].split()[:3] == ["2", "a", "failed"]
+    assert lines[7:] == ["", "partition 2: task processor/1 failed: no luck"]
 
 
 def test_a_program_gets_the_answer_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
