@@ -183,17 +183,18 @@ def test_whoever_scrapes_all_instances_sees_no_partition_twice_and_sums_that_equ
         counted, ahead, unseen = map(sum, zip(*(scraping.counted(number) for number in numbers), strict=True))
         assert [scraping.lives(number)[-1].ahead[-1] for number in numbers] == [0] * PARTITIONS, "all is at rest"
         lives = sum(len(scraping.lives(number)) for number in numbers)
-        for one in pipeline.instances.values():
-            assert one.stop() == 0, one.said[-2000:]
-        found = pipeline.found()
+        log = pipeline.log()
         print(
             f"{lives} lives of {PARTITIONS} partitions in {scraping.seconds} s, of which "
-            f"{scraping.seconds_with_two(PARTITIONS)} with one at two; counted {counted:.0f} of {found.records}, "
+            f"{scraping.seconds_with_two(PARTITIONS)} with one at two; counted {counted:.0f} of {log.count()}, "
             f"{unseen:.0f} written between two scrapes, {ahead:.0f} counted by who was killed and then not written"
         )
-        assert counted - ahead + unseen == found.records
+        assert wait_until(lambda: log.count() == counted - ahead + unseen, 30), log.records
+        log.close()
         assert lives > PARTITIONS
-        found.check(pipeline.sent, pipeline.client)
+        for one in pipeline.instances.values():
+            assert one.stop() == 0, one.said[-2000:]
+        pipeline.found().check(pipeline.sent, pipeline.client)
 
 
 def _killed(pipeline: SharedPipeline, chance: random.Random) -> None:

@@ -384,7 +384,6 @@ class Found:
         self.written: dict[str, list[tuple[int, int]]] = {}
         self.state: Counter[str] = Counter()
         self.timers = 0
-        self.records = 0
         for number in range(1, PARTITIONS + 1):
             storage = logs.storage(number)
             recovered = storage.recover()
@@ -403,7 +402,6 @@ class Found:
                         ):
                             self.written.setdefault(record.value["id"], []).append((number, record.position))
             assert position == recovered.last_position + 1
-            self.records += recovered.last_position
             self.timers += len(recovered.timers)
             storage.close()
 
