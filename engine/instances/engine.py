@@ -28,10 +28,12 @@ from engine.core.snapshot import (
 from engine.flow.gate import Refusal
 from engine.flow.settings import FlowControlSettings
 from engine.instances.board import (
+    AgainRow,
     Board,
     HaltRow,
     InstanceRow,
     OwnerRow,
+    again_key,
     halt_key,
     instance_key,
     owner_key,
@@ -45,6 +47,7 @@ from engine.instances.intake import Caller, Forward, SharedIntake
 from engine.instances.membership import Membership
 from engine.instances.owners import Instances
 from engine.instances.places import Places, closed_row
+from engine.instances.replays import Handed, HandingOut
 from engine.instances.roster import Roster, Seen
 from engine.instances.tenant import Lease, Tenant
 from engine.log.storage import LogStorage
@@ -52,7 +55,7 @@ from engine.options import EngineOptions
 from engine.pipeline import PipelineDescription
 from engine.processing.delivery import Receiver
 from engine.runtime.door import Door
-from engine.runtime.front import key_text
+from engine.runtime.front import KEY, LOG_WRITER, key_text
 from engine.runtime.intake import Intake, Written
 from engine.runtime.merging import merged
 from engine.runtime.share import Share
@@ -130,6 +133,7 @@ class InstanceEngine(Door):
         # The opening of each partition of which the others were told, by its time.
         self._told_of: dict[int, int] = {}
         self._by_hand = ByHand(self._board, self._roster, self._put, applied=self._life.tell_news)
+        self._handing_out = HandingOut(self._rejects, pipeline, self._put, self.name, self._clock)
         self._owners = Instances(pipeline, self._flow_control, self._clock, self._board, self._roster, self._by_hand)
         key = None if pipeline.key is None else key_text(pipeline.key)
         self._intake = SharedIntake(
@@ -168,6 +172,7 @@ class InstanceEngine(Door):
             self._control.start(self._told)
             self._board.caught_up()
             self._by_hand.start()
+            self._handing_out.start()
             self._pulse()
             self._intake.open()
             if self._membership is not None:
@@ -262,6 +267,7 @@ class InstanceEngine(Door):
             receivers=self._receivers,
             override=self._board.overrides().get(number),
             pauses=self._board.pauses(),
+            handed=Handed(self._board, number, self._put, self._folder.rejects),
             paces=self._by_hand.paces,
             observer=self._observer,
         )
@@ -364,6 +370,7 @@ class InstanceEngine(Door):
     def _close_all(self) -> None:
         self._last_words = self.snapshot()
         self._by_hand.stop()
+        self._handing_out.stop()
         self._intake.close(_INTAKE_CLOSE_NS)
         with ExitStack() as last:
             if self._observer is not None:
@@ -391,6 +398,9 @@ class InstanceEngine(Door):
         self._board.told(key, value, place)
         if not key.startswith("instance/"):
             self._tell_moved()
+
+    def again_told(self, task: str) -> None:
+        self._handing_out.ask(task)
 
     def halt_told(self, partition: int, row: HaltRow | None) -> None:
         if row is None:
@@ -497,11 +507,23 @@ class InstanceEngine(Door):
             raise NotReadyError(f"{error}; what was asked for may be in force or not: look, and ask again") from error
 
     def replay_rejects(self, task: str) -> int:
-        """Raises `ConfigurationError`: what was set aside here may belong to a partition that is elsewhere by now."""
-        raise ConfigurationError(
-            f"rejects of {task} cannot be tried again while instances share the pipeline; send them to a gateway, or "
-            "to the topic, once more"
-        )
+        """Has every instance try again what it has set aside; how much of it is kept here.
+
+        Each goes to whoever has its partition. Raises `ConfigurationError` where there is no such task, and
+        `NotReadyError` where the others cannot be told.
+        """
+        check_running(self._life.state)
+        pipeline = self.pipeline
+        known = {*self._owners.exporters, KEY, LOG_WRITER, *(step.name for step in pipeline.steps)}
+        known |= {source.name for source in pipeline.sources}
+        if pipeline.processor is not None:
+            known.add(pipeline.processor.name)
+        if task not in known:
+            raise ConfigurationError(f"there is no task {task!r}; there are {', '.join(sorted(known))}")
+        row = AgainRow(instance=self.name, at_wall_ns=self._clock.wall_ns())
+        count = sum(one.count for one in self._rejects.counts() if one.task == task)
+        self._put(again_key(task), packed(row))
+        return count
 
 
 def _nobody_fails(_task: str, error: BaseException) -> None:
