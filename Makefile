@@ -65,7 +65,9 @@ docs: $(RUNTIME) ## the manual as a site with search, in build/site
 	ln -s $(addprefix $(CURDIR)/,README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md LICENSE docs examples deploy) build/manual
 	ln -s $(CURDIR)/dashboards/generated build/manual/dashboards
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
-	@echo "build/site/index.html"
+	@! grep -rElm1 '<(script|link|img)[^>]+(src|href)="(https?:)?//' build/site --include='*.html' || \
+	  { echo "make: these pages fetch something from elsewhere" >&2; exit 1; }
+	@echo "build/site/index.html; with search: python3 -m http.server -d build/site"
 
 check: lint types imports generated test ## all that CI checks
 
@@ -92,7 +94,7 @@ test: install ## the tests; as root on Debian it installs the programs that they
 	@.ci/programs
 	$(BIN)/python -m pytest $(ARGS)
 
-# Folders and files whose tests start processes of their own, and those that alone take ten seconds and more.
+# Folders and files whose tests start processes of their own, and those that take seconds for few tests.
 STARTING := end_to_end simulation docs contracts engine/workers engine/instances engine/log/kafka \
             engine/log/local/test_killed.py penstock/demo penstock/test_extras.py penstock/test_import.py \
             $(addprefix penstock/cli/test_,run.py new.py flow_control.py back_pressure.py completion.py)
@@ -100,8 +102,8 @@ LONG := engine/exporting/test_jsonl_faults.py engine/log/test_log_properties.py 
         engine/log/local/test_inspection.py engine/sources/test_packed_lines.py exporter/test_memory.py \
         exporter/gateway/test_retry_after.py penstock/simulation/test_documentation.py engine/flow/test_plant.py
 
-test-quick: install ## the tests that need no other program, start no process and are soon over, two at a time
-	HYPOTHESIS_PROFILE=quick $(BIN)/python -m pytest -n 2 -m "not real" $(addprefix --ignore tests/,$(STARTING) $(LONG)) $(ARGS)
+test-quick: install ## the tests that need no other program and are soon over, two at a time
+	HYPOTHESIS_PROFILE=quick OPENAPI_EXAMPLES=5 $(BIN)/python -m pytest -n 2 -m "not real" -k "not two-workers" $(addprefix --ignore tests/,$(STARTING) $(LONG)) $(ARGS)
 
 reference: .reference/classes ## fetch and compile the libraries that the limiters are compared with (Java 17, Maven)
 
@@ -158,6 +160,6 @@ bench: install ## every goal against its limit or peer (ARGS="--quick", "--only 
 	$(BIN)/python -m benchmarks $(ARGS)
 
 clean: ## remove what was made
-	rm -rf $(VENV) .reference .helm .grafana .pythons .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist build *.egg-info
+	rm -rf $(VENV) .reference .helm .grafana .pythons .mypy_cache .ruff_cache .hypothesis .import_linter_cache .grimp_cache dist build *.egg-info
 	rm -rf examples/*/data examples/*/out
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

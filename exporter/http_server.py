@@ -18,6 +18,10 @@ from exporter.door import PenstockError
 _PORT_MAX = 65535
 
 
+class PortError(PenstockError):
+    """A port cannot be had where it was asked for; another may be."""
+
+
 class HttpServer(uvicorn.Server):
     """uvicorn in a thread of the caller's, with an entrance of our own, telling when it has started or given up."""
 
@@ -70,13 +74,13 @@ class HttpServer(uvicorn.Server):
 
 
 def listen(host: str, port: int, backlog: int) -> socket.socket:
-    """A listening socket. Raises `PenstockError` with one sentence when it cannot be had."""
+    """A listening socket. Raises `PortError` with one sentence when it cannot be had."""
     if not 0 <= port <= _PORT_MAX:
-        raise PenstockError(f"a port lies between 0 and {_PORT_MAX}, not at {port}")
+        raise PortError(f"a port lies between 0 and {_PORT_MAX}, not at {port}")
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     except socket.gaierror:
-        raise PenstockError(f"host {host!r} cannot be resolved") from None
+        raise PortError(f"host {host!r} cannot be resolved") from None
     # By its protocol asyncio knows that it may send at once what is short: without, each answer over a connection that
     # stays open waits 40 ms for the client's acknowledgement of its head.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -87,7 +91,7 @@ def listen(host: str, port: int, backlog: int) -> socket.socket:
         listener.listen(backlog)
     except OSError as error:
         listener.close()
-        raise PenstockError(_why(error, host, port)) from None
+        raise PortError(_why(error, host, port)) from None
     return listener
 
 

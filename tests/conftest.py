@@ -46,6 +46,14 @@ def kafka() -> Iterator[str]:
         assert cluster.hanging_transactions() == ""
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Who asks for a broker needs Java; before `-m` chooses."""
+    for item in items:
+        if isinstance(item, pytest.Function) and "kafka" in item.fixturenames:
+            item.add_marker(pytest.mark.real)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """A line for each program that is not here, and how many tests that has cost."""
     skipped: Counter[str] = Counter()

@@ -5,9 +5,12 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
+
+from tests.support.many import for_each
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("engine", "exporter", "dashboards", "penstock")
@@ -53,8 +56,12 @@ def imported(tree: ast.AST) -> Iterator[str]:
             yield node.module
 
 
+@cache
 def parse(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+EACH_MODULE = for_each((name(path), (path,)) for path in sources(*PACKAGES))
 
 
 def test_the_contracts_of_import_linter_hold() -> None:
@@ -124,7 +131,7 @@ def test_no_module_of_the_engine_imports_in_a_circle() -> None:
         visit(module, ())
 
 
-@pytest.mark.parametrize("path", sources(*PACKAGES), ids=name)
+@EACH_MODULE
 def test_an_outside_library_is_imported_only_in_its_home(path: Path) -> None:
     outside = {
         module.split(".")[0]
@@ -177,7 +184,7 @@ _COMPOSING = {
 }
 
 
-@pytest.mark.parametrize("path", sources(*PACKAGES), ids=name)
+@EACH_MODULE
 def test_importing_a_module_only_defines(path: Path) -> None:
     def check(statements: list[ast.stmt]) -> None:
         for statement in statements:
@@ -225,7 +232,7 @@ assert logging.root.handlers == [], "logging was configured"
 RESTING = {ROOT / "tests" / "support" / "duty_process.py"}
 
 
-@pytest.mark.parametrize("path", [path for path in sources("tests") if path not in RESTING], ids=name)
+@for_each((name(path), (path,)) for path in sources("tests") if path not in RESTING)
 def test_a_test_never_sleeps(path: Path) -> None:
     sleeps = [
         node.lineno

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 from random import Random
-from threading import Condition, Event, Lock
+from threading import Event
 from typing import TYPE_CHECKING
 
 from engine.core.clock import NS_PER_MS, NS_PER_SECOND, Clock
@@ -25,7 +25,6 @@ from engine.core.records import Record
 from engine.core.snapshot import ExporterState
 from engine.core.unit import Acknowledgement
 from engine.exporting.hand_over import HandedOver, Part
-from engine.exporting.pace import Pace
 from engine.exporting.portions import Portion, portions
 from engine.exporting.protocol import (
     Exporter,
@@ -37,6 +36,7 @@ from engine.exporting.protocol import (
     takes_again,
 )
 from engine.exporting.refusals import OnRefusal, Refusals
+from engine.exporting.reins import Reins
 from engine.exporting.retry import BackOff, RetryPolicy
 from engine.exporting.run import Run
 
@@ -106,7 +106,6 @@ class ExportingTask:
         self._last_wanted = stored.position
         self._handed_over = HandedOver()
         self._back_off = BackOff(rules.retry, Random())
-        self._pace = Pace()
         self._keep_aside = keep_aside
         self._refusals = Refusals(
             attempts=rules.attempts, policy=rules.on_error, pause_ns=rules.retry.first_ns, random=Random()
@@ -117,17 +116,8 @@ class ExportingTask:
         self._witness: Record | None = None
         # Records that were set aside and are to be handed over once more, between two calls.
         self._replays: SimpleQueue[tuple[Sequence[Record], Event]] = SimpleQueue()
-        # Held while waiting out a pause, a retry or the pace.
-        self._control = Condition(Lock())
-        self._paused = False
-        # Exports and acknowledges nothing.
-        self._is_soft = False
-        self._stopping = False
-        self._abandoned = False
-
-    @property
-    def _place(self) -> str:
-        return f"exporter {self._cell.name} on partition {self._partition.number}"
+        self._place = f"exporter {cell.name} on partition {partition.number}"
+        self._reins = Reins(self._place, cell, clock, partition.wake)
 
     @property
     def partition(self) -> int:
@@ -147,36 +137,19 @@ class ExportingTask:
 
     def stop(self) -> None:
         """Ends the task when it has caught up with the log."""
-        with self._control:
-            self._stopping = True
-            self._control.notify_all()
-        self._partition.wake()
+        self._reins.stop()
 
     def abandon(self) -> None:
         """Ends the task after the call in hand; what is not exported stays for the next run."""
-        with self._control:
-            self._stopping = self._abandoned = True
-            self._control.notify_all()
-        self._partition.wake()
+        self._reins.stop(at_once=True)
 
     def set_pause(self, pause: Pause | None) -> None:
         """Holds the task where it is, or with a soft pause what it has acknowledged; None lets it go on."""
-        with self._control:
-            before, self._cell.pause = self._cell.pause, pause
-            if (before is None) != (pause is None) or (before and pause and before.soft != pause.soft):
-                by = f" by {pause.by}" if pause is not None and pause.by is not None else ""
-                what = "let go on" if pause is None else "softly paused" if pause.soft else "paused"
-                log.warning("%s is %s%s", self._place, what, by)
-            self._paused = pause is not None and not pause.soft
-            self._is_soft = pause is not None and pause.soft
-            self._control.notify_all()
-        self._partition.wake()
+        self._reins.pause(pause)
 
     def set_pace(self, records_per_second: float | None) -> None:
         """Limits how fast records are handed over, from now on; None takes the limit away."""
-        with self._control:
-            self._cell.pace_per_second = records_per_second
-            self._control.notify_all()
+        self._reins.pace(records_per_second)
 
     # -- the task's thread ---
 
@@ -203,8 +176,8 @@ class ExportingTask:
             self._partition.recovered.last_position,
             self._partition.written_ns,
         )
-        while not self._abandoned:
-            if self._paused:
+        while not self._reins.is_abandoned:
+            if self._reins.is_paused:
                 self._wait_out_pause()
                 continue
             exporter = self._factory()
@@ -228,22 +201,22 @@ class ExportingTask:
             log.exception("%s could not be closed", self._place)
 
     def _export_all(self, exporter: Exporter) -> None:
-        while not self._abandoned:
+        while not self._reins.is_abandoned:
             if self._handed_over:
                 self._settle(exporter)
             awaits = self._handed_over and isinstance(exporter, LaterExporter)
-            if self._paused and not awaits:
+            if self._reins.is_paused and not awaits:
                 self._wait_out_pause()
                 continue
-            if not self._paused and not self._handed_over and not self._replays.empty():
+            if not self._reins.is_paused and not self._handed_over and not self._replays.empty():
                 self._replay(exporter, *self._replays.get())
-            batches = [] if self._paused or self._holds_for_replay(exporter) else self._read()
+            batches = [] if self._reins.is_paused or self._holds_for_replay(exporter) else self._read()
             if batches:
                 self._export(exporter, batches)
-            elif not self._paused and (again := self._due()):
+            elif not self._reins.is_paused and (again := self._due()):
                 self._deliver(exporter, self._with_witness(again))
                 self._settle(exporter)
-            elif self._stopping and (not self._handed_over or self._is_soft):
+            elif self._reins.is_stopping and (not self._handed_over or self._reins.is_soft):
                 # What a soft pause holds back comes again in the next run.
                 return
             else:
@@ -278,17 +251,17 @@ class ExportingTask:
     def _wait_for_news(self) -> None:
         """Waits for a record, for an exporter that has taken all there is, or until refused ones are due."""
         due_ns = self._refusals.next_due_ns()
-        if self._is_soft:
+        if self._reins.is_soft:
             wait_ns = _IDLE_WAIT_NS
         elif due_ns is not None:
             wait_ns = max(0, due_ns - self._clock.monotonic_ns())
         else:
             wait_ns = _LATER_WAIT_NS if self._handed_over else _IDLE_WAIT_NS
-        if not self._handed_over or self._is_soft:
+        if not self._handed_over or self._reins.is_soft:
             self._timer.idle()
             self._partition.wait_for_record(self._next_position, wait_ns)
-        elif self._stopping or self._paused or self._waits_much or not self._replays.empty():
-            self._rest(wait_ns)
+        elif self._reins.is_stopping or self._reins.is_paused or self._waits_much or not self._replays.empty():
+            self._reins.rest(wait_ns)
         else:
             self._partition.wait_for_record(self._next_position, wait_ns)
         self._timer.busy()
@@ -300,8 +273,9 @@ class ExportingTask:
 
     def _export(self, exporter: Exporter, batches: list[RecordBatch]) -> None:
         """Hands over what was read, cut to the batch size, and acknowledges each part."""
+        reins = self._reins
         for portion in portions(batches, self._next_position, self._batch_size(), self._rules.wanted):
-            if not self._wait_for_pace(portion.count) or not self._hand_over(exporter, portion) or self._paused:
+            if not reins.wait_for_pace(portion.count) or not self._hand_over(exporter, portion) or reins.is_paused:
                 return
             if self._waits_much:
                 return
@@ -335,7 +309,7 @@ class ExportingTask:
 
     def _deliver(self, exporter: Exporter, records: Sequence[Record]) -> bool:
         """Hands over until all is taken or refused; False when there is to be no more."""
-        while not self._abandoned:
+        while not self._reins.is_abandoned:
             try:
                 self._cursor = self._timed(exporter, records)
             except _ENDING:
@@ -344,7 +318,7 @@ class ExportingTask:
                 # None from who stores no cursor, or stored none with this call: then an earlier one holds.
                 self._cursor = error.cursor if type(error.cursor) is bytes else self._cursor
                 self._judge(records, error)
-                return not self._abandoned
+                return not self._reins.is_abandoned
             except Exception as error:
                 self._stumbled(error)
                 if self._handed_over and isinstance(exporter, LaterExporter):
@@ -356,7 +330,7 @@ class ExportingTask:
                     self._witness = records[-1]
                 self._recovered()
                 return True
-            if self._paused:
+            if self._reins.is_paused:
                 self._wait_out_pause()
         return False
 
@@ -366,7 +340,9 @@ class ExportingTask:
 
     def _replay(self, exporter: Exporter, records: Sequence[Record], done: Event) -> None:
         refused: dict[int, str] = {}
-        while (left := [record for record in records if record.position not in refused]) and not self._abandoned:
+        while left := [record for record in records if record.position not in refused]:
+            if self._reins.is_abandoned:
+                return
             try:
                 cursor = self._timed(exporter, left)
                 self._cursor = self._replayed_cursor(exporter, left[-1].position, cursor)
@@ -380,7 +356,7 @@ class ExportingTask:
                     break
             except Exception as error:
                 self._stumbled(error)
-        if self._abandoned:
+        if self._reins.is_abandoned:
             return
         if refused:
             self._set_aside([(record, refused[record.position]) for record in records if record.position in refused])
@@ -397,7 +373,7 @@ class ExportingTask:
             return cursor
         began_ns = self._clock.monotonic_ns()
         other = 0
-        while not self._abandoned:
+        while not self._reins.is_abandoned:
             safe = exporter.acknowledged()
             if safe is not None and not _is_cursor(safe.cursor):
                 raise _no_cursor(safe.cursor)
@@ -409,7 +385,7 @@ class ExportingTask:
                 raise RefusedRecordsError(
                     {position: f"acknowledged() says {other} and never {position}, so nobody knows if it is safe"}
                 )
-            self._rest(_LATER_WAIT_NS)
+            self._reins.rest(_LATER_WAIT_NS)
         return self._stored.cursor
 
     def _judge(self, records: Sequence[Record], error: RefusedRecordsError) -> None:
@@ -467,7 +443,7 @@ class ExportingTask:
             self._acknowledge_up_to(self._last_wanted, self._cursor)
 
     def _acknowledge_up_to(self, position: int, cursor: bytes | None) -> None:
-        if self._is_soft:
+        if self._reins.is_soft:
             return
         for part in self._handed_over.safe(position, self._refusals.first_position):
             self._acknowledge(part, cursor)
@@ -498,32 +474,9 @@ class ExportingTask:
     def _wait_out_pause(self) -> None:
         state, self._cell.state = self._cell.state, ExporterState.PAUSED
         self._timer.idle()
-        with self._control:
-            while self._paused and not self._stopping:
-                self._control.wait()
-            if self._stopping:
-                # A paused exporter holds its place; the next run goes on from there.
-                self._abandoned = True
+        self._reins.wait_out_pause()
         self._timer.busy()
         self._cell.state = state
-
-    def _wait_for_pace(self, records: int) -> bool:
-        """Waits until the pace allows `records` more; False when the task was ended meanwhile."""
-        with self._control:
-            while not self._abandoned:
-                now_ns = self._clock.monotonic_ns()
-                wait_ns = self._pace.wait_ns(records, self._cell.pace_per_second, now_ns)
-                if not wait_ns:
-                    return True
-                self._control.wait(wait_ns / NS_PER_SECOND)
-            return False
-
-    def _rest(self, wait_ns: int) -> None:
-        """Waits so long, unless the task is abandoned meanwhile."""
-        deadline_ns = self._clock.monotonic_ns() + wait_ns
-        with self._control:
-            while not self._abandoned and (rest_ns := deadline_ns - self._clock.monotonic_ns()) > 0:
-                self._control.wait(rest_ns / NS_PER_SECOND)
 
     # -- failing ---
 
@@ -543,7 +496,7 @@ class ExportingTask:
             what = (self._place, self._stored.position + 1, cell.last_error)
             log.warning("%s fails at position %d and is retried: %s", *what, exc_info=trace)
         cell.state = ExporterState.RETRYING
-        self._rest(self._back_off.next_ns(error.after_ns if isinstance(error, RetryLaterError) else 0))
+        self._reins.rest(self._back_off.next_ns(error.after_ns if isinstance(error, RetryLaterError) else 0))
         cell.retries += 1
 
     def _recovered(self) -> None:
@@ -559,7 +512,7 @@ class ExportingTask:
                 self._keep_aside(to_blame)
             except OSError as error:
                 self._stumbled(error)
-                if self._abandoned:
+                if self._reins.is_abandoned:
                     raise StoppedError(f"{self._place} is stopping") from error
             else:
                 break

@@ -153,6 +153,7 @@ class InstanceEngine(Door):
         self._troubles = Rarely(self._clock)
         self._known: dict[str, InstanceRow] = {}
         self._supervisor = threading.Thread(target=self._supervise, name="penstock-supervisor", daemon=True)
+        self._has_begun = False
         # Guarded by the life's lock.
         self._has_joined = False
         self._last_words: EngineSnapshot | None = None
@@ -164,8 +165,9 @@ class InstanceEngine(Door):
 
         Raises `PenstockError` and leaves nothing behind.
         """
-        self._claim()
+        self._has_begun = True
         try:
+            self._claim()
             if self.pipeline.observer is not None:
                 self._observer = self.pipeline.observer(self.pipeline.name)
             self._owners.vertices, self._edges = self._drawn()
@@ -189,14 +191,10 @@ class InstanceEngine(Door):
     def _claim(self) -> None:
         options = self._options
         self._folder.open(self.pipeline.name, self.pipeline.partitions, options.storage)
-        try:
-            if options.storage == "kafka" and not self._is_given:
-                self._open_kafka()
-            elif self._storage is None:
-                self._storage = lambda number: self._folder.storage(number, options.storage, options.synchronous)
-        except BaseException:
-            self._folder.close()
-            raise
+        if options.storage == "kafka" and not self._is_given:
+            self._open_kafka()
+        elif self._storage is None:
+            self._storage = lambda number: self._folder.storage(number, options.storage, options.synchronous)
 
     def _open_kafka(self) -> None:
         from engine.runtime.kafka_log import open_kafka_log
@@ -227,7 +225,7 @@ class InstanceEngine(Door):
         `drain` is for those who do not know that.
         """
         self._life.ask_to_end()
-        if self._supervisor.ident is not None or self._membership is not None:
+        if self._has_begun:
             self._life.wait_ended()
 
     # -- who owns what; `Owner` ---

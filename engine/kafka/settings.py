@@ -10,6 +10,7 @@ from typing import Literal
 
 from engine.core.clock import NS_PER_MS, NS_PER_SECOND
 from engine.core.errors import ConfigurationError, SettingError
+from engine.core.secrets import named_address, shown_address
 
 # What the promise stands on; each with the reason why nobody else may set it.
 _OURS = {
@@ -113,9 +114,8 @@ class KafkaLogSettings:
         ):
             if ns < least_ns:
                 raise SettingError(name, f"must be {least_ns // NS_PER_SECOND}s or longer", f"{ns / NS_PER_SECOND:g}s")
-
-        if self.advertised_url is not None and not re.match(r"https?://[^/]", self.advertised_url):
-            raise SettingError("advertisedUrl", "must begin with http:// or https://", repr(self.advertised_url))
+        if self.advertised_url is not None:
+            _check_advertised(self.advertised_url)
 
     def prefix(self, pipeline: str) -> str:
         """What the topics of this pipeline begin with: what was said, or its name, spelled as a topic may be."""
@@ -125,3 +125,13 @@ class KafkaLogSettings:
         if name in (".", "..", ""):
             raise ConfigurationError(f"data.kafka.topicPrefix is missing: {pipeline!r} cannot be the name of a topic")
         return name
+
+
+def _check_advertised(url: str) -> None:
+    """Everybody sees it, and records are handed on in the name of who brought them: no user belongs in it."""
+    if not url.startswith(("http://", "https://")) or shown_address(url).lower() != url.lower():
+        raise SettingError(
+            "advertisedUrl",
+            "must be http:// or https:// with a host, and without a user, a query and a fragment",
+            named_address(url),
+        )

@@ -14,7 +14,7 @@ import msgspec
 
 from engine.core.columns import Columns, Content, Head
 from engine.core.record_batch import RecordBatch
-from engine.core.records import Kind, Record, WriteSource
+from engine.core.records import Kind, WriteSource
 
 
 class _Columns(msgspec.Struct, array_like=True, gc=False):
@@ -70,11 +70,6 @@ def encode_batch(content: Content) -> tuple[bytes, str]:
         raise TypeError("value type, intent and key of a record are str")
     stored = _Columns(heads, columns.head_of, keys, columns.values, columns.source_positions)
     return _encode_columns(stored), _encoded_kinds(frozenset([head[:2] for head in heads]))
-
-
-def encode_records(records: list[Record]) -> bytes:
-    """The blob alone."""
-    return encode_batch(records)[0]
 
 
 def checksum_of(blob: bytes, first_position: int, count: int, kinds: str = "") -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from threading import Event, Lock
 
 from engine.core.clock import NS_PER_SECOND, Clock
@@ -11,7 +11,6 @@ from engine.core.errors import AppendError, LogCorruptedError, PartitionLostErro
 from engine.core.measures import Histogram
 from engine.core.record_batch import RecordBatch
 from engine.core.records import WriteSource
-from engine.core.snapshot import ClusterSnapshot
 from engine.core.unit import Recovered, Unit
 from engine.log.codec import EncodedBatch, checksum_of, decode_batch, opened
 from engine.log.load import Load, Stored, Ticket, loads
@@ -20,10 +19,8 @@ from engine.log.storage import (
     FAILURE_REASONS,
     DeletedError,
     Entry,
-    Inbox,
     LogStorage,
     LostPartitionError,
-    Pace,
     StorageError,
 )
 from engine.log.tail import TailCache
@@ -60,7 +57,8 @@ class PartitionLog:
         tail_bytes: int = _TAIL_BYTES_MAX,
     ) -> None:
         self._partition = partition
-        self._storage = storage
+        # What it knows besides batches (the small state, the inbox, its cluster) whoever wants it asks it itself.
+        self.storage = storage
         self._clock = clock
         # Called by the leader after each commit, in the order of the log, before anyone reads the records.
         self._committed = committed
@@ -84,31 +82,17 @@ class PartitionLog:
 
     def open(self) -> Recovered:
         """Reads what is there. Call first and once."""
-        recovered = self._storage.recover()
+        recovered = self.storage.recover()
         self._last_position = recovered.last_position
         return recovered
 
     def stop(self) -> None:
         """The end is near: nobody waits here any more for something outside of the machine."""
         self._has_company.set()
-        self._storage.stop()
+        self.storage.stop()
 
     def close(self) -> None:
-        self._storage.close()
-
-    def cluster(self) -> ClusterSnapshot | None:
-        return self._storage.cluster()
-
-    def attend(self) -> None:
-        self._storage.attend()
-
-    @property
-    def pace(self) -> Pace:
-        return self._storage.pace
-
-    @property
-    def inbox(self) -> Inbox | None:
-        return self._storage.inbox
+        self.storage.close()
 
     @property
     def last_position(self) -> int:
@@ -118,7 +102,7 @@ class PartitionLog:
     def why_away(self) -> str | None:
         """Why whoever writes now would wait for long; None where the log is on this machine, or answers."""
         since_ns = self._committing_since_ns
-        if since_ns is None or not self._storage.pace.is_remote:
+        if since_ns is None or not self.storage.pace.is_remote:
             return None
         waited_ns = self._clock.monotonic_ns() - since_ns
         if waited_ns < _AWAY_NS:
@@ -159,7 +143,7 @@ class PartitionLog:
 
     def _company_of(self, ticket: Ticket) -> list[Ticket]:
         """Where a commit costs much, a leader whom nobody waits for waits a moment for others."""
-        linger_ns = self._storage.pace.linger_ns
+        linger_ns = self.storage.pace.linger_ns
         if not linger_ns or len(ticket.unit.records) >= _WORTH_A_COMMIT_RECORDS:
             return []
         self._has_company.wait(linger_ns / NS_PER_SECOND)
@@ -229,7 +213,7 @@ class PartitionLog:
             entries.append(Entry(load.unit, batch))
         self._committing_since_ns = tickets[0].started_ns
         try:
-            self._storage.commit(entries if riders is None else [Entry(riders, None), *entries])
+            self.storage.commit(entries if riders is None else [Entry(riders, None), *entries])
         except StorageError as error:
             if riders is not None:
                 self._give_back_riders(riders)
@@ -295,7 +279,7 @@ class PartitionLog:
         if ours is not None:
             # This process made them: there is nothing that a checksum could find.
             return [opened(batch) for batch in ours]
-        return [self._decode(batch) for batch in self._storage.read(position, max_records)]
+        return [self._decode(batch) for batch in self.storage.read(position, max_records)]
 
     def _decode(self, batch: EncodedBatch) -> RecordBatch:
         try:
@@ -311,7 +295,7 @@ class PartitionLog:
         if position > self._last_position:
             return None
         try:
-            encoded = self._tail.read(position, 1) or self._storage.read(position, 1)
+            encoded = self._tail.read(position, 1) or self.storage.read(position, 1)
         except (StorageError, DeletedError):
             # Somebody looks at an engine that has ended, or at what retention has deleted.
             return None
@@ -320,20 +304,14 @@ class PartitionLog:
         self._timestamp_asked = (position, encoded[0].timestamp_ns)
         return encoded[0].timestamp_ns
 
-    def state_get(self, key: str) -> bytes | None:
-        return self._storage.state_get(key)
-
-    def state_scan(self, prefix: str) -> Iterator[tuple[str, bytes]]:
-        return self._storage.state_scan(prefix)
-
     def delete_before(self, position: int, max_batches: int) -> int:
         """Deletes old batches in the line of the writers; ask for few at a time, so that none of them stalls.
 
         Beside them where a call takes long. Raises `AppendError`.
         """
-        if self._storage.pace.is_remote:
+        if self.storage.pace.is_remote:
             try:
-                return self._storage.delete_before(position, max_batches)
+                return self.storage.delete_before(position, max_batches)
             except LostPartitionError as error:
                 raise PartitionLostError(str(error)) from error
             except StorageError as error:
@@ -342,7 +320,7 @@ class PartitionLog:
 
         def delete() -> None:
             nonlocal deleted
-            deleted = self._storage.delete_before(position, max_batches)
+            deleted = self.storage.delete_before(position, max_batches)
 
         self._await_turn(Ticket(_NO_UNIT, operation=delete))
         return deleted

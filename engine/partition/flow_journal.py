@@ -35,20 +35,19 @@ class FlowJournal:
                 self._changed(event)
             case ThrottlingStarted():
                 log.warning(
-                    "partition %d is throttled: limit %g of %g records/s, backlog %d: %s",
+                    "partition %d is throttled: limit %s of %s records/s, %s",
                     self._partition,
-                    event.limit_per_second,
-                    event.limit_max_per_second,
-                    event.backlog_records,
+                    _shown(event.limit_per_second),
+                    _shown(event.limit_max_per_second),
                     event.reason,
                 )
                 self._logged_limit = event.limit_per_second
             case ThrottlingEnded():
                 log.warning(
-                    "partition %d is no longer throttled after %s: lowest limit %g records/s, highest backlog %d",
+                    "partition %d is no longer throttled after %s: lowest limit %s records/s, highest backlog %d",
                     self._partition,
                     shown_duration(event.episode.throttled_ns),
-                    event.episode.lowest_limit_per_second,
+                    _shown(event.episode.lowest_limit_per_second),
                     event.episode.peak_backlog_records,
                 )
                 self._logged_limit = None
@@ -102,8 +101,15 @@ class FlowJournal:
         )
         logged = self._logged_limit
         if logged is not None and new is not None and not logged / 2 < new < logged * 2:
-            log.warning("partition %d: limit %g records/s, backlog %s", self._partition, new, event.backlog_records)
+            log.warning(
+                "partition %d: limit %s records/s, backlog %s", self._partition, _shown(new), event.backlog_records
+            )
             self._logged_limit = new
+
+
+def _shown(limit_per_second: float) -> str:
+    """In whole records, but where there are few."""
+    return f"{limit_per_second:.0f}" if limit_per_second >= 10 else f"{limit_per_second:.2g}"
 
 
 def _limit(settings: FlowControlSettings) -> str:

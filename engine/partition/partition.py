@@ -97,17 +97,17 @@ class Partition:
             exporters,
             clock,
             has_processor=has_processor,
-            has_outbox=self._log.inbox is None,
+            has_outbox=self._log.storage.inbox is None,
         )
         self._old_records = OldRecords(
             Retention(retained_records), self._recovered.oldest_position, self._log.delete_before
         )
-        self._flow_memory = FlowMemory(self.gate, clock, self._riders.passed, is_kept=self._log.pace.is_remote)
+        self._flow_memory = FlowMemory(self.gate, clock, self._riders.passed, is_kept=self._log.storage.pace.is_remote)
         # Where the messages of a committed unit go; set when the partition is wired.
         self.on_messages: Callable[[Sequence[Message]], None] = lambda _: None
         # Whether everything that was sent to this partition is in its log; set when the inbox is wired.
         self.inbox_is_empty: Callable[[], bool] = lambda: True
-        self._upkeep = Upkeep(number, self._look_after, aside=self._log.pace.is_remote)
+        self._upkeep = Upkeep(number, self._look_after, aside=self._log.storage.pace.is_remote)
         self._retain_due_ns = 0
         self._failed: Failed | None = None
         self._opened_wall_ns: int | None = None
@@ -274,21 +274,21 @@ class Partition:
     @property
     def inbox(self) -> Inbox | None:
         """Where messages of other partitions lie; None where these bring them by `receive`."""
-        return self._log.inbox
+        return self._log.storage.inbox
 
     def arrivals(self, offset: int, max_messages: int, timeout_ns: int) -> list[Arrival]:
         """What lies in the inbox from an offset on; waits for it. Raises `AppendError` where it cannot be read."""
-        assert self._log.inbox is not None, "who has none does not ask"
+        assert self._log.storage.inbox is not None, "who has none does not ask"
         try:
-            return self._log.inbox.read(offset, max_messages, timeout_ns)
+            return self._log.storage.inbox.read(offset, max_messages, timeout_ns)
         except StorageError as error:
             raise AppendError(f"partition {self.number} could not read its inbox: {error}") from error
 
     def forget_arrivals(self, offset: int) -> None:
         """Those before it are stored. What cannot be deleted now is with the next."""
-        assert self._log.inbox is not None, "who has none does not ask"
+        assert self._log.storage.inbox is not None, "who has none does not ask"
         try:
-            self._log.inbox.forget_before(offset)
+            self._log.storage.inbox.forget_before(offset)
         except StorageError as error:
             log.warning("partition %d: its inbox keeps what is stored: %s", self.number, error)
 
@@ -410,10 +410,10 @@ class Partition:
         self._positions.wake()
 
     def state_get(self, key: str) -> bytes | None:
-        return self._log.state_get(key)
+        return self._log.storage.state_get(key)
 
     def state_scan(self, prefix: str) -> Iterator[tuple[str, bytes]]:
-        return self._log.state_scan(prefix)
+        return self._log.storage.state_scan(prefix)
 
     # -- room ---
 
@@ -438,7 +438,7 @@ class Partition:
         """Deletes what nobody needs, in steps that hold no writer up for long."""
         now_ns = self._clock.monotonic_ns()
         if now_ns >= self._retain_due_ns:
-            self._retain_due_ns = now_ns + self._log.pace.retain_every_ns
+            self._retain_due_ns = now_ns + self._log.storage.pace.retain_every_ns
             self._old_records.let_go(self._positions.stored())
 
     # -- flow control ---
@@ -455,10 +455,10 @@ class Partition:
             self.in_hand.look()
 
     def _look_after(self) -> None:
-        self._log.attend()
+        self._log.storage.attend()
         self._flow_memory.store()
         try:
-            self.flush_riders(older_than_ns=self._log.pace.riders_wait_ns)
+            self.flush_riders(older_than_ns=self._log.storage.pace.riders_wait_ns)
             self.retain()
         except AppendError as error:
             # The next tick tries again.
@@ -512,7 +512,7 @@ class Partition:
             by_hand=self._keeper.by_hand,
             processing_position=None if in_hand is None else in_hand.position,
             processing_ns=None if in_hand is None else in_hand.age_ns(),
-            cluster=self._log.cluster(),
+            cluster=self._log.storage.cluster(),
             opened_wall_ns=self._opened_wall_ns,
         )
 

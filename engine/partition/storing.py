@@ -68,11 +68,10 @@ class Storing:
             self.is_troubled, self.error = False, None
             self._retrying.clear()
             lasted_s = (self._failed_ns - self._since_ns) // NS_PER_SECOND
+        lasted = f"{lasted_s} s" if lasted_s else "less than a second"
         if was_stored:
-            log.warning("partition %d: writes are stored again; they failed for %d s", self._partition, lasted_s)
+            log.warning("partition %d: writes are stored again; they failed for %s", self._partition, lasted)
         else:
             log.warning(
-                "partition %d: nobody tries again what was not stored; writes failed for %d s",
-                self._partition,
-                lasted_s,
+                "partition %d: nobody tries again what was not stored; writes failed for %s", self._partition, lasted
             )

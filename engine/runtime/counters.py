@@ -143,14 +143,26 @@ def _partition(before: PartitionSnapshot, now: PartitionSnapshot) -> PartitionSn
 
 
 def _at_rest(snapshot: EngineSnapshot) -> EngineSnapshot:
-    """What is left to say of a process that is dead: positions and counters stay, nothing is on its way."""
+    """What is left to say of a process that is dead: positions and counters stay, nothing is on its way.
+
+    Its throttle died with it: the next one begins anew.
+    """
     return dataclasses.replace(
         snapshot,
         partitions=tuple(
             dataclasses.replace(
                 partition,
                 state=PartitionState.OPENING,
-                flow=dataclasses.replace(partition.flow, requests_in_flight=0, waiting_writers=0),
+                flow=dataclasses.replace(
+                    partition.flow,
+                    write_limit_per_second=partition.flow.write_limit_max_per_second,
+                    throttled=False,
+                    throttle_factor=None,
+                    refused_ns=None,
+                    reason="its worker is away and is started again",
+                    requests_in_flight=0,
+                    waiting_writers=0,
+                ),
             )
             for partition in snapshot.partitions
         ),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import pickle
 import signal
 import socket
 import subprocess
@@ -16,6 +18,8 @@ from typing import Any
 
 from engine.core.errors import PenstockError
 from engine.workers.control import Call, CaughtUp, ControlConnection, Ended, Reply
+
+log = logging.getLogger("penstock.worker")
 
 _BEGINNING = Path(__file__).with_name("__main__.py")
 # How long a process may take to leave after its last words.
@@ -44,6 +48,8 @@ class WorkerProcess:
         self._has_left = threading.Event()
         # Its last words, once it said them.
         self.ended: Ended | None = None
+        # What went wrong in our own code, there or in reading what it said.
+        self._broken: str | None = None
         ours, theirs = socket.socketpair()
         with theirs:
             command = [sys.executable, "-P", str(_BEGINNING), str(theirs.fileno()), json.dumps(sys.path)]
@@ -88,12 +94,20 @@ class WorkerProcess:
                         self._answered(message)
                     case CaughtUp():
                         self._told()
+                    case (str(why), str(trace)):
+                        self._broken = why
+                        log.debug("worker %d: %s", self.worker, trace)
+                        break
                     case _:
                         assert isinstance(message, Ended), "a worker answers, and says when it ends"
                         self.ended = message
                         break
         except EOFError:
             pass
+        except (ImportError, AttributeError, TypeError, pickle.UnpicklingError) as error:
+            self._broken = f"{type(error).__name__} in what it said: {error}"
+            log.debug("worker %d cannot be understood", self.worker, exc_info=True)
+            self.kill()
         finally:
             self._control.close()
             with self._lock:
@@ -124,5 +138,7 @@ class WorkerProcess:
         if not self._has_left.wait(_EXIT_SECONDS):
             self._process.kill()
             self._has_left.wait()
+        if self._broken is not None:
+            return f"failed in Penstock's own code ({self._broken}; were its files replaced during the run?)"
         code = self._process.returncode
         return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any, NoReturn, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
@@ -26,6 +26,7 @@ from exporter.door import (
     WriteFailedError,
     Written,
     WrongRecordError,
+    named_address,
 )
 
 RECORDS = "/v1/records"
@@ -121,7 +122,7 @@ class HttpForward:
 
     def _ask(self, method: str, url: str, path: str, caller: Caller, body: bytes) -> tuple[int, bytes]:
         """Status and body. Raises `WriteFailedError` where there is no answer."""
-        parts = urlsplit(url)
+        where = _place_of(url)
         headers = {"content-type": "application/x-ndjson", FORWARDED: "1"}
         if caller.authorization is not None:
             headers["authorization"] = caller.authorization
@@ -129,9 +130,9 @@ class HttpForward:
         is_asked = False
         try:
             if connection is None:
-                connection = self._connected(parts.scheme, parts.hostname or "", parts.port)
+                connection = self._connected(where)
             is_asked = True
-            connection.request(method, parts.path.rstrip("/") + path, body, headers)
+            connection.request(method, where.path.rstrip("/") + path, body, headers)
             answer = connection.getresponse()
             said = answer.read()
         except (OSError, http.client.HTTPException) as error:
@@ -139,7 +140,7 @@ class HttpForward:
                 connection.close()
             may = "; what was on its way may have been written or not" if is_asked and body else ""
             raise WriteFailedError(
-                f"the instance at {parts.netloc} does not answer: {error or type(error).__name__}{may}",
+                f"the instance at {where.netloc} does not answer: {error or type(error).__name__}{may}",
                 passing=True,
                 after_seconds=_AGAIN_SECONDS,
             ) from error
@@ -149,11 +150,12 @@ class HttpForward:
             self._rest(url, connection)
         return answer.status, said
 
-    def _connected(self, scheme: str, host: str, port: int | None) -> http.client.HTTPConnection:
+    def _connected(self, where: SplitResult) -> http.client.HTTPConnection:
+        host = where.hostname or ""
         connection = (
-            http.client.HTTPSConnection(host, port, timeout=_CONNECT_SECONDS, context=self._tls)
-            if scheme == "https"
-            else http.client.HTTPConnection(host, port, timeout=_CONNECT_SECONDS)
+            http.client.HTTPSConnection(host, where.port, timeout=_CONNECT_SECONDS, context=self._tls)
+            if where.scheme == "https"
+            else http.client.HTTPConnection(host, where.port, timeout=_CONNECT_SECONDS)
         )
         connection.connect()
         connection.sock.settimeout(_ANSWER_SECONDS)
@@ -191,6 +193,22 @@ class HttpForward:
         for connections in (idle or {}).values():
             for connection, _ in connections:
                 connection.close()
+
+
+def _place_of(url: str) -> SplitResult:
+    """Raises `WriteFailedError` for what is no address: another instance says it."""
+    try:
+        where = urlsplit(url)
+        # A port that is none shows when it is asked for.
+        assert where.port is None or where.port >= 0
+    except ValueError as error:
+        raise WriteFailedError(
+            f"the instance that has the partition says a gateway's address that is none ({named_address(url)}): mend "
+            "its data.kafka.advertisedUrl",
+            passing=True,
+            after_seconds=_AGAIN_SECONDS,
+        ) from error
+    return where
 
 
 def _written(url: str, status: int, said: bytes) -> Written:

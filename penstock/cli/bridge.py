@@ -116,6 +116,7 @@ def served(
     """The management port over something that is only looked at, and pushes where they are wanted; its address."""
     from engine.core.secrets import Secrets
     from exporter.management import ManagementServer
+    from penstock.cli.another_port import another_port
     from penstock.cli.log_output import configure
     from penstock.serving import access_of
     from penstock.settings import LoggingSettings
@@ -140,7 +141,8 @@ def served(
             access=access_of(web_config, {}),
             pushes=pushes,
         )
-        stack.enter_context(server)
+        with another_port("--port names"):
+            stack.enter_context(server)
         yield server.url
 
 

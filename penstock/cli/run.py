@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -161,6 +161,7 @@ def _management(
         yield
         return
     from exporter.management import ManagementServer
+    from penstock.cli.another_port import another_port
 
     where = settings.management
     server = ManagementServer(
@@ -173,7 +174,8 @@ def _management(
         secrets=settings.secrets,
         data=engine.data_folder,
     )
-    server.start()
+    with another_port("--port or management.port names"):
+        server.start()
     log.info("%s shows what happens", server.url)
     try:
         yield
@@ -187,7 +189,10 @@ def _gateway(engine: AnyEngine, settings: RunSettings, access: Access | None) ->
         yield
         return
     from exporter.gateway.server import GatewayServer
+    from penstock.cli.another_port import another_port
 
-    with GatewayServer(engine, settings.gateway, access=access) as server:
+    with ExitStack() as stack:
+        with another_port("gateway.port names"):
+            server = stack.enter_context(GatewayServer(engine, settings.gateway, access=access))
         log.info("%s/v1/records takes records", server.url)
         yield

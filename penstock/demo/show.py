@@ -16,10 +16,11 @@ from types import FrameType
 
 from rich.console import Console
 
-from engine import PenstockError, SystemClock
+from engine import SystemClock
 from engine.core.clock import NS_PER_SECOND
 from engine.core.snapshot import EngineSnapshot
 from exporter.management import ManagementServer
+from penstock.cli.another_port import another_port
 from penstock.demo.readings import readings
 from penstock.demo.script import PHASES, flow_control, scaled
 from penstock.demo.stage import Stage
@@ -119,10 +120,8 @@ def _server(settings: DemoSettings, stage: Stage) -> Iterator[ManagementServer]:
         allowed_hosts=settings.allowed_hosts,
         data=stage.engine.data_folder,
     )
-    try:
+    with another_port("--host and --port name"):
         server.start()
-    except PenstockError as error:
-        raise PenstockError(f"{error}; --host and --port choose another") from error
     try:
         yield server
     finally:

@@ -56,6 +56,7 @@ class Tally:
         for number, seen in sorted(self._partitions.items()):
             rows += zip([f"partition {number}", "", ""], _of_partition(seen), strict=False)
         rows.append(("data", data))
+        rows.append(("next", "penstock new orders: a pipeline of your own, which runs at once"))
         width = max(len(name) for name, _ in rows)
         lines = [f"  {name:{width}}  {what}" for name, what in rows]
         return "\n".join([f"The demo ran for {duration(seconds)}.", *lines])

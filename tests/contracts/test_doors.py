@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -220,6 +221,7 @@ def test_before_the_beginning_nothing_is_said_of_limits_and_after_the_end_nothin
             early()
     with pytest.raises(WriteFailedError, match="is starting and takes no records yet"):
         ended.write([{"k": "one"}])
+    ended.snapshot()
     with ended as running:
         assert running.state is EngineState.RUNNING
         assert not running.wait(0)
@@ -231,3 +233,10 @@ def test_before_the_beginning_nothing_is_said_of_limits_and_after_the_end_nothin
     with pytest.raises(WriteFailedError) as refused:
         ended.write([{"k": "one"}])
     assert refused.value.passing
+
+
+def test_one_that_never_began_can_be_stopped_at_once(ended: Door) -> None:
+    stopping = Thread(target=ended.stop, daemon=True)
+    stopping.start()
+    stopping.join(WAIT_SECONDS)
+    assert not stopping.is_alive()

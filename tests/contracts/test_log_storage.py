@@ -9,7 +9,7 @@ import pytest
 
 from engine.core.records import Record, RecordType, WriteSource
 from engine.core.unit import Acknowledgement, Message, SourceProgress, Timer, Unit
-from engine.log.codec import EncodedBatch, checksum_of, decode_batch, encode_records
+from engine.log.codec import EncodedBatch, checksum_of, decode_batch, encode_batch
 from engine.log.memory import MemoryStorage
 from engine.log.storage import DeletedError, Entry, LogStorage
 from tests.support.kafka_logs import KafkaLogs
@@ -51,7 +51,7 @@ def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Reopen]:
 
 def entry(first_position: int, count: int, unit: Unit | None = None) -> Entry:
     records = [Record(RecordType.COMMAND, "t", "create", "k", {"n": first_position + i}) for i in range(count)]
-    blob = encode_records(records)
+    blob = encode_batch(records)[0]
     batch = EncodedBatch(
         first_position,
         count,

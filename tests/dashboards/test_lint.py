@@ -18,12 +18,11 @@ from exporter.catalogue import (
 )
 from tests.dashboards import promql_text
 from tests.dashboards.generated import BRIDGED, DASHBOARDS, EXPRESSIONS, PANELS, Json, named, opened
+from tests.support.many import for_each
 
 EACH_DASHBOARD = pytest.mark.parametrize("dashboard", DASHBOARDS.values(), ids=DASHBOARDS)
-EACH_PANEL = pytest.mark.parametrize(("board", "panel"), PANELS, ids=map(named, PANELS))
-EACH_EXPRESSION = pytest.mark.parametrize(
-    ("where", "expression"), EXPRESSIONS, ids=[f"{w}-{i}" for i, (w, _) in enumerate(EXPRESSIONS)]
-)
+EACH_PANEL = for_each((named(panel), panel) for panel in PANELS)
+EACH_EXPRESSION = for_each((where, (where, expression)) for where, expression in EXPRESSIONS)
 
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 # Ids of Grafana's own list of units.

@@ -6,9 +6,10 @@ import pytest
 
 from tests.dashboards import promql_text
 from tests.dashboards.generated import DASHBOARDS, PANELS, Json, named, opened
+from tests.support.many import for_each
 
 BANDED = [(uid, panel) for uid, panel in PANELS if any(t["refId"] == "BAND" for t in panel["targets"])]
-EACH_BANDED = pytest.mark.parametrize(("board", "panel"), BANDED, ids=map(named, BANDED))
+EACH_BANDED = for_each((named(panel), panel) for panel in BANDED)
 # Of a Flink job and of a process nothing is throttled.
 NEVER_THROTTLED = {"penstock-flink", "penstock-process"}
 THROTTLED = {uid: dashboard for uid, dashboard in DASHBOARDS.items() if uid not in NEVER_THROTTLED}

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import click
+import pytest
 import yaml
 
 from penstock.cli.main import commands
-from tests.support.blocks import PAGES, ROOT, name
+from tests.support.blocks import PAGES, ROOT, name, without_blocks
 
 DECISIONS = ROOT / "docs" / "decisions"
 
@@ -54,6 +56,32 @@ def decisions() -> str:
         "What is superseded says so.\n\n| | |\n|---|---|\n"
     )
     return heading + "".join(rows)
+
+
+def broken(text: str) -> list[int]:
+    """Lines that are meant to be rows of a table and have no heading, or items and are none behind a line of prose."""
+    found, before = [], ""
+    lines = text.splitlines()
+    for number, line in enumerate(lines, 1):
+        begins_table = line.startswith("|") and not before.startswith("|")
+        if begins_table and not re.match(r"\|[ :|-]+\|$", "".join(lines[number : number + 1])):
+            found.append(number)
+        if re.match(r"- |\d+\. ", line) and before.strip() and not re.match(r" |- |\d+\. ", before):
+            found.append(number)
+        before = line
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_what_looks_like_a_table_or_a_list_is_one_on_the_site_too(page: Path) -> None:
+    assert not broken(without_blocks(page))
+
+
+def test_a_row_without_a_heading_and_an_item_behind_prose_are_found() -> None:
+    assert broken("| a |\n|---|\n| b |\n\n| c |\n") == [5]
+    assert broken("callers see status\n507. All goes on\n") == [2]
+    assert broken("These are:\n- one\n- two\n") == [2]
+    assert broken("1. one\n2. two\n   and more\n3. three\n") == []
 
 
 def test_each_decision_stands_in_their_list() -> None:

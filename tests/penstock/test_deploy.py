@@ -33,6 +33,21 @@ def test_systemd_has_nothing_to_say_against_the_unit(tmp_path: Path) -> None:
     assert (done.returncode, said) == (0, [])
 
 
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not here")
+def test_a_service_may_do_little_beyond_its_own_folder(tmp_path: Path) -> None:
+    # 0 is nothing at all, 10 is everything; its network and its Python are what is left.
+    there = tmp_path / "penstock@.service"
+    there.write_text(UNIT.read_text())
+    done = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--threshold=20", "--no-pager", there],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout
+
+
 def test_the_pipeline_on_kubernetes_is_one_that_runs(tmp_path: Path) -> None:
     (name,) = KUBERNETES["ConfigMap"]["data"]
     (tmp_path / name).write_text(KUBERNETES["ConfigMap"]["data"][name])

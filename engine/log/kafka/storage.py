@@ -8,7 +8,6 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
@@ -16,7 +15,7 @@ from typing import NamedTuple
 import msgspec
 
 from engine.core.clock import NS_PER_SECOND
-from engine.core.errors import DataFolderError, NewerFormatError
+from engine.core.errors import DataFolderError
 from engine.core.measures import Histogram
 from engine.core.snapshot import ClusterSnapshot
 from engine.core.unit import Recovered, Unit
@@ -24,15 +23,16 @@ from engine.kafka.client import Cluster, KafkaException, TopicPartition, copies_
 from engine.kafka.settings import KafkaLogSettings
 from engine.log.codec import EncodedBatch
 from engine.log.kafka import rows
-from engine.log.kafka.batches import HEADER, batch_of, header_of
+from engine.log.kafka.batches import HEADER, header_of
 from engine.log.kafka.cache import STALE_SECONDS, Cache
 from engine.log.kafka.inbox import KafkaInbox, Sent, outgoing
-from engine.log.kafka.index import OffsetIndex
+from engine.log.kafka.log_topic import LogTopic
 from engine.log.kafka.reading import OffsetGoneError, TopicReader
+from engine.log.kafka.state_topic import StateTopic
 from engine.log.kafka.topics import Topics
 from engine.log.kafka.transactions import OutcomeUnknownError, Outgoing, Rows, Transactions
 from engine.log.rows.changes import Changes
-from engine.log.storage import DeletedError, Entry, LostPartitionError, Pace, StorageError
+from engine.log.storage import Entry, LostPartitionError, Pace, StorageError
 
 log = logging.getLogger("penstock.log")
 
@@ -41,9 +41,6 @@ _RETAIN_EVERY_NS = 10 * NS_PER_SECOND
 # A rival says who it is with its first transaction: so long it gets before it is asked for.
 _RIVAL_SECONDS = 1.0
 _AGAIN_SECONDS = 0.5
-# So few offsets are read through rather than searched.
-_NEAR = 64
-_READ_AT_ONCE = 500
 
 
 class _CommitHead(NamedTuple):
@@ -54,27 +51,6 @@ class _CommitHead(NamedTuple):
     records: int
     frame_bytes: int
     body_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Restoring:
-    """How far the state was read at the opening, as one value that other threads may look at."""
-
-    rows: int = 0
-    # Offsets up to the end of the topic: some hold no row of ours.
-    remaining: int = 0
-    started: float = field(default_factory=time.monotonic)
-    ended: float | None = None
-
-    @property
-    def seconds(self) -> float:
-        return (self.ended or time.monotonic()) - self.started
-
-    def at(self, rows: int, remaining: int) -> _Restoring:
-        return replace(self, rows=rows, remaining=remaining)
-
-    def over(self) -> _Restoring:
-        return replace(self, remaining=0, ended=time.monotonic())
 
 
 class KafkaLogStorage:
@@ -107,7 +83,8 @@ class KafkaLogStorage:
         self._instance = instance
         self._sent = sent or Sent()
         self._me = uuid.uuid4().hex
-        self._cache = Cache(cache, partition, topic_ids, lambda: self._head, stale_seconds=stale_seconds)
+        self._state = StateTopic(self._name, lambda size: self._reader(topics.state, fetch_bytes=size))
+        self._cache = Cache(cache, partition, topic_ids, lambda: self._state.head, stale_seconds=stale_seconds)
         self._transactions = Transactions(
             cluster,
             topics.transactional_id(partition),
@@ -116,8 +93,13 @@ class KafkaLogStorage:
             timeout_ns=settings.transaction_timeout_ns,
             commit_timeout_ns=settings.commit_timeout_ns,
         )
-        self._log_reader = self._reader(topics.log)
-        self._index = OffsetIndex()
+        self._log = LogTopic(
+            topics.log,
+            topics.state,
+            self._name,
+            self._reader(topics.log),
+            lambda offset: self._delete(topics.log, offset),
+        )
         self._inbox = KafkaInbox(
             self._reader(topics.inbox, fetch_wait_ms=500),
             partition,
@@ -132,14 +114,8 @@ class KafkaLogStorage:
         )
         # Held by whoever writes.
         self._writing = Lock()
-        self._head = rows.Head()
-        # Behind the last row of ours in the state topic.
-        self._state_offset = 0
-        self._oldest_position = 1
         self._is_open = False
         self._is_lost: str | None = None
-        # Of the opening: rows that were read, those still to be read, and seconds.
-        self._restoring = _Restoring()
         self._commit_duration = Histogram()
         self.fenced = {"taken_over": 0, "timeout": 0}
 
@@ -181,18 +157,20 @@ class KafkaLogStorage:
         # Fence first, then read: from here on nobody else writes.
         self._transactions.begin_epoch(self._settings.start_timeout_ns / NS_PER_SECOND)
         self._say_who_has_it()
-        self._restore()
-        self._open_end()
-        seen = self._restoring = self._restoring.over()
+        state = self._state
+        state.restore(self._cache)
+        self._log.check(state.head)
+        seen = state.restoring = state.restoring.over()
         log.info("%s runs: restored %s rows in %.1f s", self._name, f"{seen.rows:,}", seen.seconds)
         self._is_open = True
-        self._cache.applier.recover(applied_commit=self._head.commit)
+        head = state.head
+        self._cache.applier.recover(applied_commit=head.commit)
         found = self._cache.applier.recovered(
-            last_position=self._head.last_position, oldest_position=self._oldest_position
+            last_position=head.last_position, oldest_position=self._log.oldest_position
         )
         # Of a cache that knows less than the head: numbers only rise.
-        found.processed_position = self._head.processed_position
-        found.next_timer_id, found.next_sequence = self._head.next_timer_id, self._head.next_sequence
+        found.processed_position = head.processed_position
+        found.next_timer_id, found.next_sequence = head.next_timer_id, head.next_sequence
         return found
 
     def _say_who_has_it(self) -> None:
@@ -206,89 +184,6 @@ class KafkaLogStorage:
                 ) from error
             raise StorageError("timeout", f"{self._name}: Kafka does not answer: {error}") from error
 
-    def _restore(self) -> None:
-        """Brings the cache to the end of the state topic."""
-        reader = self._reader(self._topics.state, fetch_bytes=8 << 20)
-        try:
-            low, high = reader.bounds()
-            self._state_offset = self._cache.open(low, high)
-            count = 0
-            self._restoring = self._restoring.at(count, high - self._state_offset)
-            for messages in reader.all_from(self._state_offset):
-                head, _ = self._cache.take_in(messages)
-                self._take_head(head)
-                self._state_offset = int(messages[-1].offset() or 0) + 1
-                count += len(messages)
-                self._restoring = self._restoring.at(count, max(0, high - self._state_offset))
-            if self._head.commit == 0:
-                self._head = self._head_in_cache()
-        finally:
-            reader.close()
-
-    def _head_in_cache(self) -> rows.Head:
-        """Nothing was committed since the cache was written: it has the head as of then."""
-        return rows.head_in(self._cache.connections.writer)
-
-    def _take_head(self, head: rows.Head | None) -> None:
-        if head is None:
-            return
-        if head.format > rows.FORMAT:
-            raise NewerFormatError(
-                f"{self._name} was written by a newer Penstock (format {head.format}), this one reads {rows.FORMAT}; "
-                "use the version that wrote it"
-            )
-        self._head = head
-
-    def _open_end(self) -> None:
-        """Looks whether the log topic ends where the state says."""
-        low, high = self._log_reader.bounds()
-        wanted = self._head.last_position
-        if not wanted:
-            if self._first_batch(low) is not None:
-                raise DataFolderError(
-                    f"{self._name}: there are records in topic {self._topics.log}, and {self._topics.state} says that "
-                    "there are none: it was deleted; delete the log topic too to begin again"
-                )
-            return
-        at = max(low, self._head.log_offset)
-        last = 0
-        if at > high:
-            raise DataFolderError(
-                f"{self._name}: topic {self._topics.log} ends at offset {high}, what is stored in {self._topics.state} "
-                f"goes to {at}: the log is shorter than it was; records are lost"
-            )
-        for messages in self._log_reader.all_from(at):
-            for m in messages:
-                batch = self._batch(m.headers(), m.value())
-                self._index.add(batch.first_position, int(m.offset() or 0))
-                last = batch.last_position
-        if last and last != wanted:
-            raise DataFolderError(
-                f"{self._name}: topic {self._topics.log} ends at position {last}, {self._topics.state} says {wanted}: "
-                "the two are not of one log"
-            )
-        first = self._first_batch(low)
-        if first is None and low == 0:
-            raise DataFolderError(
-                f"{self._name}: topic {self._topics.log} is empty, {self._topics.state} says that it has {wanted} "
-                "records: it was deleted and made anew; delete the state topic too to begin again"
-            )
-        self._oldest_position = wanted + 1 if first is None else first.first_position
-
-    def _first_batch(self, low: int) -> EncodedBatch | None:
-        messages = self._log_reader.read(low, 1)
-        if not messages:
-            return None
-        batch = self._batch(messages[0].headers(), messages[0].value())
-        self._index.add(batch.first_position, int(messages[0].offset() or 0))
-        return batch
-
-    def _batch(self, headers: object, blob: bytes | None) -> EncodedBatch:
-        try:
-            return batch_of(headers, blob)  # type: ignore[arg-type]
-        except ValueError as error:
-            raise StorageError("storage_error", f"{self._name}: a message of {self._topics.log}: {error}") from error
-
     # -- writing ---
 
     def commit(self, entries: Sequence[Entry]) -> None:
@@ -299,10 +194,11 @@ class KafkaLogStorage:
                 self._renew()
             units = [entry.unit for entry in entries]
             batches = [entry.batch for entry in entries if entry.batch is not None]
+            before = self._state.head
             head = rows.head_after(
-                self._head,
+                before,
                 units,
-                last_position=batches[-1].last_position if batches else self._head.last_position,
+                last_position=batches[-1].last_position if batches else before.last_position,
                 owner=self._me,
             )
             ends: dict[int, int] = {}
@@ -327,7 +223,7 @@ class KafkaLogStorage:
             self._cache.applier.add(
                 [_kept(unit) for unit in units],
                 _CommitHead(head.commit, self._first_position(head, batches), _count(batches), size, changed),
-                self._state_offset,
+                self._state.offset,
             )
 
     def _explained(self, error: StorageError) -> StorageError:
@@ -374,16 +270,13 @@ class KafkaLogStorage:
         self, head: rows.Head, batches: list[EncodedBatch], placed: list[int], state: list[int], ends: dict[int, int]
     ) -> None:
         if placed:
-            first = placed[0] - len(batches) + 1
-            for i, batch in enumerate(batches):
-                self._index.add(batch.first_position, first + i)
             # For the next commit to say.
-            head = msgspec.structs.replace(head, log_offset=first)
+            head = msgspec.structs.replace(head, log_offset=self._log.written(batches, placed[0]))
         if state:
-            self._state_offset = state[0] + 1
+            self._state.offset = state[0] + 1
         for receiver, end in ends.items():
             self._sent.raise_to(receiver, end)
-        self._head = head
+        self._state.head = head
 
     def _check_open(self) -> None:
         if not self._is_open:
@@ -419,7 +312,8 @@ class KafkaLogStorage:
                     log.error("%s; whether commit %d was stored is not known until it does", trouble, wanted.commit)
                     told = True
                 self._transactions.wait(_AGAIN_SECONDS)
-        is_there = self._head.commit == wanted.commit and self._head.owner == wanted.owner
+        head = self._state.head
+        is_there = head.commit == wanted.commit and head.owner == wanted.owner
         log.warning(
             "%s: the outcome of commit %d was unknown: it is %s",
             self._name,
@@ -432,6 +326,7 @@ class KafkaLogStorage:
 
     def _ask(self, error: OutcomeUnknownError) -> None:
         """Whether another instance has the partition: if not, Kafka aborted a transaction that took too long."""
+        told = False
         while True:
             if self._transactions.wait(_RIVAL_SECONDS):
                 raise StorageError("fenced", f"{self._name}: the right to write is gone, and the log is being closed")
@@ -441,7 +336,9 @@ class KafkaLogStorage:
             except LostPartitionError:
                 raise
             except StorageError as trouble:
-                log.warning("%s; who has the partition is not known until it does", trouble)
+                if not told:
+                    log.warning("%s; who has the partition is not known until it does", trouble)
+                    told = True
         self.fenced["timeout"] += 1
         log.warning(
             "%s: a commit was not finished in %g s and was aborted by Kafka; opened again",
@@ -451,18 +348,7 @@ class KafkaLogStorage:
 
     def _look_for_head(self) -> None:
         """What is in the state topic behind what is known. Raises `LostPartitionError`, `StorageError`."""
-        reader = self._reader(self._topics.state)
-        try:
-            head = self._head
-            owner: rows.Owner | None = None
-            for messages in reader.all_from(self._state_offset):
-                for m in messages:
-                    if m.key() == rows.HEAD_KEY:
-                        head = rows.head_of(m.value() or b"")
-                    elif m.key() == rows.OWNER_KEY:
-                        owner = rows.owner_of(m.value() or b"")
-        finally:
-            reader.close()
+        head, owner = self._state.last_words()
         if owner is not None and owner.owner != self._me:
             self.fenced["taken_over"] += 1
             self._is_lost = (
@@ -470,31 +356,13 @@ class KafkaLogStorage:
                 "what was not committed here is dropped"
             )
             raise LostPartitionError(self._is_lost)
-        self._head = head
+        self._state.head = head
 
     # -- deleting ---
 
     def delete_before(self, position: int, max_batches: int) -> int:
         self._check_open()
-        end = min(position, self._head.last_position + 1)
-        starts = self._index.starts(self._oldest_position, max_batches + 1)
-        # Where each of those that are known ends: the next begins, or the log is over.
-        ends = starts[1:]
-        if starts and len(starts) <= max_batches:
-            ends.append((self._head.last_position + 1, starts[-1][1] + 1))
-        gone = [(first, offset) for first, offset in ends if first <= end]
-        if gone:
-            behind = gone[-1]
-        else:
-            # Those in between were written by a process before this one.
-            found = self._find(end)
-            if found is None or found[0] <= self._oldest_position:
-                return 0
-            behind = found
-        self._delete(self._topics.log, behind[1])
-        self._oldest_position = behind[0]
-        self._index.forget_before(behind[0])
-        return len(gone) or 1
+        return self._log.delete_before(position, max_batches, self._state.head.last_position)
 
     def _delete(self, topic: str, offset: int) -> None:
         """What lies before an offset. Raises `StorageError`."""
@@ -512,62 +380,7 @@ class KafkaLogStorage:
     # -- reading ---
 
     def read(self, position: int, max_records: int) -> list[EncodedBatch]:
-        if position < self._oldest_position:
-            raise DeletedError(position, self._oldest_position)
-        last = self._head.last_position
-        if position > last:
-            return []
-        try:
-            return self._read(position, max_records, last)
-        except OffsetGoneError:
-            # Somebody else has deleted it: the topic's own retention, mostly.
-            first = self._first_batch(self._log_reader.bounds()[0])
-            self._oldest_position = max(self._oldest_position, last + 1 if first is None else first.first_position)
-            if position < self._oldest_position:
-                raise DeletedError(position, self._oldest_position) from None
-            raise StorageError("storage_error", f"{self._name}: position {position} is not where it was") from None
-
-    def _read(self, position: int, max_records: int, last: int) -> list[EncodedBatch]:
-        found = self._find(position)
-        if found is None:
-            raise StorageError("storage_error", f"{self._name}: position {position} cannot be found")
-        at = found[1]
-        batches: list[EncodedBatch] = []
-        covered = 0
-        while covered < max_records and position + covered <= last:
-            messages = self._log_reader.read(at, min(max_records - covered, _READ_AT_ONCE))
-            if not messages:
-                break
-            for m in messages:
-                batch = self._batch(m.headers(), m.value())
-                at = int(m.offset() or 0) + 1
-                self._index.add(batch.first_position, at - 1)
-                if batch.last_position < position or batch.first_position > last or covered >= max_records:
-                    continue
-                batches.append(batch)
-                covered += batch.last_position - max(position, batch.first_position) + 1
-        return batches
-
-    def _find(self, position: int) -> tuple[int, int] | None:
-        """The first position and the offset of the batch that holds a position, or a place close before it."""
-        while True:
-            before, behind = self._index.around(position)
-            low, high = self._log_reader.bounds() if before is None or behind is None else (0, 0)
-            from_offset = before[1] if before is not None else low
-            to_offset = behind[1] if behind is not None else high
-            if before is not None and (before[0] == position or to_offset - from_offset <= _NEAR):
-                return before
-            if to_offset - from_offset <= _NEAR:
-                first = self._first_batch(from_offset)
-                return None if first is None else (first.first_position, from_offset)
-            middle = self._first_batch((from_offset + to_offset) // 2)
-            if middle is None or (behind is not None and middle.first_position >= behind[0]):
-                # Nothing but holes up to there.
-                return before if before is not None else self._beginning(from_offset)
-
-    def _beginning(self, offset: int) -> tuple[int, int] | None:
-        first = self._first_batch(offset)
-        return None if first is None else (first.first_position, offset)
+        return self._log.read(position, max_records, self._state.head.last_position)
 
     def state_get(self, key: str) -> bytes | None:
         return self._cache.applier.state_get(key)
@@ -576,7 +389,7 @@ class KafkaLogStorage:
         return iter(self._cache.applier.state_scan(prefix))
 
     def cluster(self) -> ClusterSnapshot:
-        seen = self._restoring
+        seen = self._state.restoring
         return ClusterSnapshot(
             is_up=self._cluster.why_unreachable is None,
             commit_duration=self._commit_duration.snapshot(),
@@ -607,7 +420,7 @@ class KafkaLogStorage:
         with ExitStack() as last:
             # Whatever the others come to: each of them has sockets and threads.
             last.callback(self._inbox.close)
-            last.callback(self._log_reader.close)
+            last.callback(self._log.close)
             with self._writing:
                 self._is_open = False
                 self._transactions.close()

@@ -11,19 +11,21 @@ import msgspec
 import pytest
 
 from engine.core.clock import ManualClock
-from engine.core.errors import NewerFormatError, TaskFailedError, WriteFailedError
+from engine.core.errors import DataFolderError, NewerFormatError, PenstockError, TaskFailedError, WriteFailedError
 from engine.core.records import Record
 from engine.core.snapshot import EngineState, PartitionState
 from engine.flow.gate import Refusal
 from engine.flow.settings import FlowControlSettings, WriteLimitSettings
 from engine.instances.board import InstanceRow, OwnerRow, instance_key, owner_key, packed
+from engine.instances.control import Told
 from engine.instances.engine import InstanceEngine
 from engine.log.codec import decode_batch
 from engine.log.storage import LogStorage
 from engine.processing.protocol import ProcessingContext
+from engine.runtime.data_folder import DataFolder
 from engine.runtime.intake import Written
 from engine.runtime.pipeline import Pipeline
-from tests.support.instances import Place, World, open_partitions
+from tests.support.instances import Place, WireEnd, World, open_partitions
 from tests.support.waiting import wait_until
 
 POISON = 13
@@ -366,3 +368,25 @@ def test_of_an_instance_that_died_nothing_is_kept_for_ever(world: World) -> None
     a.reached_at(management="there")
     assert wait_until(lambda: ("instance/dead", None) in world.wire.rows)
     assert a._board.long_gone() == ()
+
+
+class Shut(WireEnd):
+    """Nobody can be told anything."""
+
+    def start(self, told: Told) -> None:
+        raise PenstockError("the topic cannot be read")
+
+
+def test_an_instance_that_cannot_start_leaves_nothing_behind_and_can_be_stopped(world: World, tmp_path: Path) -> None:
+    engine = InstanceEngine(pipeline(), tmp_path / "a", storage=world.storage, control=Shut(world.wire), name="a")
+    with pytest.raises(PenstockError, match="cannot be read"):
+        engine.start()
+    engine.stop()
+    assert engine.state is EngineState.FINISHED
+    again = DataFolder(tmp_path / "a")
+    again.open("shared", 3)
+    held = InstanceEngine(pipeline(), tmp_path / "a", storage=world.storage, control=world.wire.end(), name="a")
+    with pytest.raises(DataFolderError, match="is in use by another process"):
+        held.start()
+    held.stop()
+    again.close()

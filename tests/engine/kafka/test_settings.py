@@ -53,6 +53,33 @@ def test_a_setting_outside_its_bound_is_refused(settings: dict[str, int], messag
         KafkaLogSettings(connection=HERE, **settings)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("url", ["http://penstock-0:8600", "https://Gate.example/team/", "http://[::1]:8600"])
+def test_a_gateway_is_advertised_by_its_address(url: str) -> None:
+    assert KafkaLogSettings(connection=HERE, advertised_url=url).advertised_url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "penstock-0:8600",
+        "ftp://penstock-0",
+        "http://",
+        "http:///records",
+        "http://me:s3cret@penstock-0:8600",
+        "http://s3cret@penstock-0",
+        "http://penstock-0:8600/?key=s3cret",
+        "http://penstock-0:8600#s3cret",
+        "http://penstock-0:s3cret",
+        "http://penstock-0:99999",
+    ],
+)
+def test_what_is_no_address_or_holds_a_secret_is_not_advertised_nor_said(url: str) -> None:
+    with pytest.raises(SettingError, match="advertisedUrl must be http:// or https:// with a host") as refused:
+        KafkaLogSettings(connection=HERE, advertised_url=url)
+    if "@" in url or "?" in url:
+        assert "s3cret" not in str(refused.value)
+
+
 def properties(tmp_path: Path, text: str) -> dict[str, str]:
     file = tmp_path / "client.properties"
     file.write_text(text)

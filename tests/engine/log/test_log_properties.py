@@ -355,8 +355,8 @@ class AnyHistory(RuleBasedStateMachine):
     @invariant()
     def state_is_the_fold_of_the_units(self) -> None:
         if hasattr(self, "log"):
-            assert dict(self.log.state_scan("")) == self.model.state
-            assert self.log.state_get("a") == self.model.state.get("a")
+            assert dict(self.log.storage.state_scan("")) == self.model.state
+            assert self.log.storage.state_get("a") == self.model.state.get("a")
 
     def teardown(self) -> None:
         if hasattr(self, "log"):
@@ -411,6 +411,6 @@ def test_units_of_many_writers_share_commits_and_each_is_there_once_in_its_own_o
     for writer in range(8):
         own = [record.value for record in found if record.value[0] == writer]
         assert own == [[writer, n, i] for n in range(40) for i in range(1 + n % 3)]
-        assert log.state_get(f"{writer}") == b"39"
+        assert log.storage.state_get(f"{writer}") == b"39"
     assert told == sorted(told), "who follows the log hears of it in its order"
     log.close()

@@ -69,7 +69,7 @@ def test_a_unit_without_records_has_no_position_and_is_stored() -> None:
     log, _ = open_log(storage)
     log.append(Unit(source=WriteSource.INTERNAL, state={"k": b"v"}))
     assert log.last_position == 0
-    assert log.state_get("k") == b"v"
+    assert log.storage.state_get("k") == b"v"
 
 
 def test_stored_is_told_the_last_position_before_anyone_else() -> None:

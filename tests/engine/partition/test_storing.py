@@ -60,7 +60,7 @@ def test_at_the_end_of_a_run_it_is_said_at_once(storing: Storing, caplog: pytest
     assert caplog.messages == [FIRST]
     storing.stored()
     storing.look(at_end=True)
-    assert caplog.messages == [FIRST, "partition 3: writes are stored again; they failed for 0 s"]
+    assert caplog.messages == [FIRST, "partition 3: writes are stored again; they failed for less than a second"]
 
 
 def test_it_is_not_over_while_somebody_waits_to_try_again(

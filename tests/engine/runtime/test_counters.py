@@ -116,6 +116,10 @@ def test_a_dead_process_has_nothing_on_its_way() -> None:
     assert at_rest is not None
     assert {p.state for p in at_rest.partitions} == {PartitionState.OPENING}
     assert {p.flow.requests_in_flight for p in at_rest.partitions} == {0}
+    # Nor is anything refused or throttled by who is dead: what is to be said of it is that it comes back.
+    assert any(p.flow.throttled for p in busy_snapshot().partitions)
+    assert not any(p.flow.throttled or p.flow.refused_ns for p in at_rest.partitions)
+    assert all(p.flow.write_limit_per_second == p.flow.write_limit_max_per_second for p in at_rest.partitions)
     assert {t.status for t in at_rest.tasks} == {TaskStatus.CREATED}
     assert {t.buffers_in_use for t in at_rest.tasks} <= {None, 0}
     # Positions stay: the log does.

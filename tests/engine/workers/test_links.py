@@ -16,7 +16,7 @@ from engine.core.clock import SystemClock
 from engine.core.errors import AppendError, StoppedError
 from engine.core.records import Record
 from engine.core.unit import Message
-from engine.log.codec import encode_records
+from engine.log.codec import encode_batch
 from engine.tasks.buffers import Buffer, InputGate, LocalBufferPool
 from engine.tasks.timers import TaskTimer
 from engine.workers.epoch import Epoch, RemoteGate
@@ -50,7 +50,7 @@ def test_what_travels_is_stored_as_if_it_had_stayed(values: list[tuple[str, Any]
     assert (arrived.cursor, arrived.channel, arrived.end) == (cursor, 1, False)
 
     def stored(buffer: Buffer) -> bytes:
-        return encode_records([Record("command", "t", "i", key, value) for key, value in buffer.values])
+        return encode_batch([Record("command", "t", "i", key, value) for key, value in buffer.values])[0]
 
     assert stored(arrived) == stored(buffer)
 

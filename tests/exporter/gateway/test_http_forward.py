@@ -122,6 +122,13 @@ def test_a_proxy_that_reaches_nobody_is_trouble_that_passes_and_no_full_disk(
     assert failed.value.passing
 
 
+@pytest.mark.parametrize("url", ["http://[::1:8600", "http://penstock-1:port"])
+def test_an_address_that_is_none_is_said_with_what_mends_it(forward: HttpForward, url: str) -> None:
+    with pytest.raises(WriteFailedError, match=r"mend its data\.kafka\.advertisedUrl") as failed:
+        forward.write(url, [1], None, CALLER)
+    assert failed.value.passing
+
+
 def test_what_a_gateway_answers_is_ours(stub: Stub, forward: HttpForward) -> None:
     stub.says(200, {"positions": [{"partition": 2, "position": 7}]})
     written = forward.write(stub.url, [1], None, CALLER)

@@ -95,6 +95,7 @@ def test_a_second_run_finds_everything_done(start: Callable[..., Started], folde
     code, out, _ = ended(start())
     assert code == 0
     assert out.startswith("numbers: 0 read, 0 processed, 0 exported, 0 rejected in ")
+    assert out.endswith("; what earlier runs have read is not read again\n")
     assert copied(folder) == list(range(100))
 
 

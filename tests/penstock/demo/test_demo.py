@@ -154,7 +154,7 @@ def test_a_port_in_use_is_one_line_and_2(start: Callable[..., Started], tmp_path
         out, err = process.communicate(timeout=SECONDS_MAX)
     assert (process.returncode, out) == (2, "")
     assert err.count("\n") == 1
-    assert "is in use; --host and --port choose another" in err
+    assert "is in use; --host and --port name another" in err
     assert [*(tmp_path / "tmp").iterdir()] == []
 
 

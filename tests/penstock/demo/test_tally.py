@@ -51,7 +51,11 @@ def test_a_partition_that_was_never_throttled_says_so_and_no_limit() -> None:
 def test_it_says_how_long_it_ran_and_what_became_of_the_data() -> None:
     text = told(snapshot(throttled=False))
     assert text.startswith("The demo ran for 2 min 44 s.\n")
-    assert text.endswith("/tmp/x, removed")
+    assert "\n  data         /tmp/x, removed\n" in text
+
+
+def test_it_says_what_to_do_next() -> None:
+    assert told(snapshot(throttled=False)).splitlines()[-1].startswith("  next         penstock new orders: ")
 
 
 def test_what_is_not_exported_is_counted() -> None:

@@ -69,7 +69,7 @@ def test_who_opens_a_partition_has_it_and_the_one_before_says_who_that_is(logs: 
         first.log.append(unit("again"))
     second.log.append(unit("two"))
     assert second.values() == numbered("one", "two")
-    assert second.log.state_get("k") == b"1"
+    assert second.log.storage.state_get("k") == b"1"
     assert first.storage.fenced == {"taken_over": 1, "timeout": 0}
     first.log.close()
     second.log.close()
@@ -115,7 +115,7 @@ def test_a_commit_of_unknown_outcome_that_came_about_is_stored_once(
     opened.log.append(unit("three"))
     assert "the outcome of commit 2 was unknown: it is there" in caplog.text
     assert opened.values() == numbered("one", "two", "three")
-    assert opened.log.state_get("k") == b"2"
+    assert opened.log.storage.state_get("k") == b"2"
     opened.log.close()
     logs.lose_cache()
     again = Opened(logs.storage())
@@ -131,7 +131,7 @@ def test_one_that_did_not_is_refused_and_can_be_tried_again(logs: KafkaLogs, cap
     with pytest.raises(AppendError, match="was not finished in time and was aborted"):
         opened.log.append(unit("two", state={"k": b"2"}))
     assert "the outcome of commit 2 was unknown: it is not there" in caplog.text
-    assert opened.log.state_get("k") is None
+    assert opened.log.storage.state_get("k") is None
     opened.log.append(unit("two"))
     assert opened.values() == numbered("one", "two")
     assert opened.log.append_failures["timeout"] == 1
@@ -211,7 +211,7 @@ def filled(logs: KafkaLogs) -> None:
 def check_whole(logs: KafkaLogs, **options: Any) -> int:
     """Opens the log, looks at all of it, and says how many rows were read."""
     opened = Opened(logs.storage(**options))
-    assert dict(opened.log.state_scan("")) == {"b": b"2"}
+    assert dict(opened.log.storage.state_scan("")) == {"b": b"2"}
     assert opened.values() == numbered("one", "two")
     opened.log.close()
     return opened.storage.cluster().restored_rows
@@ -396,7 +396,7 @@ def test_a_partition_says_how_its_brokers_answer_and_goes_on_hearing_of_them_whi
 
     def heard() -> bool:
         # As the upkeep of the partition does it.
-        opened.log.attend()
+        opened.log.storage.attend()
         return any(broker.rtt_seconds for broker in opened.storage.cluster().brokers.values())
 
     assert wait_until(heard, seconds=30)

@@ -198,7 +198,7 @@ def test_a_commit_whose_last_bytes_never_came_is_no_damage_and_a_start_agrees(tm
     verdict = verified(folder)
     assert (verdict.damages, verdict.overview.last_position) == ((), 4)
     log = opened(folder)
-    assert (log.last_position, log.state_get("key 1"), log.state_get("key 2")) == (4, b"there", None)
+    assert (log.last_position, log.storage.state_get("key 1"), log.storage.state_get("key 2")) == (4, b"there", None)
     log.close()
 
 
@@ -329,7 +329,7 @@ def test_what_nobody_knows_of_the_last_segment_may_have_been_changes_too(tmp_pat
     assert verified(folder).damages == ()
     assert intents(folder) == dict.fromkeys(range(1, 9), LOST_INTENT)
     log = opened(folder)
-    assert (log.last_position, log.state_get("key 2")) == (8, b"there")
+    assert (log.last_position, log.storage.state_get("key 2")) == (8, b"there")
     log.close()
 
 
@@ -374,7 +374,7 @@ def test_an_end_that_the_database_knows_is_damage_when_it_is_gone(tmp_path: Path
     assert verified(folder).damages == ()
     assert intents(folder) == {n: "create" if n < 5 else LOST_INTENT for n in range(1, 9)}
     log = opened(folder)
-    assert (log.last_position, log.state_get("key 2")) == (8, b"there")
+    assert (log.last_position, log.storage.state_get("key 2")) == (8, b"there")
     log.close()
 
 
@@ -397,7 +397,7 @@ def test_a_damaged_commit_that_the_database_does_not_know_is_said_and_repaired_w
     assert verified(folder).damages == ()
     log = opened(folder)
     assert log.last_position == 8
-    assert [log.state_get(f"key {i}") for i in range(3)] == [b"there", None, b"there"]
+    assert [log.storage.state_get(f"key {i}") for i in range(3)] == [b"there", None, b"there"]
     log.append(commands(["more"]))
     log.close()
     assert intents(folder) == {n: LOST_INTENT if n == 4 else "create" for n in range(1, 10)}
@@ -413,7 +413,7 @@ def test_records_that_are_damaged_do_not_take_the_changes_of_their_commit_with_t
     assert (found.first_position, found.last_position, found.changes_lost) == (4, 4, False)
     repair(folder, [found])
     log = opened(folder)
-    assert [log.state_get(f"key {i}") for i in range(3)] == [b"there"] * 3
+    assert [log.storage.state_get(f"key {i}") for i in range(3)] == [b"there"] * 3
     log.close()
     assert intents(folder) == {n: LOST_INTENT if n == 4 else "create" for n in range(1, 9)}
 
@@ -583,7 +583,7 @@ def test_without_a_segment_all_that_was_not_deleted_is_missing(tmp_path: Path) -
     repair(folder, [found])
     assert verified(folder).damages == ()
     log = opened(folder)
-    assert (log.last_position, log.state_get("key 1")) == (4, b"there")
+    assert (log.last_position, log.storage.state_get("key 1")) == (4, b"there")
     log.append(commands(["more"]))
     log.close()
     assert intents(folder) == {1: LOST_INTENT, 2: LOST_INTENT, 3: LOST_INTENT, 4: LOST_INTENT, 5: "create"}
@@ -665,7 +665,7 @@ def test_a_repair_makes_any_log_whole_and_loses_nothing_but_what_was_hit(
     log = opened(folder)
     assert log.last_position == sum(sizes)
     for i in range(len(sizes)):
-        assert log.state_get(f"key {i}") == b"there" or (i in hit and not applied)
+        assert log.storage.state_get(f"key {i}") == b"there" or (i in hit and not applied)
     log.append(commands(["more"]))
     assert [r.position for b in log.read(1, 1000) for r in b.records] == list(range(1, sum(sizes) + 2))
     log.close()

@@ -552,7 +552,7 @@ def test_damage_in_what_the_database_has_is_found_by_who_reads_it_and_by_nobody_
 ) -> None:
     log = log_over(local_log(damaged(tmp_path, part, applied=True)))
     assert log.last_position == 10
-    assert log.state_get("k2") == b"x"
+    assert log.storage.state_get("k2") == b"x"
     assert [r.value for batch in log.read(1, 4) for r in batch.records] == [1, 2, 3, 4]
     for position in (5, 6):
         with pytest.raises(LogCorruptedError, match="batch at position 5 is damaged") as raised:
@@ -579,7 +579,7 @@ def test_changes_that_are_lost_before_the_database_has_them_keep_the_log_closed(
 
 def test_records_that_are_damaged_keep_no_log_closed_whose_changes_are_whole(opened: Opened, tmp_path: Path) -> None:
     log = log_over(local_log(damaged(tmp_path, "blob", applied=False)))
-    assert dict(log.state_scan("")) == {f"k{n}": b"x" for n in range(5)}
+    assert dict(log.storage.state_scan("")) == {f"k{n}": b"x" for n in range(5)}
     with pytest.raises(LogCorruptedError, match="position 5"):
         log.read(5, 1)
     log.close()
