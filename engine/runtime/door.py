@@ -104,6 +104,10 @@ class Door(ABC):
     def snapshot(self) -> EngineSnapshot:
         """Everything an outsider may see, at this moment."""
 
+    def last_words(self) -> EngineSnapshot:
+        """What there is to say of it once it has ended."""
+        return self.snapshot()
+
     def _seen_from_here(self, pipeline: str) -> EngineSnapshot:
         """What is known here of an engine at this moment; partitions and tasks are still to come."""
         life = self._life
@@ -135,7 +139,7 @@ class Door(ABC):
     def flame_graph(self, vertex_id: str) -> FlameGraph | None:
         """The stacks of a vertex's subtasks as a tree; being looked at is what has them gathered.
 
-        None where they are in other processes, or each partition's are looked at by themselves.
+        None where they are in other processes.
         """
         return self._owners.flame_graph(vertex_id)
 
