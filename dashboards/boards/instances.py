@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dashboards.board import Row
-from dashboards.boards.common import PARTITION
+from dashboards.boards.common import PARTITION, by_partition
 from dashboards.colours import Colour
-from dashboards.panel import Column, Look, Query, Step, Table, TimeSeries
+from dashboards.panel import Column, Look, Query, StateTimeline, Step, Table, TimeSeries, Word
 from dashboards.promql import age, is_, largest, rate, select, total
 from dashboards.units import Display
 
 # The one place where an instance is named beside a partition: who has it is what is asked.
 _HELD = (*PARTITION, "instance")
+# Up to so many are written as numbers; who has more of them is drawn without.
+_COUNTED_MAX = 32
 _MOVES = {"joined": Colour.GOOD, "left": Colour.FIRST, "lost": Colour.BAD}
 _FENCED = {"taken_over": Colour.FIRST, "timeout": Colour.BAD}
 _HANDED_ON = {"accepted": Colour.GOOD, "refused": Colour.LIMIT, "failed": Colour.BAD}
@@ -20,12 +22,12 @@ SHARED = Row(
     title="Instances, where several share the pipeline",
     folded=True,
     panels=(
-        TimeSeries(
+        StateTimeline(
             id=91,
             title="Partitions of each instance",
             shows="How many partitions belong to each instance, open yet or not.",
-            healthy="as many for each, but for one; together as many as there are.",
-            otherwise="an instance has none: a spare, or it has not joined. After a death the others have more.",
+            healthy="as many for each, but for one.",
+            otherwise="none: a spare, or it has not joined. A gap: it was not there, and the others have more.",
             queries=(
                 Query(
                     expression=largest(select("penstock_partitions_owned"), "pipeline", "instance").with_unit(
@@ -34,12 +36,10 @@ SHARED = Row(
                     legend="{{pipeline}} {{instance}}",
                 ),
             ),
-            band=False,
-            stacked=True,
-            fill=40,
-            legend_at_right=True,
-            legend_values=("lastNotNull",),
-            decimals=0,
+            words={
+                0: Word("none", Colour.IDLE),
+                **{count: Word(str(count), Colour.GOOD) for count in range(1, _COUNTED_MAX + 1)},
+            },
             width=12,
             height=8,
         ),
@@ -117,12 +117,7 @@ SHARED = Row(
             healthy="0, and a slope down to it after each move.",
             otherwise="level above 0: the cluster does not answer, or the disk of the cache is slow. The slope is how "
             "fast it goes.",
-            queries=(
-                Query(
-                    expression=largest(select("penstock_restore_remaining_rows"), *PARTITION),
-                    legend="{{pipeline}}/{{partition}}",
-                ),
-            ),
+            queries=by_partition(lambda parity: largest(select("penstock_restore_remaining_rows", parity), *PARTITION)),
             band=False,
             width=12,
             height=9,
@@ -147,7 +142,7 @@ SHARED = Row(
             ),
             band=False,
             width=8,
-            height=8,
+            height=9,
         ),
         TimeSeries(
             id=96,
@@ -168,7 +163,7 @@ SHARED = Row(
             ),
             band=False,
             width=8,
-            height=8,
+            height=9,
         ),
         TimeSeries(
             id=97,
@@ -190,7 +185,7 @@ SHARED = Row(
             ),
             band=False,
             width=8,
-            height=8,
+            height=9,
         ),
     ),
 )

@@ -36,6 +36,24 @@ class FlameGraph:
     ended_wall_ns: int | None
 
 
+def of_all(graphs: Iterable[FlameGraph]) -> FlameGraph:
+    """One of several whose stacks were gathered apart; those that are not whole yet are left out."""
+    full, on_cpu, off_cpu = FlameNode(), FlameNode(), FlameNode()
+    ended: list[int] = []
+    for graph in graphs:
+        if graph.ended_wall_ns is not None:
+            ended.append(graph.ended_wall_ns)
+            for into, root in ((full, graph.full), (on_cpu, graph.on_cpu), (off_cpu, graph.off_cpu)):
+                _add_up(into, root)
+    return FlameGraph(full, on_cpu, off_cpu, max(ended, default=None))
+
+
+def _add_up(into: FlameNode, node: FlameNode) -> None:
+    into.count += node.count
+    for name, below in node.children.items():
+        _add_up(into.children.setdefault(name, FlameNode()), below)
+
+
 class FlameBook:
     """Gathers one graph of one vertex. One caller at a time: the monitor holds the lock."""
 

@@ -71,13 +71,30 @@ class HaltRow(msgspec.Struct, frozen=True, kw_only=True):
     position: int | None = None
 
 
+class AgainRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What a task has set aside shall be tried again, on whichever machine it lies."""
+
+    instance: str
+    at_wall_ns: int
+
+
+class HandedRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Rejects of one partition that its owner shall try again, each as it lay on another machine."""
+
+    culprit: str
+    entries: tuple[dict[str, Any], ...] = ()
+
+
 class Follower(Protocol):
     """Who acts at once on what is told, on the thread that reads."""
+
+    def again_told(self, task: str) -> None: ...
 
     def halt_told(self, partition: int, row: HaltRow | None) -> None: ...
 
 
 _INSTANCE, _OWNER, _OVERRIDE, _PAUSE, _HALT = "instance", "partition", "override", "pause", "halt"
+_AGAIN, _REJECTS = "again", "rejects"
 
 
 class Board:
@@ -93,6 +110,8 @@ class Board:
         self._overrides: dict[int, Override] = {}
         self._pauses: dict[str, Pause] = {}
         self._halts: dict[int, HaltRow] = {}
+        # By partition and the rest of the key, with their places.
+        self._handed: dict[int, dict[str, tuple[HandedRow, int]]] = {}
         self._read_to = -1
         self._is_caught_up = False
 
@@ -106,12 +125,12 @@ class Board:
         """A row, as `Control` tells it. What a newer version says and this one does not know is passed over."""
         kind, _, name = key.partition("/")
         with suppress(msgspec.DecodeError, ValueError):
-            self._take(kind, name, value)
+            self._take(kind, name, value, place)
         with self._changed:
             self._read_to = place
             self._changed.notify_all()
 
-    def _take(self, kind: str, name: str, value: bytes | None) -> None:
+    def _take(self, kind: str, name: str, value: bytes | None, place: int) -> None:
         match kind:
             case "instance":
                 row = _row(value, InstanceRow)
@@ -135,6 +154,15 @@ class Board:
                 with self._changed:
                     _put(self._halts, int(name), halt)
                 self._follower.halt_told(int(name), halt)
+            case "again":
+                # Only who is there when it is said is meant.
+                if value is not None and self._is_caught_up:
+                    self._follower.again_told(name)
+            case "rejects":
+                handed = _row(value, HandedRow)
+                number = int(name.partition("/")[0])
+                with self._changed:
+                    _put(self._handed.setdefault(number, {}), name, None if handed is None else (handed, place))
             case _:
                 return
 
@@ -187,6 +215,12 @@ class Board:
         with self._changed:
             return self._halts.get(partition)
 
+    def handed(self, partition: int) -> list[tuple[str, HandedRow, int]]:
+        """The rejects that its owner shall try again: key, what they are, place; in the order in which they came."""
+        with self._changed:
+            found = [(name, row, place) for name, (row, place) in self._handed.get(partition, {}).items()]
+        return sorted(((f"{_REJECTS}/{name}", row, place) for name, row, place in found), key=lambda one: one[2])
+
     def wait_applied(self, place: int, names: Collection[str], seconds: float) -> tuple[str, ...]:
         """Waits until all these instances have put in force what stands at `place`; those that have not in time."""
 
@@ -218,7 +252,15 @@ def halt_key(partition: int) -> str:
     return f"{_HALT}/{partition}"
 
 
-def packed(row: InstanceRow | OwnerRow | HaltRow | Override | Pause | None) -> bytes | None:
+def again_key(task: str) -> str:
+    return f"{_AGAIN}/{task}"
+
+
+def handed_key(partition: int, name: str) -> str:
+    return f"{_REJECTS}/{partition}/{name}"
+
+
+def packed(row: InstanceRow | OwnerRow | HaltRow | AgainRow | HandedRow | Override | Pause | None) -> bytes | None:
     return None if row is None else _pack(row)
 
 

@@ -24,9 +24,11 @@ from engine.core.snapshot import (
 from engine.flow.gate import Refusal
 from engine.flow.settings import FlowControlSettings
 from engine.instances.board import (
+    AgainRow,
     Board,
     HaltRow,
     InstanceRow,
+    again_key,
     halt_key,
     packed,
 )
@@ -38,6 +40,7 @@ from engine.instances.intake import Caller, Forward, SharedIntake
 from engine.instances.membership import Membership
 from engine.instances.owners import Instances
 from engine.instances.presence import Presence
+from engine.instances.replays import Handed, HandingOut
 from engine.instances.roster import Roster, Seen
 from engine.instances.tenant import Lease, Tenant
 from engine.log.storage import LogStorage
@@ -45,7 +48,7 @@ from engine.options import EngineOptions
 from engine.pipeline import PipelineDescription
 from engine.processing.delivery import Receiver
 from engine.runtime.door import Door
-from engine.runtime.front import key_text
+from engine.runtime.front import KEY, LOG_WRITER, key_text
 from engine.runtime.intake import Intake, Written
 from engine.runtime.merging import merged
 from engine.runtime.share import Share
@@ -133,6 +136,7 @@ class InstanceEngine(Door):
             self._clock,
         )
         self._by_hand = ByHand(self._board, self._roster, self._put, applied=self._life.tell_news)
+        self._handing_out = HandingOut(self._rejects, pipeline, self._put, self.name, self._clock)
         self._owners = Instances(pipeline, self._flow_control, self._clock, self._board, self._roster, self._by_hand)
         key = None if pipeline.key is None else key_text(pipeline.key)
         self._intake = SharedIntake(
@@ -169,6 +173,7 @@ class InstanceEngine(Door):
             self._control.start(self._told)
             self._board.caught_up()
             self._by_hand.start()
+            self._handing_out.start()
             self._presence.pulse(self._by_hand.applied)
             self._intake.open()
             if self._membership is not None:
@@ -259,6 +264,7 @@ class InstanceEngine(Door):
             receivers=self._receivers,
             override=self._board.overrides().get(number),
             pauses=self._board.pauses(),
+            handed=Handed(self._board, number, self._put, self._folder.rejects),
             paces=self._by_hand.paces,
             observer=self._observer,
         )
@@ -298,6 +304,7 @@ class InstanceEngine(Door):
     def _close_all(self) -> None:
         self._last_words = self.snapshot()
         self._by_hand.stop()
+        self._handing_out.stop()
         self._intake.close(_INTAKE_CLOSE_NS)
         with ExitStack() as last:
             if self._observer is not None:
@@ -315,6 +322,9 @@ class InstanceEngine(Door):
         self._board.told(key, value, place)
         if not key.startswith("instance/"):
             self._tell_moved()
+
+    def again_told(self, task: str) -> None:
+        self._handing_out.ask(task)
 
     def halt_told(self, partition: int, row: HaltRow | None) -> None:
         if row is None:
@@ -398,11 +408,23 @@ class InstanceEngine(Door):
             raise NotReadyError(f"{error}; what was asked for may be in force or not: look, and ask again") from error
 
     def replay_rejects(self, task: str) -> int:
-        """Raises `ConfigurationError`: what was set aside here may belong to a partition that is elsewhere by now."""
-        raise ConfigurationError(
-            f"rejects of {task} cannot be tried again while instances share the pipeline; send them to a gateway, or "
-            "to the topic, once more"
-        )
+        """Has every instance try again what it has set aside; how much of it is kept here.
+
+        Each goes to whoever has its partition. Raises `ConfigurationError` where there is no such task, and
+        `NotReadyError` where the others cannot be told.
+        """
+        check_running(self._life.state)
+        pipeline = self.pipeline
+        known = {*self._owners.exporters, KEY, LOG_WRITER, *(step.name for step in pipeline.steps)}
+        known |= {source.name for source in pipeline.sources}
+        if pipeline.processor is not None:
+            known.add(pipeline.processor.name)
+        if task not in known:
+            raise ConfigurationError(f"there is no task {task!r}; there are {', '.join(sorted(known))}")
+        row = AgainRow(instance=self.name, at_wall_ns=self._clock.wall_ns())
+        count = sum(one.count for one in self._rejects.counts() if one.task == task)
+        self._put(again_key(task), packed(row))
+        return count
 
 
 def _nobody_fails(_task: str, error: BaseException) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
-from engine.backpressure.flames import FlameGraph
+from engine.backpressure.flames import FlameGraph, of_all
 from engine.core.clock import Clock
 from engine.core.errors import ConfigurationError
 from engine.core.pause import Pause
@@ -93,9 +93,11 @@ class Instances:
         return vertex_of_all(said)
 
     def flame_graph(self, vertex_id: str) -> FlameGraph | None:
-        """None: each partition's tasks are looked at by themselves."""
+        """Of the partitions that are here, whose tasks are looked at by themselves; None without any."""
         self._check(vertex_id)
-        return None
+        found = [tenant.flame_graph(vertex_id) for tenant in self._roster.tenants()]
+        known = [graph for graph in found if graph is not None]
+        return of_all(known) if known else None
 
     def sample_back_pressure(self, vertex_id: str) -> bool:
         self._check(vertex_id)

@@ -21,7 +21,7 @@ from engine.pipeline import PipelineDescription
 from engine.processing.delivery import Receiver
 from engine.runtime.engine import Engine
 from engine.runtime.kept import KeptElsewhere
-from engine.runtime.replaying import Replayer
+from engine.runtime.replaying import Replayer, Replays
 from engine.runtime.share import Share
 from engine.sources.protocol import partition_fed_by
 
@@ -42,6 +42,8 @@ class Lease:
     override: Override | None
     pauses: Mapping[str, Pause]
     paces: Mapping[str, float | None]
+    # Rejects that this partition's owner shall try again.
+    handed: Replays
     # The instance's own, which outlives the partition.
     observer: BatchObserver | None
 
@@ -137,7 +139,15 @@ class Tenant(Engine):
         return self._lease.receivers
 
     def _made_replayer(self) -> Replayer | None:
-        return None
+        return Replayer(
+            self._lease.handed,
+            self.pipeline,
+            self._partitions,
+            self._wired.exporters,
+            self._clock,
+            self._on_failed,
+            only=self.number,
+        )
 
     def _on_wired(self) -> None:
         strange = [

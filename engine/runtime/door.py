@@ -139,7 +139,7 @@ class Door(ABC):
     def flame_graph(self, vertex_id: str) -> FlameGraph | None:
         """The stacks of a vertex's subtasks as a tree; being looked at is what has them gathered.
 
-        None where they are in other processes, or each partition's are looked at by themselves.
+        None where they are in other processes.
         """
         return self._owners.flame_graph(vertex_id)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Event, Thread
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -26,7 +28,7 @@ from engine.tasks.subtask import Failed
 from engine.transforms.task import as_many
 from engine.writing.again import is_whole, record_of, value_of
 from engine.writing.log_writer import SOURCE_INTENT
-from engine.writing.reject_folder import RejectFolder, Replay, entries, replayed_name
+from engine.writing.reject_folder import Replay, replayed_name
 from engine.writing.rejects import Reject, RejectFile
 
 log = logging.getLogger("penstock.rejects")
@@ -46,6 +48,31 @@ class ReplayStanding:
     strange: frozenset[str]
 
 
+class Replays(Protocol):
+    """Where rejects lie that were set out to be tried again."""
+
+    @property
+    def path(self) -> Path:
+        """The folder into which goes what is rejected again."""
+        ...
+
+    def replays(self) -> list[Replay]:
+        """Oldest first: their numbers rise."""
+        ...
+
+    def entries(self, replay: Replay) -> list[dict[str, Any]]:
+        """All of one, in its order, which stays what it is; one that was taken back is empty."""
+        ...
+
+    def replayed(self, replay: Replay) -> set[int]:
+        """Which entries of it were set aside again already."""
+        ...
+
+    def done(self, replay: Replay) -> None:
+        """All of it was tried again."""
+        ...
+
+
 class Replayer:
     """Watches for rejects that were set out, and tries them again, one after the other, on a thread of its own.
 
@@ -59,7 +86,7 @@ class Replayer:
 
     def __init__(
         self,
-        folder: RejectFolder,
+        folder: Replays,
         pipeline: PipelineDescription,
         partitions: Mapping[int, Partition],
         exporters: Mapping[str, list[ExportingTask]],
@@ -67,8 +94,12 @@ class Replayer:
         failed: Failed,
         *,
         is_alone: bool = True,
+        only: int | None = None,
     ) -> None:
-        """`partitions` and `exporters` are those of this process; who `is_alone` has all of them."""
+        """`partitions` and `exporters` are those of this process; who `is_alone` has all of them.
+
+        With `only` all that lies there is that partition's, whatever its key says.
+        """
         self._folder = folder
         self._pipeline = pipeline
         self._partitions = partitions
@@ -76,7 +107,8 @@ class Replayer:
         self._clock = clock
         self._failed = failed
         self._is_alone = is_alone
-        self._rejects_again = 1 in partitions
+        self._only = only
+        self._rejects_again = only is not None or 1 in partitions
         self._key_text = key_text(pipeline.key)
         self._stopping = Event()
         self._wake = Event()
@@ -155,7 +187,7 @@ class Replayer:
         return False
 
     def _replay(self, replay: Replay) -> None:
-        found = entries(replay)
+        found = self._folder.entries(replay)
         log.warning("%s rejects of %s are tried again", f"{sum(map(bool, found)):,}", replay.culprit)
         before = self._already(replay)
         if replay.culprit in self._exporters:
@@ -175,7 +207,11 @@ class Replayer:
         done = {}
         for number, partition in self._partitions.items():
             stored = partition.source_progress.get(_progress_name(replay))
-            done[number] = stored.extra if stored is not None and stored.offset == replay.number else 0
+            if stored is None or stored.offset < replay.number:
+                done[number] = 0
+            else:
+                # Of an earlier one all; it is still there because nobody could say so.
+                done[number] = stored.extra if stored.offset == replay.number else sys.maxsize
         return done
 
     # -- through the pipeline ---
@@ -222,7 +258,7 @@ class Replayer:
             for value in values:
                 culprit = KEY
                 key = self._key_text(value)
-                number = partition_of(key, self._pipeline.partitions) if self._pipeline.partitions > 1 else 1
+                number = self._only or partition_of(key, self._pipeline.partitions)
                 culprit = LOG_WRITER
                 record = Record(RecordType.COMMAND.value, self._pipeline.value_type, SOURCE_INTENT, key, value)
                 encode_record(record)

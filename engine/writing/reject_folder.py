@@ -146,6 +146,10 @@ class RejectFolder:
                 found.append(Replay(path=path, culprit=match[1], number=int(match[2])))
         return sorted(found, key=lambda replay: replay.number)
 
+    def entries(self, replay: Replay) -> list[dict[str, Any]]:
+        """All of a replay, in its order, which stays what it is; one that was taken back is empty."""
+        return list(_lines(replay.path))
+
     def done(self, replay: Replay) -> None:
         """All of it was tried again."""
         with self._held():
@@ -203,11 +207,6 @@ class RejectFolder:
         except msgspec.DecodeError:
             return path.stem, None
         return time.task or path.stem, time.wall_time_ns or None
-
-
-def entries(replay: Replay) -> list[dict[str, Any]]:
-    """All of a replay, in its order, which stays what it is; one that was taken back is empty."""
-    return list(_lines(replay.path))
 
 
 def replayed_name(replay: Replay) -> str:

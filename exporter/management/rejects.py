@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from engine.core.snapshot import EngineSnapshot
+from engine.core.snapshot import EngineSnapshot, InstancesSnapshot
 from exporter.door import NS_PER_SECOND, ConfigurationError, RejectsDoor, check_ready, check_running
 from exporter.management.replies import json_reply, problem
 from exporter.management.workers import Workers
@@ -56,17 +56,34 @@ class _RejectsRoute:
 
     async def replay(self, request: Request) -> Response:
         task = request.path_params["task"]
-        return await self._asked(task, lambda: {"task": task, "replayed": self._engine.replay_rejects(task)}, 202)
+        shared = (await self._workers.run(self._engine.snapshot)).instances
+
+        def act() -> Json:
+            return {"task": task, "replayed": self._engine.replay_rejects(task), **_whom(shared)}
+
+        # Where instances share the pipeline, those that are kept elsewhere are meant too.
+        return await self._asked(task, act, 202) if shared is None else await self._done(act, 202)
 
     async def _asked(self, task: str, act: Callable[[], Json], status: int, *, changes: bool = True) -> Response:
         snapshot = await self._workers.run(self._engine.snapshot)
         (check_running if changes else check_ready)(snapshot.state)
         if all(one.task != task for one in snapshot.rejects):
             return problem(404, f"there are no rejects of {task!r}")
+        return await self._done(act, status)
+
+    async def _done(self, act: Callable[[], Json], status: int) -> Response:
         try:
             return json_reply(await self._workers.run(act), status)
         except ConfigurationError as error:
             return problem(409, str(error))
+
+
+def _whom(shared: InstancesSnapshot | None) -> Json:
+    """Which instances try again what they have set aside, and who does it for each partition just now."""
+    if shared is None:
+        return {}
+    owners = {str(place.partition): place.owner for place in shared.places}
+    return {"instances": [one.name for one in shared.instances], "owners": owners}
 
 
 def rejects_document(snapshot: EngineSnapshot) -> Json:

@@ -49,9 +49,11 @@ def broker() -> Iterator[str]:
 
 
 @contextmanager
-def shared(broker: str, folder: Path, *names: str, static: bool = False) -> Iterator[SharedPipeline]:
+def shared(
+    broker: str, folder: Path, *names: str, static: bool = False, session_seconds: int = SESSION_SECONDS
+) -> Iterator[SharedPipeline]:
     """A pipeline that these instances share, under load, from the moment that all partitions run."""
-    pipeline = SharedPipeline(broker, folder, static=static)
+    pipeline = SharedPipeline(broker, folder, static=static, session_seconds=session_seconds)
     try:
         for name in names:
             pipeline.start(name)
@@ -183,17 +185,18 @@ def test_whoever_scrapes_all_instances_sees_no_partition_twice_and_sums_that_equ
         counted, ahead, unseen = map(sum, zip(*(scraping.counted(number) for number in numbers), strict=True))
         assert [scraping.lives(number)[-1].ahead[-1] for number in numbers] == [0] * PARTITIONS, "all is at rest"
         lives = sum(len(scraping.lives(number)) for number in numbers)
-        for one in pipeline.instances.values():
-            assert one.stop() == 0, one.said[-2000:]
-        found = pipeline.found()
+        log = pipeline.log()
         print(
             f"{lives} lives of {PARTITIONS} partitions in {scraping.seconds} s, of which "
-            f"{scraping.seconds_with_two(PARTITIONS)} with one at two; counted {counted:.0f} of {found.records}, "
+            f"{scraping.seconds_with_two(PARTITIONS)} with one at two; counted {counted:.0f} of {log.count()}, "
             f"{unseen:.0f} written between two scrapes, {ahead:.0f} counted by who was killed and then not written"
         )
-        assert counted - ahead + unseen == found.records
+        assert wait_until(lambda: log.count() == counted - ahead + unseen, 30), log.records
+        log.close()
         assert lives > PARTITIONS
-        found.check(pipeline.sent, pipeline.client)
+        for one in pipeline.instances.values():
+            assert one.stop() == 0, one.said[-2000:]
+        pipeline.found().check(pipeline.sent, pipeline.client)
 
 
 def _killed(pipeline: SharedPipeline, chance: random.Random) -> None:
@@ -222,6 +225,24 @@ def _restarted(pipeline: SharedPipeline, chance: random.Random) -> None:
 
 def _joined(pipeline: SharedPipeline, chance: random.Random) -> None:
     pipeline.start("d")
+
+
+def test_an_instance_with_a_name_that_is_stopped_and_back_in_time_has_its_partitions_again_and_no_other_notices(
+    broker: str, tmp_path: Path
+) -> None:
+    # Long enough for a busy machine to start it.
+    with shared(broker, tmp_path, "a", "b", static=True, session_seconds=40) as pipeline:
+        a, b = pipeline.instances["a"], pipeline.instances["b"]
+        assert wait_until(lambda: len(a.running()) == len(b.running()) == PARTITIONS // 2, 60)
+        had, others, moved = a.running(), b.running(), b.moves()
+        asked = monotonic()
+        assert a.stop() == 0, a.said[-2000:]
+        stopped = monotonic()
+        a.start()
+        assert wait_until(lambda: a.running() == had, 40), a.said[-2000:]
+        print(f"stopped in {stopped - asked:.1f} s, all again {monotonic() - stopped:.1f} s later")
+        assert (b.running(), b.moves()) == (others, moved)
+        settle(pipeline)
 
 
 def test_of_two_processes_of_one_name_the_first_ends_and_says_so(broker: str, tmp_path: Path) -> None:

@@ -106,6 +106,10 @@ class Instance:
             if name.startswith("penstock_last_written_position{") and {*_partitions_of(name)} <= partitions
         )
 
+    def moves(self) -> float:
+        """How many partitions have come to it and left it."""
+        return sum(value for name, value in self.metrics().items() if name.startswith("penstock_rebalances_total{"))
+
     def limits(self, partitions: set[int]) -> dict[int, float]:
         """What writes to these are limited to, by partition."""
         return {
@@ -208,6 +212,7 @@ class SharedPipeline:
         settings: str = "",
         processor: str = "Counting",
         pace: int | None = None,
+        session_seconds: int = SESSION_SECONDS,
     ) -> None:
         self.servers = servers
         self.prefix = f"t-{uuid.uuid4().hex[:10]}"
@@ -215,6 +220,7 @@ class SharedPipeline:
         self._static = static
         self._settings = settings
         self._processor = processor
+        self._session_seconds = session_seconds
         # How many records a second each partition's exporter takes.
         self._pace = "" if pace is None else f", maxRecordsPerSecond: {pace}"
         self.topic = f"{self.prefix}-orders"
@@ -243,7 +249,7 @@ data:
   path: data
   retainedRecords: 100000000
   kafka: {{bootstrapServers: "{self.servers}", topicPrefix: {self.prefix}, replicationFactor: {COPIES},
-          allowUnsafe: true, sessionTimeout: {SESSION_SECONDS}s{instance}}}
+          allowUnsafe: true, sessionTimeout: {self._session_seconds}s{instance}}}
 {self._settings}"""
 
     def start(self, name: str) -> Instance:
@@ -384,7 +390,6 @@ class Found:
         self.written: dict[str, list[tuple[int, int]]] = {}
         self.state: Counter[str] = Counter()
         self.timers = 0
-        self.records = 0
         for number in range(1, PARTITIONS + 1):
             storage = logs.storage(number)
             recovered = storage.recover()
@@ -403,7 +408,6 @@ class Found:
                         ):
                             self.written.setdefault(record.value["id"], []).append((number, record.position))
             assert position == recovered.last_position + 1
-            self.records += recovered.last_position
             self.timers += len(recovered.timers)
             storage.close()
 

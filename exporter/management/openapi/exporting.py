@@ -12,6 +12,7 @@ from exporter.management.openapi.schema import (
     STRING,
     Schema,
     array,
+    by_key,
     component,
     nullable,
     obj,
@@ -132,7 +133,16 @@ def _rejects() -> list[Operation]:
             summary="Tries again what a task has set aside, soon and each once",
             parameters=(task,),
             answers={
-                202: json("so many are tried again", obj({"task": STRING, "replayed": COUNT})),
+                202: json(
+                    "so many of here are tried again",
+                    obj(
+                        {"task": STRING, "replayed": COUNT},
+                        {
+                            "instances": said(array(STRING), "those that try again what they have set aside"),
+                            "owners": by_key(nullable(STRING), "by partition, who does it for that one just now"),
+                        },
+                    ),
+                ),
                 404: missing,
                 409: Answer(
                     "they are being replayed, or the pipeline runs over workers", {PROBLEM: component("Problem")}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from types import FrameType
 
-from engine.backpressure.flames import LOOKS, NODES_MAX, REFRESH_NS, FlameBook, FlameNode, Flames
+from engine.backpressure.flames import LOOKS, NODES_MAX, REFRESH_NS, FlameBook, FlameGraph, FlameNode, Flames, of_all
 
 
 def inner() -> FrameType:
@@ -67,3 +67,19 @@ def test_stacks_that_differ_all_the_time_fill_no_memory() -> None:
     graph = book.graph(1)
     assert graph.full.count == LOOKS
     assert size(graph.full) + size(graph.on_cpu) <= NODES_MAX + 3
+
+
+def test_graphs_that_were_gathered_apart_add_up_and_those_that_are_not_whole_are_left_out() -> None:
+    def graph(ended_wall_ns: int | None, **called: int) -> FlameGraph:
+        def root() -> FlameNode:
+            return FlameNode(sum(called.values()), {name: FlameNode(count) for name, count in called.items()})
+
+        return FlameGraph(root(), root(), root(), ended_wall_ns)
+
+    both = of_all([graph(5, read=3, write=1), graph(7, write=4), graph(None, lost=9)])
+    assert both.ended_wall_ns == 7
+    assert (both.full.count, {name: node.count for name, node in both.on_cpu.children.items()}) == (
+        8,
+        {"read": 3, "write": 5},
+    )
+    assert of_all([graph(None, lost=9)]).ended_wall_ns is None

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from engine.core.clock import ManualClock
-from engine.writing.reject_folder import RejectFolder, entries
+from engine.writing.reject_folder import RejectFolder
 from engine.writing.rejects import Reject, RejectFile
 from tests.support.nesting import nested
 from tests.support.records import record
@@ -114,7 +114,7 @@ def test_what_comes_again_is_taken_back_and_the_rest_keeps_its_place_in_a_replay
     folder.take_back("step", lambda entry: entry["offset"] in (2, 5))
     assert [line["value"] for line in folder.lines("step")] == [1, 3, 4, 3, 4, 6]
     (replay,) = folder.replays()
-    assert [entry.get("value") for entry in entries(replay)] == [1, None, 3, 4]
+    assert [entry.get("value") for entry in folder.entries(replay)] == [1, None, 3, 4]
     assert [one.count for one in folder.counts()] == [6]
     folder.take_back("step", lambda entry: True)
     assert folder.counts() == ()

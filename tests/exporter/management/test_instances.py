@@ -42,3 +42,16 @@ def test_the_limits_say_which_instance_has_each_partition(port: OpenPort) -> Non
     port.engine.told = shared()
     partitions = port.client.get("/api/flow-control").json()["partitions"]
     assert {number: one.get("owner") for number, one in partitions.items()}.get("1") == "a"
+
+
+def test_a_replay_may_be_asked_of_any_and_the_answer_says_who_does_it(port: OpenPort) -> None:
+    port.engine.told = replace(shared(), rejects=())
+    answer = port.client.post("/api/rejects/file/replay")
+    assert answer.status_code == 202
+    assert answer.json() == {
+        "task": "file",
+        "replayed": 3,
+        "instances": ["a", "b"],
+        "owners": {"1": "a", "2": "a"},
+    }
+    assert port.client.delete("/api/rejects/file").status_code == 404, "what is dropped is what lies here"
