@@ -35,7 +35,7 @@ _APPLY_LOG_BYTES_MIN = 1 << 20
 _APPLY_CHANGES_BYTES_OF_ALL = 64 << 20
 _APPLY_CHANGES_BYTES_MIN = 256 << 10
 # A folder that we may not look into, or a file system that knows no such sync: there is nothing to be done.
-_NO_SYNC_OF_FOLDERS = (errno.EACCES, errno.EPERM, errno.EINVAL, errno.ENOTSUP)
+NO_SYNC_OF_FOLDERS = (errno.EACCES, errno.EPERM, errno.EINVAL, errno.ENOTSUP)
 
 
 class _Format(msgspec.Struct, frozen=True):
@@ -264,7 +264,7 @@ class DataFolder:
         try:
             self._disk.sync_folder(folder)
         except OSError as error:
-            if error.errno not in _NO_SYNC_OF_FOLDERS:
+            if error.errno not in NO_SYNC_OF_FOLDERS:
                 raise
 
     def storage(self, partition: int, kind: StorageKind, synchronous: Literal["FULL", "NORMAL"]) -> LogStorage:

@@ -13,6 +13,7 @@ import msgspec
 from engine.core.errors import ConfigurationError, DataFolderError, PenstockError
 from engine.core.pause import Pause
 from engine.flow.overrides import Override
+from engine.runtime.data_folder import NO_SYNC_OF_FOLDERS
 
 log = logging.getLogger("penstock.flow_control")
 
@@ -111,10 +112,18 @@ def _replace(path: Path, rows: Mapping[int, Override] | Mapping[str, Pause], wha
             file.flush()
             os.fsync(file.fileno())
         written.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        _sync(path.parent)
     except OSError as error:
-        raise ConfigurationError(f"{what} cannot be stored in {path}: {error.strerror}") from None
+        raise ConfigurationError(f"{what} cannot be stored in {path}: {error.strerror or error}") from None
+
+
+def _sync(folder: Path) -> None:
+    """The names in it survive the machine, where that can be had."""
+    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(file)
+    except OSError as error:
+        if error.errno not in NO_SYNC_OF_FOLDERS:
+            raise
+    finally:
+        os.close(file)

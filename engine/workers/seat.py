@@ -17,6 +17,8 @@ from engine.runtime.share import Share
 from engine.workers.process import WorkerLost, WorkerProcess
 from engine.workers.restarts import Restarts
 
+# How many ended episodes and changes of limits are kept of processes that are dead.
+_HISTORY_MAX = 500
 # What a partition had written and was done with.
 _Standing = tuple[int, int]
 
@@ -69,7 +71,8 @@ class Seat:
             episodes, changes = self._history_together()
             # The throttle died with its process; the next one begins anew.
             over = tuple(e if e.end_wall_ns is not None else replace(e, end_wall_ns=wall_ns) for e in episodes)
-            self._history_before, self._history = (over, changes), ((), ())
+            self._history_before = over[-_HISTORY_MAX:], changes[-_HISTORY_MAX:]
+            self._history = (), ()
 
     # -- what is known of it ---
 

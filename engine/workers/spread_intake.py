@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from itertools import count
 from typing import Any
 
-from engine.core.errors import WriteFailedError, WrongRecordError
+from engine.core.errors import PenstockError, WriteFailedError, WrongRecordError
 from engine.core.records import Place
 from engine.flow.gate import Refusal
 from engine.runtime.intake import Written
@@ -51,13 +51,14 @@ class SpreadIntake:
         asked = [(seat, seat.call("reserve", number, [values[i] for i in own])) for seat, own in indexes.items()]
         admitted: list[Seat] = []
         refused: Refusal | None = None
-        wrong: WrongRecordError | WriteFailedError | None = None
+        wrong: PenstockError | None = None
         for seat, future in asked:
             try:
                 answer = self._answer(seat, future)
             except WrongRecordError as error:
                 wrong = WrongRecordError(None if error.index is None else indexes[seat][error.index], error.why)
-            except WriteFailedError as error:
+            except PenstockError as error:
+                # Also a fault of the worker's own: the others must not keep what they admitted.
                 wrong = error
             else:
                 # The one that takes longest: sooner it would be refused again.
@@ -83,6 +84,8 @@ class SpreadIntake:
             except WriteFailedError as error:
                 failed = error
                 places.update((own[index], place) for index, place in error.written.items())
+            except PenstockError as error:
+                failed = WriteFailedError(f"worker {seat.number}: {error}", passing=False)
             else:
                 places.update(zip(own, written.places, strict=True))
         if failed is not None:

@@ -220,12 +220,12 @@ class GatewayApp:
         caller = Caller(authorization=head.authorization, is_instance=head.is_forwarded)
         if not head.reserves:
             return shared.write_for(self._values(body, head), head.partition, caller)
-        if not self._reserved.have_room(len(body)):
-            raise WriteFailedError("other instances have too much admitted here and not written yet", passing=True)
-        token = shared.reserve_for(self._values(body, head), caller)
-        if isinstance(token, str):
-            self._reserved.begun(token, len(body))
-        return token
+        with self._reserved.room(len(body)) as place:
+            if place is None:
+                raise WriteFailedError("other instances have too much admitted here and not written yet", passing=True)
+            token = shared.reserve_for(self._values(body, head), caller)
+            place.token = token if isinstance(token, str) else None
+            return token
 
     def _values(self, body: bytes, head: _Head) -> Values:
         records_max = self._settings.records_max

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from threading import Lock
 
 from exporter.door import NS_PER_SECOND, Clock
 
 # Longer than the engine keeps them.
 _KEPT_NS = 6 * NS_PER_SECOND
+
+
+class Place:
+    """Room for one body; it stays taken for whoever has the token."""
+
+    __slots__ = ("token",)
+
+    def __init__(self) -> None:
+        self.token: str | None = None
 
 
 class Reservations:
@@ -17,19 +28,38 @@ class Reservations:
         self._bytes_max = bytes_max
         self._clock = clock
         self._lock = Lock()
-        # Size of the body and until when it counts, by token, in the order they came; guarded by the lock.
+        # All guarded by the lock: of bodies that are being admitted, their bytes; of the others the size of each and
+        # until when it counts, by token.
+        self._coming = 0
         self._kept: dict[str, tuple[int, int]] = {}
 
-    def have_room(self, size: int) -> bool:
-        """For one more, which may be larger than all where it is alone."""
+    @contextmanager
+    def room(self, size: int) -> Iterator[Place | None]:
+        """For one more, which may be larger than all where it is alone; None where there is none.
+
+        It is kept behind the `with` where the place was given a token.
+        """
+        if not self._took(size):
+            yield None
+            return
+        place = Place()
+        try:
+            yield place
+        finally:
+            with self._lock:
+                self._coming -= size
+                if place.token is not None:
+                    self._kept[place.token] = (size, self._clock.monotonic_ns() + _KEPT_NS)
+
+    def _took(self, size: int) -> bool:
         now_ns = self._clock.monotonic_ns()
         with self._lock:
             self._kept = {token: kept for token, kept in self._kept.items() if kept[1] > now_ns}
-            return not self._kept or size + sum(kept[0] for kept in self._kept.values()) <= self._bytes_max
-
-    def begun(self, token: str, size: int) -> None:
-        with self._lock:
-            self._kept[token] = (size, self._clock.monotonic_ns() + _KEPT_NS)
+            taken = self._coming + sum(kept[0] for kept in self._kept.values())
+            if taken and taken + size > self._bytes_max:
+                return False
+            self._coming += size
+            return True
 
     def ended(self, token: str) -> None:
         with self._lock:

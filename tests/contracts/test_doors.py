@@ -169,6 +169,8 @@ def test_what_was_set_aside_is_shown_and_dropped(door: Door) -> None:
     for said in (door.rejects, lambda task, _most: door.drop_rejects(task)):
         with pytest.raises(ConfigurationError, match=r"there are no rejects of 'parse'|nothing was rejected"):
             said("parse", 10)
+    with pytest.raises(ConfigurationError, match=r"of 'nobody'|no task 'nobody'|nothing was rejected"):
+        door.replay_rejects("nobody")
     file = RejectFile(door.data_folder / "rejects", "parse", SystemClock())
     file.put([Reject(source="lines", offset=n, reason="no number", value={"n": n}) for n in range(5)])
     assert [one["value"] for one in door.rejects("parse", 2)] == [{"n": 0}, {"n": 1}]

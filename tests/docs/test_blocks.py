@@ -43,7 +43,10 @@ GIVEN = {
         "asyncio_task = _loop.create_task(asyncio.sleep(60))\n"
         "threading.Thread(target=_loop.run_forever, daemon=True).start()\n"
     ),
-    "docs/management.md": _PIPELINE,
+    "docs/management.md": (
+        f"{_PIPELINE}from my_pipelines import orders\n"
+        'flights, orders = Pipeline("flights").source("flights", lines("orders.txt")), orders()\n'
+    ),
     "docs/metrics.md": (
         "from prometheus_client import CollectorRegistry\nregistry = CollectorRegistry()\n"
         f'{_PIPELINE}engine = pipeline.run(data="data")\n'

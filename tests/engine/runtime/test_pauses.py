@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
 from pathlib import Path
 
 import pytest
 
-from engine import Engine, EngineOptions, Pipeline
+from engine import Engine, EngineOptions, FlowControlSettings, Override, Pipeline
 from engine.core.errors import DataFolderError
+from engine.core.pause import Pause
 from engine.core.snapshot import ExporterSnapshot, ExporterState
+from engine.runtime.kept import KeptInFolder
 from tests.support.pipelines import CollectingExporter, ListSource
 from tests.support.waiting import WAIT_SECONDS, wait_until
 
@@ -68,3 +73,21 @@ def test_a_pause_that_cannot_be_read_lets_nobody_go_on(tmp_path: Path) -> None:
     (tmp_path / "exporter-pauses.json").unlink()
     with pipeline(CollectingExporter(), 1).run(tmp_path) as engine:
         assert engine.wait(WAIT_SECONDS)
+
+
+def test_a_file_system_that_syncs_no_folders_keeps_what_is_set_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync = os.fsync
+
+    def files_alone(file: int) -> None:
+        if stat.S_ISDIR(os.fstat(file).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        sync(file)
+
+    monkeypatch.setattr(os, "fsync", files_alone)
+    kept = KeptInFolder(tmp_path, limits=True)
+    kept.keep_pauses({"out": Pause(since_wall_ns=1, by="alice")})
+    kept.keep_overrides({1: Override(settings=FlowControlSettings(), since_wall_ns=1)})
+    assert kept.pauses()["out"].by == "alice"
+    assert {*kept.overrides()} == {1}

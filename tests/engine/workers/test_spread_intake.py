@@ -11,6 +11,7 @@ import pytest
 
 from engine import ConfigurationError, EngineOptions, FlowControlSettings, Place, WriteFailedError, Written
 from engine.core.clock import NS_PER_SECOND
+from engine.core.errors import PenstockError
 from engine.core.snapshot import Outcome
 from engine.flow.gate import Refusal
 from engine.runtime.share import Share
@@ -119,6 +120,23 @@ def test_a_worker_that_dies_after_it_admitted_leaves_word_of_what_the_other_wrot
     with pytest.raises(WriteFailedError, match="may have been written or not") as failure:
         SpreadIntake(seats).write([2, 1])
     assert failure.value.written == {1: PLACES[1]}
+
+
+def test_a_fault_of_one_worker_keeps_nothing_admitted_at_the_others_and_hides_nothing_that_they_wrote(
+    processes: tuple[PlayedProcess, PlayedProcess], seats: tuple[Seat, Seat]
+) -> None:
+    def fault() -> None:
+        raise PenstockError("reserve failed: KeyError: 7")
+
+    processes[0].instead["reserve"] = fault
+    with pytest.raises(PenstockError, match="KeyError: 7"):
+        SpreadIntake(seats).write([1, 2])
+    assert processes[1].asked == ["reserve", "give_back"]
+
+    processes[0].instead = {"write_reserved": fault}
+    with pytest.raises(WriteFailedError, match="worker 1: reserve failed: KeyError: 7") as failure:
+        SpreadIntake(seats).write([1, 2])
+    assert (failure.value.passing, failure.value.written) == (False, {1: PLACES[2]})
 
 
 def test_with_nobody_there_nothing_can_be_written(seats: tuple[Seat, Seat]) -> None:
