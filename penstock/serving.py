@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from engine.instances.engine import InstanceEngine
-    from engine.runtime.engine import Engine
-    from engine.workers.engine import WorkerEngine
+    from engine.runtime.door import Door
     from exporter.door import EngineDoor
     from exporter.web_config import Access
 
@@ -48,7 +46,7 @@ def serve(
 
 @contextmanager
 def gateway(
-    engine: Engine | WorkerEngine | InstanceEngine,
+    engine: Door,
     port: int = 8600,
     *,
     host: str = "127.0.0.1",

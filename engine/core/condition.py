@@ -126,7 +126,7 @@ def _left(closed: ClosedSnapshot) -> str:
     if cluster is None or not cluster.restore_remaining_rows:
         return ""
     seconds = cluster.restore_seconds_left
-    about = "" if seconds is None else f", in about {seconds:.0f} s"
+    about = "" if seconds is None else f", in about {max(1.0, seconds):.0f} s"
     return f": {cluster.restore_remaining_rows:,} rows are still to be read{about}"
 
 

@@ -15,14 +15,10 @@ from typing import Any, Self
 from engine.core.clock import NS_PER_SECOND, Clock
 from engine.core.errors import ConfigurationError, NotReadyError, PenstockError, TaskFailedError
 from engine.core.observing import BatchObserver
-from engine.core.rarely import Rarely, and_more
 from engine.core.readiness import check_running, check_takes_records
 from engine.core.snapshot import (
     EdgeSnapshot,
     EngineSnapshot,
-    InstanceSnapshot,
-    InstancesSnapshot,
-    PartitionState,
     VertexSnapshot,
 )
 from engine.flow.gate import Refusal
@@ -32,21 +28,18 @@ from engine.instances.board import (
     Board,
     HaltRow,
     InstanceRow,
-    OwnerRow,
     again_key,
     halt_key,
-    instance_key,
-    owner_key,
     packed,
 )
 from engine.instances.by_hand import ByHand
-from engine.instances.configuration import configuration_of, differences, hash_of
+from engine.instances.configuration import configuration_of
 from engine.instances.control import Alone, Control, ControlError
 from engine.instances.here import Neighbour
 from engine.instances.intake import Caller, Forward, SharedIntake
 from engine.instances.membership import Membership
 from engine.instances.owners import Instances
-from engine.instances.places import Places, closed_row
+from engine.instances.presence import Presence
 from engine.instances.replays import Handed, HandingOut
 from engine.instances.roster import Roster, Seen
 from engine.instances.tenant import Lease, Tenant
@@ -75,10 +68,10 @@ _SESSION_NS = 10 * NS_PER_SECOND
 class InstanceEngine(Door):
     """Runs those partitions of one pipeline that somebody else deals out; the same to its users as `Engine`.
 
-    Each partition is opened and closed on a thread of its own (`Attendant`), and runs
-    as an engine over a share of one (`Tenant`). A supervisor thread says every few seconds that this instance is there
-    and what it has, and ends it. A failing task fails its partition; where its policy is to stop, the instance ends,
-    and nobody opens that partition until `reopen`.
+    Each partition is opened and closed on a thread of its own (`Attendant`), and runs as an engine over a share of one
+    (`Tenant`). A supervisor thread says every few seconds that this instance is there and what it has (`Presence`), and
+    ends it. A failing task fails its partition; where its policy is to stop, the instance ends, and nobody opens that
+    partition until `reopen`.
     """
 
     _owners: Instances
@@ -116,9 +109,6 @@ class InstanceEngine(Door):
         self._is_given = control is not None or membership is not None or storage is not None
         kafka = self._options.kafka
         self.name = name or (kafka.instance if kafka is not None else None) or f"{socket.gethostname()}-{_short_id()}"
-        self._process = uuid.uuid4().hex
-        self._version = version
-        self._configuration = configuration_of(pipeline, self._flow_control)
         self._roster = Roster(
             self._clock,
             self._lease,
@@ -129,9 +119,22 @@ class InstanceEngine(Door):
             patience_ns=_SESSION_NS if kafka is None else kafka.session_timeout_ns,
         )
         self._board = Board(self._clock, self)
-        self._places = Places(self._board, name=self.name, process=self._process)
-        # The opening of each partition of which the others were told, by its time.
-        self._told_of: dict[int, int] = {}
+        me = InstanceRow(
+            name=self.name,
+            process=uuid.uuid4().hex,
+            since_wall_ns=self._started_wall_ns,
+            version=version,
+            configuration=configuration_of(pipeline, self._flow_control),
+        )
+        self._presence = Presence(
+            me,
+            pipeline.name,
+            pipeline.partitions,
+            self._board,
+            self._roster,
+            self._tell_others,
+            self._clock,
+        )
         self._by_hand = ByHand(self._board, self._roster, self._put, applied=self._life.tell_news)
         self._handing_out = HandingOut(self._rejects, pipeline, self._put, self.name, self._clock)
         self._owners = Instances(pipeline, self._flow_control, self._clock, self._board, self._roster, self._by_hand)
@@ -147,11 +150,7 @@ class InstanceEngine(Door):
         self._receivers: Mapping[int, Receiver] = {
             number: Neighbour(number, self._roster.here) for number in range(1, pipeline.partitions + 1)
         }
-        # Where others reach this one's ports.
-        self._gateway_url = self._management_url = ""
         self._edges: tuple[EdgeSnapshot, ...] = ()
-        self._troubles = Rarely(self._clock)
-        self._known: dict[str, InstanceRow] = {}
         self._supervisor = threading.Thread(target=self._supervise, name="penstock-supervisor", daemon=True)
         self._has_begun = False
         # Guarded by the life's lock.
@@ -175,7 +174,7 @@ class InstanceEngine(Door):
             self._board.caught_up()
             self._by_hand.start()
             self._handing_out.start()
-            self._pulse()
+            self._presence.pulse(self._by_hand.applied)
             self._intake.open()
             if self._membership is not None:
                 self._membership.start(self)
@@ -275,7 +274,7 @@ class InstanceEngine(Door):
         """A task failed whose policy is to stop: no other instance shall run into the same record."""
         row = HaltRow(instance=self.name, since_wall_ns=self._clock.wall_ns(), why=str(failure), position=position)
         try:
-            self._control.put(halt_key(number), packed(row))
+            self._tell_others(halt_key(number), packed(row))
         except ControlError as error:
             log.error("partition %d: the others could not be told that it stands still: %s", number, error)
         self._fail(f"partition {number}: {failure}")
@@ -299,71 +298,8 @@ class InstanceEngine(Door):
             if self._life.is_end_wanted:
                 self._life.stop()
                 return
-            self._pulse()
+            self._presence.pulse(self._by_hand.applied)
             self._intake.give_back_late()
-
-    def _pulse(self) -> None:
-        """Says that this instance is there and what it has, and looks who else is."""
-        try:
-            self._control.put(instance_key(self.name), packed(self._row()))
-            self._say_what_is_here()
-            # Who does not hear his own words has not heard the others' either.
-            if self._board.instance(self.name) is not None:
-                for name in self._board.long_gone():
-                    self._control.put(instance_key(name), None)
-        except ControlError as error:
-            if (count := self._troubles.more()) is not None:
-                log.warning("the other instances are not told what is here: %s%s", error, and_more(count))
-        self._look_around()
-
-    def _row(self) -> InstanceRow:
-        return InstanceRow(
-            name=self.name,
-            process=self._process,
-            since_wall_ns=self._started_wall_ns,
-            version=self._version,
-            gateway=self._gateway_url,
-            management=self._management_url,
-            configuration=self._configuration,
-            applied=self._by_hand.applied,
-            closed=tuple(map(closed_row, self._roster.seen().closed)),
-        )
-
-    def _say_what_is_here(self) -> None:
-        running = {tenant.number: tenant.partition.opened_wall_ns for tenant in self._roster.tenants()}
-        for number in range(1, self.pipeline.partitions + 1):
-            said = self._board.said_owner(number)
-            is_said = said is not None and said.process == self._process
-            if number in running and not is_said:
-                since = running[number] or self._clock.wall_ns()
-                if self._told_of.get(number) == since and self._board.owner(number) is not None:
-                    # Somebody has opened it after us, and we have not learnt yet that it is lost.
-                    continue
-                row = OwnerRow(instance=self.name, process=self._process, since_wall_ns=since)
-                self._control.put(owner_key(number), packed(row))
-                self._told_of[number] = since
-            elif number not in running and is_said:
-                row = OwnerRow(instance="", process="", since_wall_ns=self._clock.wall_ns())
-                self._control.put(owner_key(number), packed(row))
-
-    def _look_around(self) -> None:
-        here = {row.name: row for row in self._board.instances() if row.name != self.name}
-        for name in sorted(self._known.keys() - here.keys()):
-            log.warning("instance %s is gone", name)
-        for name, row in sorted(here.items()):
-            before = self._known.get(name)
-            if before is None:
-                log.info("instance %s is here", name)
-            parts = differences(self._configuration, row.configuration)
-            if parts and (before is None or before.configuration != row.configuration):
-                log.warning(
-                    "instance %s runs another configuration of pipeline %s: %s differ%s",
-                    name,
-                    self.pipeline.name,
-                    ", ".join(parts),
-                    "s" if len(parts) == 1 else "",
-                )
-        self._known = here
 
     def _close_all(self) -> None:
         self._last_words = self.snapshot()
@@ -378,17 +314,7 @@ class InstanceEngine(Door):
             if self._membership is not None:
                 self._membership.close()
             self._roster.close()
-            self._say_goodbye()
-
-    def _say_goodbye(self) -> None:
-        said = self._board.instance(self.name)
-        try:
-            self._say_what_is_here()
-            # What another process of this name has said is its own.
-            if said is None or said.process == self._process:
-                self._control.put(instance_key(self.name), None)
-        except ControlError as error:
-            log.warning("the other instances are not told that this one leaves: %s", error)
+            self._presence.say_goodbye()
 
     # -- what the board tells; `Follower` ---
 
@@ -415,7 +341,7 @@ class InstanceEngine(Door):
             edges=self._edges,
             closed=seen.closed,
             departed=seen.departed,
-            instances=self._instances_seen(seen),
+            instances=self._presence.seen(seen, self._intake.forwarded),
         )
         return merged(whole, seen.running)
 
@@ -431,40 +357,12 @@ class InstanceEngine(Door):
         """What it was when its end began, partitions included; by now they may be elsewhere."""
         return self.snapshot() if self._last_words is None else replace(self._last_words, state=self._life.state)
 
-    def _instances_seen(self, seen: Seen) -> InstancesSnapshot:
-        running = [partition for snapshot in seen.running for partition in snapshot.partitions]
-        places = self._places.seen(self.pipeline.partitions, running, seen.closed)
-        has_open = [place for place in places if place.state is PartitionState.RUNNING]
-        instances = tuple(
-            InstanceSnapshot(
-                name=row.name,
-                is_me=row.process == self._process,
-                since_wall_ns=row.since_wall_ns,
-                version=row.version,
-                gateway=row.gateway,
-                management=row.management,
-                partitions={p.partition: p.since_wall_ns or 0 for p in has_open if p.owner == row.name},
-                differs=differences(self._configuration, row.configuration),
-            )
-            for row in self._board.instances()
-        )
-        return InstancesSnapshot(
-            me=self.name,
-            instances=instances,
-            places=places,
-            owned=tuple(sorted(self._roster.owned)),
-            moves=dict(self._roster.moves),
-            forwarded=self._intake.forwarded,
-            configuration=hash_of(self._configuration),
-        )
-
     def reached_at(self, *, gateway: str | None = None, management: str | None = None) -> None:
         """Where other instances, and people, reach the ports of this one."""
-        if gateway is not None:
-            kafka = self._options.kafka
-            said = None if kafka is None else kafka.advertised_url
-            self._gateway_url = said or gateway
-        self._management_url = self._management_url if management is None else management
+        kafka = self._options.kafka
+        if gateway is not None and kafka is not None:
+            gateway = kafka.advertised_url or gateway
+        self._presence.reached_at(gateway=gateway, management=management)
         self._life.tell_news()
 
     def forward_by(self, forward: Forward) -> None:
@@ -497,9 +395,14 @@ class InstanceEngine(Door):
             raise ConfigurationError(f"there is no partition {partition}")
         self._put(halt_key(partition), None)
 
+    def _tell_others(self, key: str, value: bytes | None) -> int:
+        """Raises `ControlError`."""
+        return self._control.put(key, value)
+
     def _put(self, key: str, value: bytes | None) -> int:
+        """The same for who asks from outside. Raises `NotReadyError`."""
         try:
-            return self._control.put(key, value)
+            return self._tell_others(key, value)
         except ControlError as error:
             # A broker that does not answer may have it all the same.
             raise NotReadyError(f"{error}; what was asked for may be in force or not: look, and ask again") from error

@@ -104,6 +104,10 @@ class Door(ABC):
     def snapshot(self) -> EngineSnapshot:
         """Everything an outsider may see, at this moment."""
 
+    def last_words(self) -> EngineSnapshot:
+        """What there is to say of it once it has ended."""
+        return self.snapshot()
+
     def _seen_from_here(self, pipeline: str) -> EngineSnapshot:
         """What is known here of an engine at this moment; partitions and tasks are still to come."""
         life = self._life

@@ -127,7 +127,7 @@ def open_kafka_log(
             if time.monotonic() >= deadline:
                 raise ConfigurationError(str(error)) from error
             if not told:
-                log.warning("%s; it is tried again for %d s", error, settings.start_timeout_ns // NS_PER_SECOND)
+                log.warning("%s; it is tried again for %g s", error, settings.start_timeout_ns / NS_PER_SECOND)
                 told = True
             time.sleep(_AGAIN_SECONDS)
     for warning in checks.warnings:

@@ -38,6 +38,7 @@ class WorkerProcess:
     """
 
     def __init__(self, worker: int, told: Callable[[], None]) -> None:
+        """Starts it. Raises `PenstockError` with one sentence where the system does not."""
         self.worker = worker
         self._told = told
         self._numbers = count(1)
@@ -53,7 +54,11 @@ class WorkerProcess:
         ours, theirs = socket.socketpair()
         with theirs:
             command = [sys.executable, "-P", str(_BEGINNING), str(theirs.fileno()), json.dumps(sys.path)]
-            self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()])
+            try:
+                self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()])
+            except OSError as error:
+                ours.close()
+                raise PenstockError(f"worker {worker} cannot be started: {sys.executable}: {error.strerror}") from error
         self._control = ControlConnection(ours)
         threading.Thread(target=self._listen, name=f"penstock-worker-{worker}", daemon=True).start()
 

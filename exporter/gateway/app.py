@@ -10,6 +10,7 @@ import logging
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 from urllib.parse import parse_qsl
 
 from starlette.types import Message, Receive, Scope, Send
@@ -56,7 +57,7 @@ _log = logging.getLogger("penstock.gateway")
 
 
 class GatewayApp:
-    """The application for one engine. Parsing and writing happen in `workers`, the event loop only moves bytes."""
+    """The application for one engine. Parsing and writing happen in workers, the event loop only moves bytes."""
 
     def __init__(
         self,
@@ -64,6 +65,7 @@ class GatewayApp:
         settings: GatewaySettings,
         access: Access,
         workers: Workers,
+        for_instances: Workers,
         checks: Workers,
         tally: Tally,
     ) -> None:
@@ -73,7 +75,6 @@ class GatewayApp:
         self._shared = engine if isinstance(engine, SharedIntakeDoor) else None
         self._settings = settings
         self._access = access
-        self._workers = workers
         self._checks = checks
         self._tally = tally
         self._path = settings.context_path + ROUTE
@@ -81,7 +82,9 @@ class GatewayApp:
         self._reserved = Reservations(settings.bodies_bytes_max, SystemClock())
         # Never less than one body.
         at_once = max(settings.body_bytes_max, min(settings.bodies_bytes_max, _PARSED_BYTES_MAX))
-        self._turns = Turns(at_once)
+        self._lane = _Lane(workers, Turns(at_once))
+        # What was handed on waits for nobody who may himself wait for another instance: two of them would never end.
+        self._lane_of_instances = _Lane(for_instances, Turns(at_once))
         self._memory = BodyMemory(body_bytes_max=settings.body_bytes_max, bytes_max=settings.bodies_bytes_max)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -109,15 +112,16 @@ class GatewayApp:
         await self._send(answer, reader, send)
 
     async def _written(self, body: bytes, head: _Head) -> Answer:
+        lane = self._lane_of_instances if head.is_forwarded else self._lane
         size = len(body)
-        if not self._turns.try_take(size):
-            await self._turns.wait_take(size)
+        if not lane.turns.try_take(size):
+            await lane.turns.wait_take(size)
         try:
-            answer = await self._workers.run(partial(self._write, body, head))
+            answer = await lane.workers.run(partial(self._write, body, head))
             # What was handed on is counted where it came in.
             return replace(answer, records=0) if head.is_forwarded else answer
         finally:
-            self._turns.give_back(size)
+            lane.turns.give_back(size)
 
     async def _check_user(self, authorization: str | None) -> None:
         """Raises `RefusedBody` for strangers (401) and for users who may only read (403)."""
@@ -236,6 +240,13 @@ class GatewayApp:
         if len(values) > records_max:
             raise _too_many(records_max)
         return values
+
+
+class _Lane(NamedTuple):
+    """Who parses and writes bodies, and whose is next."""
+
+    workers: Workers
+    turns: Turns
 
 
 class _Head:

@@ -82,8 +82,9 @@ class GatewayServer:
         self.port = listener.getsockname()[1]
         self._crowd = crowd = Crowd(room.connections, kept_seconds=_KEPT_SECONDS, now=monotonic)
         writers = Workers("gateway", threads=_WRITING_AT_ONCE, waiting_max=room.connections)
+        for_instances = Workers("gateway-instances", threads=_WRITING_AT_ONCE, waiting_max=room.connections)
         checks = Workers("gateway-passwords", threads=_CHECKS_AT_ONCE, waiting_max=_CHECKS_WAITING_MAX)
-        self._workers = (writers, checks)
+        self._workers = (writers, for_instances, checks)
         tls = self._tls
         house = House(
             crowd=crowd,
@@ -92,7 +93,7 @@ class GatewayServer:
             logger=seldom_logger("penstock.gateway.http"),
         )
         config = uvicorn.Config(
-            GatewayApp(self._engine, self.settings, self._access, writers, checks, self._tally),
+            GatewayApp(self._engine, self.settings, self._access, writers, for_instances, checks, self._tally),
             loop="uvloop",
             http=Connection,
             interface="asgi3",

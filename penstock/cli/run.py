@@ -10,23 +10,19 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import click
 
 from engine.core.secrets import shown_address
 
 if TYPE_CHECKING:
-    from engine.instances.engine import InstanceEngine
-    from engine.runtime.engine import Engine
-    from engine.workers.engine import WorkerEngine
+    from engine.runtime.door import Door
     from exporter.web_config import Access
     from penstock.settings import RunSettings
 
 # How pushes ended, by outcome.
 Pushes = Callable[[], Mapping[str, int]]
-
-AnyEngine: TypeAlias = "Engine | WorkerEngine | InstanceEngine"
 
 log = logging.getLogger("penstock.run")
 
@@ -88,14 +84,12 @@ def _run(settings: RunSettings, *, fail_on_rejects: bool) -> int:
         except TaskFailedError as error:
             raise RunFailed(settings.secrets.hide(str(error))) from error
         finally:
-            # An instance has given its partitions back by now, and with them what they counted.
-            last = getattr(engine, "last_words", None)
-            ended = engine.snapshot() if last is None else last()
+            ended = engine.last_words()
             click.echo(summary(ended, time.monotonic() - began))
     return REJECTED if fail_on_rejects and rejected(ended) else OK
 
 
-def _progress(engine: AnyEngine) -> AbstractContextManager[None]:
+def _progress(engine: Door) -> AbstractContextManager[None]:
     if not sys.stderr.isatty():
         return nullcontext()
     # Here, because where nobody looks nothing is drawn.
@@ -104,7 +98,7 @@ def _progress(engine: AnyEngine) -> AbstractContextManager[None]:
     return progress_shown(engine.snapshot)
 
 
-def _engine(settings: RunSettings) -> AnyEngine:
+def _engine(settings: RunSettings) -> Door:
     if settings.options.storage == "kafka":
         from engine.instances.engine import InstanceEngine
         from exporter.build import penstock_version
@@ -132,7 +126,7 @@ def _engine(settings: RunSettings) -> AnyEngine:
 
 
 @contextmanager
-def _pushes(engine: AnyEngine, settings: RunSettings) -> Iterator[Pushes | None]:
+def _pushes(engine: Door, settings: RunSettings) -> Iterator[Pushes | None]:
     """Metrics go to a collector, once more after the engine has ended; gives how that went."""
     if settings.otlp is None:
         yield None
@@ -154,9 +148,7 @@ def _access(settings: RunSettings) -> Access | None:
 
 
 @contextmanager
-def _management(
-    engine: AnyEngine, settings: RunSettings, access: Access | None, pushes: Pushes | None
-) -> Iterator[None]:
+def _management(engine: Door, settings: RunSettings, access: Access | None, pushes: Pushes | None) -> Iterator[None]:
     if not settings.management.enabled:
         yield
         return
@@ -184,7 +176,7 @@ def _management(
 
 
 @contextmanager
-def _gateway(engine: AnyEngine, settings: RunSettings, access: Access | None) -> Iterator[None]:
+def _gateway(engine: Door, settings: RunSettings, access: Access | None) -> Iterator[None]:
     if settings.gateway is None:
         yield
         return

@@ -12,16 +12,14 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from engine.instances.engine import InstanceEngine
-    from engine.runtime.engine import Engine
-    from engine.workers.engine import WorkerEngine
+    from engine.runtime.door import Door
 
 log = logging.getLogger("penstock.run")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def stopped_by_signals(engine: Engine | WorkerEngine | InstanceEngine) -> Iterator[None]:
+def stopped_by_signals(engine: Door) -> Iterator[None]:
     """Takes over Ctrl-C and SIGTERM for as long as the run lasts. For the main thread."""
     seen = 0
 

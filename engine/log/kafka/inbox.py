@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from engine.core.errors import PenstockError
 from engine.core.unit import Arrival, Message
 from engine.log.kafka.reading import OffsetGoneError, TopicReader
 from engine.log.kafka.transactions import Outgoing
@@ -89,8 +90,18 @@ class KafkaInbox:
             messages = self._reader.poll(low, max_messages, timeout_ns)
         found: list[Arrival] = []
         for m in messages:
-            sender, sequence, command = _unpack(m.value() or b"")
-            found.append(Arrival(int(m.offset() or 0), sender, sequence, command))
+            offset = int(m.offset() or 0)
+            try:
+                found.append(Arrival(offset, *_unpack(m.value() or b"")))
+            except msgspec.DecodeError as error:
+                if found:
+                    # Those in front of it first.
+                    return found
+                raise PenstockError(
+                    f"partition {self._partition}: the message at offset {offset} of its inbox is none that this "
+                    f"version knows ({error}): a newer Penstock has sent it, then run that one, or somebody else has "
+                    "written into the topic"
+                ) from error
         return found
 
     def is_read_to(self, offset: int) -> bool:

@@ -333,7 +333,7 @@ def test_who_does_not_know_yet_that_another_has_its_partition_does_not_say_that_
     taken_over = OwnerRow(instance="z", process="p-z", since_wall_ns=2**62)
     world.wire.put(instance_key("z"), packed(InstanceRow(name="z", process="p-z", since_wall_ns=1)))
     world.wire.put(owner_key(1), packed(taken_over))
-    a._pulse()
+    a._presence.pulse(a._by_hand.applied)
     assert a._board.said_owner(1) == taken_over
     assert where(a, 1)[0] == "z"
     # Where nobody has it any more it says so again.
@@ -349,9 +349,9 @@ def test_a_process_that_leaves_takes_nothing_back_of_what_another_of_its_name_ha
         first.wait(10)
     words = [value and msgspec.json.decode(value)["process"] for key, value in world.wire.rows if key == "instance/a"]
     assert second.state is EngineState.RUNNING
-    assert {second._process, first._process} <= {*words}
+    assert {second._presence.me.process, first._presence.me.process} <= {*words}
     for before, word in pairwise(words):
-        assert word is not None or before == first._process
+        assert word is not None or before == first._presence.me.process
 
 
 def test_of_an_instance_that_died_nothing_is_kept_for_ever(world: World) -> None:

@@ -110,7 +110,8 @@ def test_records_that_are_handed_on_beside_others_are_counted_by_what_became_of_
         assert instances is not None
         return instances.forwarded
 
-    # What says that the partition was opened has used up the limit for this second.
+    # Who comes next pays for all of them.
+    assert wait_until(lambda: isinstance(b.write([{"key": key_of(2)}] * 300), Written))
     assert isinstance(a.write(together), Refusal)
     assert forwarded() == {"accepted": 0, "refused": 2, "failed": 0}
     b.apply_flow_control({2: FlowControlSettings()})

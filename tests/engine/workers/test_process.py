@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from threading import Event
@@ -9,7 +10,9 @@ from types import ModuleType
 
 import pytest
 
+from engine.core.errors import PenstockError
 from engine.workers.process import WorkerLost, WorkerProcess
+from tests.support.processes import sockets
 from tests.support.waiting import WAIT_SECONDS
 
 
@@ -59,3 +62,13 @@ def test_so_is_one_that_does_not_know_what_it_is_asked(
     with pytest.raises(WorkerLost):
         call.result(WAIT_SECONDS)
     assert capfd.readouterr().err == ""
+
+
+def test_one_whose_interpreter_is_gone_is_one_sentence_and_leaves_no_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = sockets(os.getpid())
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with pytest.raises(
+        PenstockError, match=r"^worker 1 cannot be started: /nowhere/python: No such file or directory$"
+    ):
+        WorkerProcess(1, lambda: None)
+    assert sockets(os.getpid()) == before
