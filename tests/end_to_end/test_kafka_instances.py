@@ -156,6 +156,7 @@ def test_instances_that_join_one_by_one_take_partitions_over_under_load(
         settle(pipeline)
 
 
+@pytest.mark.timeout(480)
 @pytest.mark.parametrize("round_", range(ROUNDS))
 def test_whoever_scrapes_all_instances_sees_no_partition_twice_and_sums_that_equal_what_was_written(
     broker: str, tmp_path: Path, round_: int
