@@ -46,7 +46,8 @@ SHARED = Row(
         TimeSeries(
             id=92,
             title="Instances, and partitions nobody has open",
-            shows="How many instances are there by their own word, and how many partitions none of them has open.",
+            shows="How many instances are there by their own word, and how many partitions none of them has open or is "
+            "reading the state of.",
             healthy="as many instances as were started, 0 partitions.",
             otherwise="a second or two while partitions move, up to `sessionTimeout` and the restore after a death. "
             "For longer: `penstock instances ls` says which, and why.",

@@ -536,8 +536,9 @@ class InstancesSnapshot:
 
     @property
     def without_owner(self) -> tuple[int, ...]:
-        """Nobody who is there has them open, rising."""
-        return tuple(place.partition for place in self.places if place.state is not PartitionState.RUNNING)
+        """Nobody who is there has them open, or is reading their state, rising."""
+        held = (PartitionState.RUNNING, PartitionState.RESTORING)
+        return tuple(place.partition for place in self.places if place.state not in held)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -57,7 +57,8 @@ WITHOUT_OWNER: Metric[EngineSnapshot] = Metric(
     kind=Kind.GAUGE,
     unit=Unit.NONE,
     labels=(PIPELINE,),
-    help="Partitions that no instance has open, as this one knows it. All say the same: take the largest.",
+    help="Partitions that no instance has open, or is reading the state of, as this one knows it. All say the same: "
+    "take the largest.",
     combine=Combine.MAX,
     read=_one(lambda seen: len(seen.without_owner)),
 )

@@ -156,6 +156,7 @@ def test_instances_that_join_one_by_one_take_partitions_over_under_load(
         settle(pipeline)
 
 
+@pytest.mark.timeout(480)
 @pytest.mark.parametrize("round_", range(ROUNDS))
 def test_whoever_scrapes_all_instances_sees_no_partition_twice_and_sums_that_equal_what_was_written(
     broker: str, tmp_path: Path, round_: int
@@ -257,6 +258,46 @@ def test_of_two_processes_of_one_name_the_first_ends_and_says_so(broker: str, tm
         assert first.process.wait(60) == 1
         assert "another process calls itself instance a: each needs a name of its own" in first.said
         assert wait_until(lambda: len(second.running()) == PARTITIONS, 60), second.said[-2000:]
+    finally:
+        pipeline.close()
+
+
+def test_rejects_of_all_machines_are_tried_again_once_by_whoever_has_their_partition(
+    broker: str, tmp_path: Path
+) -> None:
+    pipeline = SharedPipeline(broker, tmp_path, processor="Picky")
+    try:
+        for name in "ab":
+            pipeline.start(name)
+        a, b = pipeline.instances["a"], pipeline.instances["b"]
+        assert wait_until(lambda: len(a.running()) == len(b.running()) == PARTITIONS // 2, 60), a.said[-2000:]
+        pipeline.fill(40)
+
+        def kept(one: Instance) -> float:
+            return sum(value for name, value in one.metrics().items() if name.startswith("penstock_rejects{"))
+
+        assert wait_until(lambda: kept(a) == kept(b) == 20, 60), (kept(a), kept(b))
+        # What b has set aside lies there; its partitions go to a when it leaves, and come back.
+        assert b.stop() == 0
+        assert wait_until(lambda: len(a.running()) == PARTITIONS, 60)
+        b.start()
+        assert wait_until(lambda: len(a.running()) == len(b.running()) == PARTITIONS // 2, 60), b.said[-2000:]
+        (tmp_path / "mended").touch()
+        answer = a.post("/api/rejects/processor/replay")
+        assert answer["replayed"] == 20
+        assert len(answer["instances"]) == 2
+        assert {*answer["owners"].values()} == {*answer["instances"]}
+        log = pipeline.log()
+
+        def counted() -> int:
+            log.read()
+            return log.values
+
+        assert wait_until(lambda: counted() >= 40 and kept(a) == kept(b) == 0, 60), (counted(), kept(a), kept(b))
+        for one in (a, b):
+            assert one.stop() == 0, one.said[-2000:]
+        assert counted() == 40
+        log.close()
     finally:
         pipeline.close()
 

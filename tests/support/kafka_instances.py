@@ -88,6 +88,12 @@ class Instance:
             return None
         return text.decode() if path == "/metrics" else json.loads(text)
 
+    def post(self, path: str) -> Any:
+        """The answer; raises where it is no good one."""
+        request = urllib.request.Request(f"http://127.0.0.1:{self.management}{path}", method="POST")
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.loads(answer.read())
+
     @property
     def is_ready(self) -> bool:
         return self.get("/-/ready") is not None
@@ -453,3 +459,12 @@ class Counting:
             context.send(f"key-{n // 10 % 50}", "note", {"from": n})
         if n % 100 == 0:
             context.schedule(0.2, "note", {"at": n})
+
+
+class Picky:
+    """Takes nothing until a file says that it may."""
+
+    def process(self, record: Any, context: Any) -> None:
+        if not Path("../mended").exists():
+            raise ValueError("not yet")
+        context.emit("count", {"n": record.value["n"]})

@@ -44,6 +44,16 @@ def test_the_limits_say_which_instance_has_each_partition(port: OpenPort) -> Non
     assert {number: one.get("owner") for number, one in partitions.items()}.get("1") == "a"
 
 
+def test_a_partition_whose_state_is_being_read_has_an_owner_and_one_that_stands_still_has_none() -> None:
+    seen = shared().instances
+    assert seen is not None
+    places = [replace(seen.places[0], partition=n, state=state) for n, state in enumerate((*PartitionState, None), 1)]
+    without = replace(seen, places=tuple(places)).without_owner
+    held = (PartitionState.RUNNING, PartitionState.RESTORING)
+    assert without == tuple(place.partition for place in places if place.state not in held)
+    assert len(without) == len(places) - 2
+
+
 def test_a_replay_may_be_asked_of_any_and_the_answer_says_who_does_it(port: OpenPort) -> None:
     port.engine.told = replace(shared(), rejects=())
     answer = port.client.post("/api/rejects/file/replay")
