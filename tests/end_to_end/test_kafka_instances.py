@@ -184,7 +184,7 @@ def test_whoever_scrapes_all_instances_sees_no_partition_twice_and_sums_that_equ
         assert [wrong for number in numbers for wrong in scraping.told_twice(number)] == []
         assert [wrong for number in numbers for wrong in scraping.miscounted(number)] == []
         counted, ahead, unseen = map(sum, zip(*(scraping.counted(number) for number in numbers), strict=True))
-        assert [scraping.lives(number)[-1].ahead[-1] for number in numbers] == [0] * PARTITIONS, "all is at rest"
+        assert [scraping.left_in_hand(number) for number in numbers] == [0] * PARTITIONS, "all is at rest"
         lives = sum(len(scraping.lives(number)) for number in numbers)
         log = pipeline.log()
         print(

@@ -65,15 +65,16 @@ class Life:
             for position in scrape.of("penstock_last_written_position", self.partition)
         ]
 
-    @property
-    def start(self) -> float:
-        """The last position before it: what is accepted is counted first and written then."""
-        return max(position - accepted for accepted, position in self.counted)
+    def start(self, seen_before: float) -> float:
+        """The last position before it, as far as it can be told.
 
-    @property
-    def ahead(self) -> list[float]:
+        What is accepted is counted first and written then: a short life on a busy machine may never be seen at rest.
+        """
+        return max(seen_before, *(position - accepted for accepted, position in self.counted))
+
+    def ahead(self, start: float) -> list[float]:
         """At each scrape, how many were accepted and not written yet."""
-        return [accepted - (position - self.start) for accepted, position in self.counted]
+        return [accepted - (position - start) for accepted, position in self.counted]
 
 
 class Scraping:
@@ -154,12 +155,18 @@ class Scraping:
             accepted, positions = ([*column] for column in zip(*life.counted, strict=True))
             if positions != sorted(positions) or accepted != sorted(accepted):
                 wrong.append(f"{where}: what only grows falls")
-            if life.start < last:
-                wrong.append(f"{where} counts from {life.start:.0f}, and {last:.0f} was seen before")
-            if max(life.ahead) > _AHEAD_MAX:
-                wrong.append(f"{where}: {max(life.ahead):.0f} were accepted and not written")
+            if positions[0] < last:
+                wrong.append(f"{where} begins at {positions[0]:.0f}, and {last:.0f} was seen before")
+            if (most := max(life.ahead(life.start(last)))) > _AHEAD_MAX:
+                wrong.append(f"{where}: {most:.0f} were accepted and not written")
             last = positions[-1]
         return wrong
+
+    def left_in_hand(self, partition: int) -> float:
+        """What its last owner had accepted and not written when it was looked at last."""
+        *before, life = self.lives(partition)
+        last = before[-1].counted[-1][1] if before else 0.0
+        return life.ahead(life.start(last))[-1]
 
     def counted(self, partition: int) -> tuple[float, float, float]:
         """What all lives counted together; what of it was accepted and not written yet when it was seen last; and what
@@ -167,6 +174,7 @@ class Scraping:
         counted = ahead = unseen = last = 0.0
         for life in self.lives(partition):
             accepted, position = life.counted[-1]
-            counted, ahead, unseen = counted + accepted, ahead + life.ahead[-1], unseen + life.start - last
+            start = life.start(last)
+            counted, ahead, unseen = counted + accepted, ahead + life.ahead(start)[-1], unseen + start - last
             last = position
         return counted, ahead, unseen
