@@ -14,8 +14,8 @@ def test_two_writers_of_each_waiting_source_get_the_whole_limit_none_starves_and
     found = hammer(limit=limit, seconds=2)
     # Within 2 %, and one batch of each of the eight, which may fall on either side of the end.
     assert found.granted_share == pytest.approx(1, abs=0.02 + 20 / (2 * limit))
-    # Nobody starves; on a busy machine a thread that runs gets more than one that is not let run for a while.
-    assert found.least_even_share > 0.4
+    # Nobody starves; on a busy machine a thread that runs gets a little more than one that is not let run.
+    assert found.least_even_share > 0.75
     assert found.in_flight_after == 0
     assert found.tried > 100
     # While anybody waits; for a moment nobody may.
