@@ -24,6 +24,8 @@ log = logging.getLogger("penstock.instances")
 Put = Callable[[str, bytes | None], int]
 # What is handed out together is one message, which has to be smaller than Kafka takes without being asked.
 _BYTES_MAX = 500_000
+# What alone is larger goes alone, as far as the topics of the log take it.
+_ENTRY_BYTES_MAX = 15_000_000
 _LOOK_SECONDS = 1.0
 
 
@@ -102,8 +104,8 @@ class HandingOut:
             self._strange.add(replay.path.name)
             log.warning("%s; it waits until it is mended, and the instance started again", error)
             return
-        for partition, entries in by_partition.items():
-            for number, portion in enumerate(_portions(entries)):
+        for partition, sized in by_partition.items():
+            for number, portion in enumerate(_portions(sized)):
                 row = HandedRow(culprit=replay.culprit, entries=portion)
                 self._put(handed_key(partition, f"{self._name}-{replay.number}-{number}"), packed(row))
         self._folder.done(replay)
@@ -114,28 +116,34 @@ class HandingOut:
             ", ".join(map(str, sorted(by_partition))),
         )
 
-    def _sorted(self, replay: Replay) -> Mapping[int, list[dict[str, Any]]]:
-        by_partition: dict[int, list[dict[str, Any]]] = {}
+    def _sorted(self, replay: Replay) -> Mapping[int, list[tuple[dict[str, Any], int]]]:
+        """By their partitions, with the bytes of each. Raises `DataFolderError` for one that can go nowhere."""
+        by_partition: dict[int, list[tuple[dict[str, Any], int]]] = {}
         for index, entry in enumerate(self._folder.entries(replay), 1):
             if not entry:
                 continue
             partition = entry.get("partition") or self._fed.get(str(entry.get("source")))
             if not isinstance(partition, int) or not 1 <= partition <= self._partitions:
                 raise DataFolderError(f"{replay.path}, line {index} says of no partition that it is its own")
-            by_partition.setdefault(partition, []).append(entry)
+            size = len(msgspec.json.encode(entry))
+            if size > _ENTRY_BYTES_MAX:
+                raise DataFolderError(
+                    f"{replay.path}, line {index} has {size:,} bytes, and instances hand each other at most "
+                    f"{_ENTRY_BYTES_MAX:,}; take it out, and send what it holds to the gateway or the topic once more"
+                )
+            by_partition.setdefault(partition, []).append((entry, size))
         return by_partition
 
 
-def _portions(entries: Sequence[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], ...]]:
+def _portions(sized: Sequence[tuple[dict[str, Any], int]]) -> Iterator[tuple[dict[str, Any], ...]]:
     portion: list[dict[str, Any]] = []
-    size = 0
-    for entry in entries:
-        length = len(msgspec.json.encode(entry))
-        if portion and size + length > _BYTES_MAX:
+    together = 0
+    for entry, size in sized:
+        if portion and together + size > _BYTES_MAX:
             yield tuple(portion)
-            portion, size = [], 0
+            portion, together = [], 0
         portion.append(entry)
-        size += length
+        together += size
     if portion:
         yield tuple(portion)
 

@@ -16,6 +16,7 @@ from engine.core.snapshot import PartitionSnapshot
 from engine.instances.engine import InstanceEngine
 from engine.processing.protocol import ProcessingContext
 from engine.runtime.pipeline import Pipeline
+from engine.writing.reject_folder import RejectFolder
 from tests.support.instances import World
 from tests.support.waiting import wait_until
 
@@ -167,3 +168,25 @@ def test_who_begins_later_does_not_take_what_was_asked_for_before_to_be_asked_of
     again = world.instance("a")
     assert wait_until(lambda: again._board.read_to >= 0)
     assert kept(again) == 10
+
+
+def test_one_that_is_too_large_to_be_handed_on_waits_and_is_said_once_with_its_place(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    Target.clear()
+    world = World(tmp_path, exporting)
+    try:
+        a = world.instance("a")
+        world.give(a, 1)
+        folder = RejectFolder(a._folder.rejects)
+        # Where others get through, it is the record that is refused.
+        a.write([{"n": 2}, {"n": 1, "text": "x" * 15_000_000}, {"n": 4}], partition=1)
+        assert wait_until(lambda: kept(a) == 1)
+        assert a.replay_rejects("search") == 1
+        assert wait_until(lambda: "line 1 has 15,000," in caplog.text)
+        assert wait_until(lambda: not a._handing_out._asked)
+        assert len(folder.replays()) == 1, "it is still there"
+        assert caplog.text.count("instances hand each other at most 15,000,000") == 1
+        assert not a._board.handed(1)
+    finally:
+        world.close()
