@@ -82,7 +82,8 @@ class FlinkBridge(Bridge):
         self._books: dict[tuple[str, str], LookBook] = {}
         self._listed: Mapping[str, int] = {}
         self._omitted = 0
-        # Replaced as a whole, under the bridge's lock.
+        self._looked_at: tuple[FlinkJob, ...] = ()
+        # Told together with what is told of the bridge, under its lock.
         self._jobs: tuple[FlinkJob, ...] = ()
 
     @property
@@ -130,12 +131,10 @@ class FlinkBridge(Bridge):
         chosen = _chosen(rows)
         self._name_jobs(chosen)
         taken = _affordable_rows(chosen)
-        jobs = tuple(self._shown(one) for one in self._seen(taken))
+        self._looked_at = tuple(self._shown(one) for one in self._seen(taken))
         states = Counter(row.state.lower() for row in rows if row.state in answers.JOB_STATES)
         self._listed = {state.lower(): states[state.lower()] for state in answers.JOB_STATES}
         self._omitted = len(chosen) - len(taken)
-        with self._lock:
-            self._jobs = jobs
         return f"Flink {self._origin.version or 'of unknown version'} with {len(rows)} jobs"
 
     def _filled(self, bare: EngineSnapshot) -> EngineSnapshot:
@@ -147,8 +146,11 @@ class FlinkBridge(Bridge):
         self._origin = replace(self._origin, version="")
         for job in self._known.values():
             job.forget()
+        self._looked_at = ()
+
+    def _tell(self, told: EngineSnapshot) -> None:
         with self._lock:
-            self._jobs = ()
+            self._told, self._jobs = told, self._looked_at
 
     def _shown(self, seen: Seen) -> FlinkJob:
         name = self._names[seen.details.job_id]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -65,6 +66,30 @@ def test_nothing_is_shown_of_a_flink_that_is_down_and_everything_again_when_it_i
     bridge.look()
     assert jobs(bridge)["pushed-back"].bottleneck == "parse"
     assert bridge.snapshot().state is EngineState.RUNNING
+
+
+class WatchedClock(ManualClock):
+    """Whoever reads it is looked at in that moment."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.watch: Callable[[], None] = lambda: None
+
+    def wall_ns(self) -> int:
+        self.watch()
+        return super().wall_ns()
+
+
+def test_at_no_moment_is_a_bridge_up_without_its_jobs_or_down_with_them(flink: CapturedFlink) -> None:
+    clock = WatchedClock()
+    bridge = flink.bridge(clock)
+    bridge.look()
+    seen: set[tuple[bool, EngineState]] = set()
+    clock.watch = lambda: seen.add((bool(bridge.engines()[1:]), bridge.snapshot().state))
+    for error in (DOWN, None, DOWN):
+        flink.error = error
+        bridge.look()
+    assert seen == {(True, EngineState.RUNNING), (False, EngineState.FAILED)}
 
 
 def test_before_the_first_look_nothing_is_known(flink: CapturedFlink, clock: ManualClock) -> None:
