@@ -87,23 +87,3 @@ def test_more_calls_than_may_wait_are_told_so_and_the_others_run() -> None:
         assert asyncio.run(talk()) == [True, True, True]
     finally:
         workers.stop()
-
-
-def test_a_call_that_ends_after_its_event_loop_is_no_error(capfd: pytest.CaptureFixture[str]) -> None:
-    workers = Workers("test", threads=1, waiting_max=2)
-    freed, ended = Event(), Event()
-
-    def late() -> None:
-        assert freed.wait(30)
-        ended.set()
-
-    async def leave() -> None:
-        waiting = asyncio.ensure_future(workers.run(late))
-        await asyncio.sleep(0)
-        waiting.cancel()
-
-    asyncio.run(leave())
-    freed.set()
-    assert ended.wait(30)
-    workers.stop()
-    assert capfd.readouterr().err == ""
