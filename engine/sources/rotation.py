@@ -24,6 +24,8 @@ _TELLING_BYTES = 16
 # What rotation puts behind a name or in front of its suffix: .1, -20240131, .2024-01-31_10-00-00, and .old.
 _TURN = re.compile(r"[.\-_]\d[\dTZ.:_+\-]*|\.old")
 _PACKED = re.compile(r"\.(gz|zst|zstd|bz2|xz)$")
+# Since when a file is as it is, its number or 0, its path: of two files the greater one was written later.
+_Age = tuple[int, int, str]
 # How often a folder is looked at whose names change meanwhile.
 _LOOKS = 20
 # In front of a suffix a small number may as well name another log.
@@ -232,7 +234,9 @@ def _rotated_after(place: Place, path: Path, now: Path | None) -> Found | None:
     files = list(dict.fromkeys((*beside(path), *beside(own))))
     # A link leads from one file to the next of a row: 0.log, 1.log, and each may be rotated.
     row = [file.name for file in files if path.is_symlink() and _form(file.name) == _form(own.name)]
-    later: list[tuple[int, int, str, int]] = []
+    # By age: when it was written to, then what its name says, for clocks of file systems are coarse.
+    left_behind: _Age | None = None
+    later: list[tuple[_Age, int]] = []
     for candidate in files:
         turn = next((turn for name in (own.name, *row) if (turn := turn_of(candidate.name, name)) is not None), None)
         if turn is None and candidate.name not in row:
@@ -245,13 +249,18 @@ def _rotated_after(place: Place, path: Path, now: Path | None) -> Found | None:
             found = candidate.stat()
         except OSError:
             continue
-        if found.st_mtime_ns < place.written_ns or found.st_ino in (place.inode, current):
-            continue
         # Of two that were written in the same moment the higher number is the older one; a later date is the later.
         digits = "".join(filter(str.isdigit, turn))
         rank = -int(digits) if 0 < len(digits) < _DATE_DIGITS else 0
-        later.append((found.st_mtime_ns, rank, str(candidate), found.st_ino))
-    for _, _, name, inode in sorted(later):
+        age = found.st_mtime_ns, rank, str(candidate)
+        if found.st_ino == place.inode:
+            left_behind = age if found.st_mtime_ns == place.written_ns else None
+        elif found.st_mtime_ns >= place.written_ns and found.st_ino != current:
+            later.append((age, found.st_ino))
+    for age, inode in sorted(later):
+        if left_behind is not None and age < left_behind:
+            continue
+        name = age[-1]
         try:
             following = opened(Path(name))
         except OSError:

@@ -7,6 +7,7 @@ import io
 import os
 import random
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -130,16 +131,42 @@ def test_names_that_are_given_hold_for_all_files(tmp_path: Path) -> None:
     assert table.read() == [{"time": "10:00", "message": 'ERROR: a "b"'}, {"time": "10:01", "message": "ok"}]
 
 
-def test_every_row_comes_once_however_the_file_is_rotated_and_the_reader_stopped(tmp_path: Path) -> None:
+def _numbered(folder: Path, turn: int) -> Path:
+    """The name `.1`, free again."""
+    for number in range(turn, 0, -1):
+        if (path := folder / f"t.csv.{number}").exists():
+            path.rename(folder / f"t.csv.{number + 1}")
+    return folder / "t.csv.1"
+
+
+def _dated(folder: Path, turn: int) -> Path:
+    return folder / f"t.csv-{20240000 + turn}"
+
+
+@pytest.mark.parametrize("name_of", [_numbered, _dated])
+@pytest.mark.parametrize("clock", ["of the file system", "coarse"])
+def test_every_row_comes_once_however_the_file_is_rotated_and_the_reader_stopped(
+    tmp_path: Path, clock: str, name_of: Callable[[Path, int], Path]
+) -> None:
     seed = int(os.environ.get("TEST_SEED", random.Random().randrange(1 << 32)))
     print(f"TEST_SEED={seed}")
     rng = random.Random(seed)
-    for round_ in range(40):
+    second = 1_700_000_000
+
+    def stamp(path: Path) -> None:
+        """When a file was written to tells little where the clock of the file system is coarse."""
+        nonlocal second
+        if clock == "coarse":
+            second += rng.random() < 0.2
+            os.utime(path, (second, second))
+
+    for round_ in range(20):
         folder = tmp_path / str(round_)
         folder.mkdir()
         table = Table(folder / "t.csv")
         names, written, truncates = ["id", "name"], [], rng.random() < 0.3
         table.write(",".join(names))
+        stamp(table.path)
         table.begin()
         for turn in range(rng.randrange(2, 8)):
             for _ in range(rng.randrange(12)):
@@ -147,21 +174,24 @@ def test_every_row_comes_once_however_the_file_is_rotated_and_the_reader_stopped
                 text = io.StringIO()
                 csv.writer(text, lineterminator="\n").writerow(row)
                 table.write(text.getvalue().removesuffix("\n"))
+                stamp(table.path)
                 written.append(dict(zip(names, row, strict=True)))
             if rng.random() < 0.5:
                 table.read(rng.randrange(1, 6), batches=rng.randrange(0, 5))
             if rng.random() < 0.5:
                 table.begin()
             if rng.random() < 0.4 and written:
-                rotated = folder / f"t.csv-{20240000 + turn}"
                 table.read(5)
+                rotated = name_of(folder, turn)
                 if truncates:
                     shutil.copy(table.path, rotated)
+                    stamp(rotated)
                     table.path.write_text("")
                 else:
                     table.path.rename(rotated)
                     names = rng.choice([["id", "name"], ["number", "text"]])
                     table.write(",".join(names))
+                stamp(table.path)
         table.begin()
         table.read(7)
         values = [value for batch in table.seen for value in batch.values]
