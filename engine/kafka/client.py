@@ -7,7 +7,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -54,6 +54,23 @@ class _Muffled:
 
     def log(self, level: int, text: str, *arguments: object) -> None:
         clients_log.debug(text, *arguments)
+
+
+class Admin(AdminClient):
+    """Asks about topics; its answers come in a thread of its own, in which librdkafka must not be ended.
+
+    Whoever lets go of it last may be that thread: an answer holds an error, that a frame, that the client. So it is
+    kept then, and ended when the next one is made.
+    """
+
+    _kept: ClassVar[list[Admin]] = []
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self._kept.clear()
+        super().__init__(settings)
+
+    def __del__(self) -> None:
+        self._kept.append(self)
 
 
 class Cluster:
@@ -201,8 +218,8 @@ class Cluster:
         consumer: Consumer = self._made(Consumer, **settings)
         return consumer
 
-    def admin(self) -> AdminClient:
-        admin: AdminClient = self._made(AdminClient)
+    def admin(self) -> Admin:
+        admin: Admin = self._made(Admin)
         return admin
 
 

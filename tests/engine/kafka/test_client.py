@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -50,3 +52,37 @@ def test_what_waiting_does_not_mend_is_said_at_once() -> None:
     with pytest.raises(KafkaException):
         bounds(reader, 20 * NS_PER_SECOND)
     assert reader.asked == 1
+
+
+_LETS_GO_IN_ITS_OWN_THREAD = """
+import threading
+from engine.kafka.client import Admin, Cluster
+from engine.kafka.settings import KafkaConnection
+
+answered = threading.Event()
+
+class Asks:
+    def __init__(self, cluster):
+        self.admin = cluster.admin()
+    def ask(self):
+        self.admin.describe_cluster(request_timeout=0.05).add_done_callback(self.told)
+    def told(self, answer):
+        print(type(answer.exception()).__name__, flush=True)
+    def __del__(self):
+        answered.set()
+
+cluster = Cluster(KafkaConnection(bootstrap_servers="127.0.0.1:1"))
+Asks(cluster).ask()
+assert answered.wait(10)
+# Who lets go of it is the thread of the answer, some steps behind the event.
+while not Admin._kept:
+    pass
+cluster.admin()
+print("goes on")
+"""
+
+
+def test_an_answer_that_is_the_last_to_know_its_client_does_not_end_the_process() -> None:
+    program = [sys.executable, "-c", _LETS_GO_IN_ITS_OWN_THREAD]
+    ran = subprocess.run(program, capture_output=True, text=True, timeout=30, check=False)
+    assert (ran.returncode, ran.stdout.split("\n")) == (0, ["KafkaException", "goes on", ""]), ran.stderr
