@@ -100,10 +100,12 @@ STARTING := end_to_end simulation docs contracts engine/workers engine/instances
             $(addprefix penstock/cli/test_,run.py new.py flow_control.py back_pressure.py completion.py)
 LONG := engine/exporting/test_jsonl_faults.py engine/log/test_log_properties.py engine/log/local/test_storage.py \
         engine/log/local/test_inspection.py engine/sources/test_packed_lines.py exporter/test_memory.py \
-        exporter/gateway/test_retry_after.py penstock/simulation/test_documentation.py engine/flow/test_plant.py
+        exporter/gateway/test_retry_after.py penstock/simulation/test_documentation.py engine/flow/test_plant.py \
+        $(addprefix engine/backpressure/test_,hindsight.py duty_cycles.py in_engine.py) engine/flow/test_hammer.py \
+        exporter/test_crowd.py exporter/otlp/test_tracer.py
 
-test-quick: install ## the tests that need no other program and are soon over, two at a time
-	HYPOTHESIS_PROFILE=quick OPENAPI_EXAMPLES=5 $(BIN)/python -m pytest -n 2 -m "not real" -k "not two-workers" $(addprefix --ignore tests/,$(STARTING) $(LONG)) $(ARGS)
+test-quick: install ## the tests that need no other program and are soon over: many wait, so four at a time
+	HYPOTHESIS_PROFILE=quick OPENAPI_EXAMPLES=5 $(BIN)/python -m pytest -n 4 -m "not real" -k "not two-workers" $(addprefix --ignore tests/,$(STARTING) $(LONG)) $(ARGS)
 
 reference: .reference/classes ## fetch and compile the libraries that the limiters are compared with (Java 17, Maven)
 
