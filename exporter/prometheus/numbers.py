@@ -11,9 +11,9 @@ _PLAIN_MAX = 10**_PLAIN_INTEGER_DIGITS
 
 def go_number(value: float) -> str:
     """`3.0`, `1.5e-05`, `1.234567e+06`, `+Inf`, `NaN`."""
-    # Counters below a million are most of all values.
-    if isinstance(value, int) and -_PLAIN_MAX < value < _PLAIN_MAX:
-        return f"{value:d}.0"
+    # Nearly all of them: no infinity and no NaN is between these.
+    if -_PLAIN_MAX < value < _PLAIN_MAX:
+        return f"{value}.0" if value.__class__ is int else repr(float(value))
     number = float(value)
     if math.isinf(number):
         return "+Inf" if number > 0 else "-Inf"
