@@ -112,7 +112,7 @@ def cost(pace: Pace) -> tuple[list[str], dict[str, list[float]]]:
     ]
     found: dict[str, list[float]] = {}
     threading.stack_size(256 * 1024)
-    for subtasks, goal in ((100, 0.8), (1000, 6.0)):
+    for subtasks, goal in ((100, 0.5), (1000, 3.5)):
         shares, limits = [], []
         for _ in pace.repetitions(5, 2, f"{subtasks} threads"):
             with Bench(subtasks) as bench:
@@ -128,7 +128,7 @@ def truth(pace: Pace) -> tuple[list[str], dict[str, list[float]]]:
     settings = BackPressureSettings(num_samples=500, delay_between_samples_ns=10 * NS_PER_MS)
     lines = [
         f"truth: {settings.num_samples} samples, 10 ms apart, cycles of 20 ms; n = {pace.of(3, 1)}; the middle one of "
-        "them, and the worst error of all (goal: 0.06)",
+        "them, and the worst error of all (goal: 0.04)",
         f"{'task':>11}{'wanted':>8}{'truth':>8}{'sampled':>9}{'timers':>8}{'worst':>8}{'stack alone':>13}"
         f"{'by transitions':>16}{'disagree':>10}{'mean lateness':>15}",
     ]
